@@ -1,0 +1,1 @@
+"""Primitives behind narrow wrappers: KEMs, signatures, the key-derivation table, secrets."""

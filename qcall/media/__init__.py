@@ -1,0 +1,1 @@
+"""Voice: encode, transport, playout, devices, quality."""

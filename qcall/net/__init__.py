@@ -1,0 +1,1 @@
+"""What the phone speaks to the relay: signalling and its key node."""

@@ -1,0 +1,1 @@
+"""What the phone remembers: contacts, pinned identities, consumed IDs, history (SQLite)."""

@@ -1,0 +1,1 @@
+"""What phone and relay both speak; the only part of qcall that the relay may import."""

@@ -1,0 +1,16 @@
+"""relay: everything between two phones, and nothing that could open their call.
+
+Map of the package (left may import right; ``|`` may not see each other):
+
+    cli > serve > turn | signalling | network > path | kme > pki > config | errors | metrics
+
+- ``serve``       composition root: one TaskGroup wires everything
+- ``turn``        TURN server (RFC 8656) with the modelled path between sites
+- ``signalling``  who is registered where; routes opaque envelopes
+- ``network``     trusted nodes, links, key relay (simulated quantum layer)
+- ``path``        delay, jitter and loss of the modelled fibre path
+- ``kme``         ETSI GS QKD 014 key nodes
+- ``pki``         the certificate authority of the key nodes and their SAEs
+
+Of ``qcall`` it imports ``qcall.wire`` and nothing else.
+"""

@@ -1,0 +1,1 @@
+"""Trusted nodes, quantum links (simulated) and the hop-by-hop relay of end keys."""

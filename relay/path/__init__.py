@@ -1,0 +1,1 @@
+"""The modelled fibre path: what a datagram between two sites goes through."""

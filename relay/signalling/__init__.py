@@ -1,0 +1,1 @@
+"""Signalling: registration, invites and the routing of opaque envelopes."""
