@@ -1,0 +1,140 @@
+"""Settings of a phone: flags > environment > ``config.toml`` in the phone's home.
+
+A home is a directory of mode 0700. It holds the identity, the SAE key and certificate, the records
+database, ``account.toml`` (what enrolment gave) and ``config.toml`` (what the user chose). Keys that are
+not known are an error in both files.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import msgspec
+import platformdirs
+
+from .errors import ConfigError, NotSetUp, StorageError
+
+ENVIRONMENT_PREFIX = "QCALL_"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the user chooses. Every field is a flag, ``QCALL_<FIELD>`` and a key of ``config.toml``."""
+
+    qkd: Literal["require", "prefer", "off"] = "prefer"
+    """Whether a call needs quantum keys; the stricter of both phones holds."""
+    suite: Literal["Q5", "Q3"] = "Q5"
+    """The strongest suite this phone offers."""
+    bitrate: int = 32_000
+    """Bits per second of the voice encoder, 16000 to 64000."""
+    frame_ms: Literal[10, 20] = 20
+    """Milliseconds of speech in one packet."""
+
+
+class Account(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What enrolment gave this phone; no secrets."""
+
+    name: str
+    relay: str
+    site: str
+    sae_id: str
+    kme_id: str
+    kme_url: str
+
+
+class Home:
+    """The files of one phone."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.identity = directory / "identity.key"
+        self.sae_key = directory / "sae.key"
+        self.sae_certificate = directory / "sae.pem"
+        self.ca_certificate = directory / "ca.pem"
+        self.records = directory / "records.db"
+        self.account_file = directory / "account.toml"
+        self.config_file = directory / "config.toml"
+
+    def create(self) -> None:
+        """Make the directory, for its owner only."""
+        try:
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(
+                f"cannot make {self.directory}: {error.strerror}; choose another with --home"
+            ) from None
+
+    def account(self) -> Account:
+        """What enrolment gave. Raises ``NotSetUp`` before ``qcall init``."""
+        try:
+            text = self.account_file.read_text()
+        except FileNotFoundError:
+            raise NotSetUp(
+                f"no phone is set up in {self.directory}; run: qcall init NAME --relay URL --invite CODE"
+            ) from None
+        except OSError as error:
+            raise StorageError(f"cannot read {self.account_file}: {error.strerror}") from None
+        return parse(text, str(self.account_file), Account)
+
+    def save_account(self, account: Account) -> None:
+        """Write ``account.toml``; the last step of enrolment, so that half an enrolment is none."""
+        fields = msgspec.to_builtins(account)
+        lines = "".join(f"{key} = {msgspec.json.encode(value).decode()}\n" for key, value in fields.items())
+        write_private(self.account_file, lines.encode())
+
+    def settings(self, flags: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
+        """Flags over environment over file; ``None`` among the flags means not given."""
+        chosen: dict[str, Any] = {}
+        if self.config_file.exists():
+            chosen |= msgspec.to_builtins(
+                parse(self.config_file.read_text(), str(self.config_file), Settings)
+            )
+        for field in msgspec.structs.fields(Settings):
+            name = ENVIRONMENT_PREFIX + field.name.upper()
+            if name in environment:
+                chosen[field.name] = environment[name]
+        chosen |= {key: value for key, value in flags.items() if value is not None}
+        try:
+            settings = msgspec.convert(chosen, Settings, strict=False)
+        except msgspec.ValidationError as error:
+            raise ConfigError(f"settings: {error}") from None
+        if not 16_000 <= settings.bitrate <= 64_000:
+            raise ConfigError(f"settings: bitrate {settings.bitrate} is not between 16000 and 64000")
+        return settings
+
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+def parse(text: str, source: str, kind: type[T]) -> T:
+    """TOML text as ``kind``; the error names the file, and the line or the key."""
+    try:
+        return msgspec.convert(tomllib.loads(text), kind)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{source}: {error}") from None
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{source}: {error}") from None
+
+
+def default_home(environment: Mapping[str, str]) -> Path:
+    """``QCALL_HOME``, else the platform's data directory."""
+    return Path(environment.get("QCALL_HOME") or platformdirs.user_data_dir("qcall"))
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Write ``data`` to ``path`` at mode 0600, whole or not at all."""
+    partial = path.with_name(path.name + ".partial")
+    try:
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(file.fileno(), 0o600)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise StorageError(f"cannot write {path}: {error.strerror}; is the disk full?") from None

@@ -1,0 +1,83 @@
+"""Settings and files of a phone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from qcall.config import Account, Home, default_home, write_private
+from qcall.errors import ConfigError, NotSetUp, StorageError
+
+ACCOUNT = Account(
+    name="alice",
+    relay="ws://127.0.0.1:7000",
+    site="beijing",
+    sae_id="sae-alice",
+    kme_id="kme-beijing",
+    kme_url="https://127.0.0.1:7001",
+)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    made = Home(tmp_path / "phone")
+    made.create()
+    return made
+
+
+def test_a_home_is_for_its_owner_only(home: Home) -> None:
+    assert home.directory.stat().st_mode & 0o777 == 0o700
+
+
+def test_an_account_survives_its_file(home: Home) -> None:
+    home.save_account(ACCOUNT)
+    assert home.account() == ACCOUNT
+
+
+def test_a_home_without_an_account_says_what_to_run(home: Home) -> None:
+    with pytest.raises(NotSetUp, match="qcall init NAME --relay URL --invite CODE"):
+        home.account()
+
+
+def test_flags_win_over_environment_over_file(home: Home) -> None:
+    home.config_file.write_text('qkd = "off"\nsuite = "Q3"\nbitrate = 24000\n')
+    settings = home.settings({"qkd": "require", "suite": None}, {"QCALL_QKD": "prefer", "QCALL_SUITE": "Q5"})
+    assert (settings.qkd, settings.suite, settings.bitrate) == ("require", "Q5", 24_000)
+
+
+def test_a_number_in_the_environment_is_a_number(home: Home) -> None:
+    assert home.settings({}, {"QCALL_FRAME_MS": "10"}).frame_ms == 10
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('speed = "fast"', "unknown field `speed`"),
+        ('qkd = "maybe"', "qkd"),
+        ("bitrate = 9", "not between 16000 and 64000"),
+        ("bitrate =", "line 1"),
+    ],
+)
+def test_a_wrong_config_file_is_named_with_its_fault(home: Home, text: str, said: str) -> None:
+    home.config_file.write_text(text)
+    with pytest.raises(ConfigError, match=said):
+        home.settings({}, {})
+
+
+def test_the_home_comes_from_the_environment(tmp_path: Path) -> None:
+    assert default_home({"QCALL_HOME": str(tmp_path)}) == tmp_path
+
+
+def test_private_files_are_private_whatever_was_there_before(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.write_bytes(b"old")
+    path.chmod(0o644)
+    write_private(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_directory_that_cannot_be_written_is_an_error_with_advice(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="cannot write"):
+        write_private(tmp_path / "missing" / "key", b"new")
