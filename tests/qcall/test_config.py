@@ -56,7 +56,7 @@ def test_a_number_in_the_environment_is_a_number(home: Home) -> None:
         ('speed = "fast"', "unknown field `speed`"),
         ('qkd = "maybe"', "qkd"),
         ("bitrate = 9", "not between 16000 and 64000"),
-        ("bitrate =", "line 1"),
+        ("bitrate = =", "config.toml: Invalid value .at line 1"),
     ],
 )
 def test_a_wrong_config_file_is_named_with_its_fault(home: Home, text: str, said: str) -> None:
