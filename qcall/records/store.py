@@ -1,0 +1,217 @@
+"""The phone's memory, in one SQLite file of mode 0600.
+
+Contacts with the identity that was pinned at first contact, whether its words were compared, and the highest
+protection ever seen; every call; and every call_id and key_ID that was ever consumed, so that nothing can be
+replayed to a phone that has been restarted (PROTOCOL: "Consumed call_ids and key_IDs survive a restart").
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from qcall.errors import StorageError
+
+SCHEMA_VERSION = 1
+SCHEMA = """
+CREATE TABLE contact (
+    name            TEXT PRIMARY KEY,
+    fingerprint     BLOB NOT NULL,               -- H(identity), 48 bytes: the pin
+    offered         BLOB,                        -- the last other fingerprint that claimed this name
+    verified        INTEGER NOT NULL DEFAULT 0,  -- the words were compared by both users
+    qkd_seen        INTEGER NOT NULL DEFAULT 0,  -- a call with quantum keys has succeeded
+    pinned_at       REAL NOT NULL                -- unix seconds
+) STRICT;
+CREATE TABLE call (
+    call_id         BLOB PRIMARY KEY,
+    contact         TEXT NOT NULL,
+    outgoing        INTEGER NOT NULL,
+    began_at        REAL NOT NULL,
+    ended_at        REAL NOT NULL,
+    reason          TEXT NOT NULL,
+    security        TEXT NOT NULL                -- JSON; never key bytes
+) STRICT;
+CREATE TABLE consumed (
+    kind            TEXT NOT NULL,               -- 'call' or 'key'
+    id              BLOB NOT NULL,
+    PRIMARY KEY (kind, id)
+) STRICT, WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """Someone this phone has talked to."""
+
+    name: str
+    fingerprint: bytes
+    """The pinned identity: H over both public keys, 48 bytes."""
+    offered: bytes | None
+    """Another identity that claimed this name and was blocked; ``None`` when there was none."""
+    verified: bool
+    qkd_seen: bool
+    """Whether a call with quantum keys has succeeded: going lower needs the user's word."""
+    pinned_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecord:
+    """A call that is over. Times are unix seconds."""
+
+    call_id: bytes
+    contact: str
+    outgoing: bool
+    began_at: float
+    ended_at: float
+    reason: str
+    security: str
+
+
+class Records:
+    """An open records database. Every method is one transaction and raises ``StorageError``."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with self._faults():
+            # Made here and not by SQLite, so that it is never readable by others, not even for a moment.
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=5.0)
+        try:
+            self._set_up()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def close(self) -> None:
+        """Close the database."""
+        self._db.close()
+
+    def contact(self, name: str) -> Contact | None:
+        """The contact called ``name``."""
+        return next(iter(self._contacts("WHERE name = ?", (name,))), None)
+
+    def contacts(self) -> Sequence[Contact]:
+        """Every contact, by name."""
+        return self._contacts("ORDER BY name", ())
+
+    def pin(self, name: str, fingerprint: bytes) -> None:
+        """Remember the identity behind ``name`` at first contact; an existing pin is never overwritten."""
+        with self._transaction() as db:
+            db.execute(
+                "INSERT INTO contact (name, fingerprint, pinned_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+                (name, fingerprint, time.time()),
+            )
+
+    def offer(self, name: str, fingerprint: bytes) -> None:
+        """Remember that another identity claimed ``name``; it is not trusted by that."""
+        with self._transaction() as db:
+            db.execute("UPDATE contact SET offered = ? WHERE name = ?", (fingerprint, name))
+
+    def accept_offered(self, name: str) -> Contact | None:
+        """Let the blocked identity take the place of the pinned one, unverified; ``None`` if none waits."""
+        with self._transaction() as db:
+            changed = db.execute(
+                "UPDATE contact SET fingerprint = offered, offered = NULL, verified = 0, pinned_at = ?"
+                " WHERE name = ? AND offered IS NOT NULL",
+                (time.time(), name),
+            ).rowcount
+        return self.contact(name) if changed else None
+
+    def set_verified(self, name: str, verified: bool) -> bool:
+        """Store whether the words were compared; false if there is no such contact."""
+        with self._transaction() as db:
+            statement = "UPDATE contact SET verified = ? WHERE name = ?"
+            return db.execute(statement, (verified, name)).rowcount > 0
+
+    def saw_qkd(self, name: str) -> None:
+        """A call with quantum keys succeeded with ``name``."""
+        with self._transaction() as db:
+            db.execute("UPDATE contact SET qkd_seen = 1 WHERE name = ?", (name,))
+
+    def consume_call(self, call_id: bytes) -> bool:
+        """Use up a call_id; false if it was used before."""
+        return self._consume("call", [call_id])
+
+    def consume_keys(self, key_ids: Sequence[str]) -> bool:
+        """Use up key_IDs, all or none; false if any was used before."""
+        return self._consume("key", [key_id.encode() for key_id in key_ids])
+
+    def add_call(self, call: CallRecord) -> None:
+        """Store a call that is over."""
+        with self._transaction() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO call VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (
+                    call.call_id,
+                    call.contact,
+                    call.outgoing,
+                    call.began_at,
+                    call.ended_at,
+                    call.reason,
+                    call.security,
+                ),
+            )
+
+    def calls(self, limit: int = 100) -> Sequence[CallRecord]:
+        """The newest calls first."""
+        with self._faults():
+            rows = self._db.execute("SELECT * FROM call ORDER BY began_at DESC LIMIT ?", (limit,)).fetchall()
+        return [CallRecord(row[0], row[1], bool(row[2]), *row[3:]) for row in rows]
+
+    def _set_up(self) -> None:
+        with self._faults():
+            self._db.execute("PRAGMA journal_mode = WAL")
+            # FULL: a consumed ID is on the disk before the call that consumed it goes on.
+            self._db.execute("PRAGMA synchronous = FULL")
+        with self._transaction() as db:
+            version = db.execute("PRAGMA user_version").fetchone()[0]
+            if version == 0:
+                for statement in SCHEMA.split(";\n"):
+                    db.execute(statement)
+                db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            elif version != SCHEMA_VERSION:
+                raise StorageError(f"{self._path} was written by another version of qcall; update qcall")
+
+    def _contacts(self, clause: str, arguments: tuple[str, ...]) -> list[Contact]:
+        columns = "name, fingerprint, offered, verified, qkd_seen, pinned_at"
+        with self._faults():
+            rows = self._db.execute(f"SELECT {columns} FROM contact {clause}", arguments).fetchall()  # noqa: S608
+        return [
+            Contact(name, fingerprint, offered, bool(verified), bool(qkd_seen), pinned_at)
+            for name, fingerprint, offered, verified, qkd_seen, pinned_at in rows
+        ]
+
+    def _consume(self, kind: str, ids: Sequence[bytes]) -> bool:
+        try:
+            with self._transaction() as db:
+                db.executemany("INSERT INTO consumed VALUES (?, ?)", [(kind, each) for each in ids])
+        except sqlite3.IntegrityError:
+            return False
+        return True
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._faults():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.IntegrityError:
+            raise
+        except (sqlite3.Error, OSError) as error:
+            raise StorageError(
+                f"the records in {self._path} cannot be used ({error}); check the disk and the file's owner"
+            ) from None

@@ -1,0 +1,113 @@
+"""What the phone remembers, and what it never forgets."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from qcall.errors import StorageError
+from qcall.records.store import CallRecord, Records
+
+OLD, NEW = b"o" * 48, b"n" * 48
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "records.db"
+
+
+@pytest.fixture
+def records(path: Path) -> Iterator[Records]:
+    opened = Records(path)
+    yield opened
+    opened.close()
+
+
+def reopened(records: Records, path: Path) -> Records:
+    records.close()
+    return Records(path)
+
+
+def test_the_file_is_for_its_owner_only(records: Records, path: Path) -> None:
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_pin_is_never_overwritten(records: Records) -> None:
+    records.pin("bob", OLD)
+    records.pin("bob", NEW)
+    contact = records.contact("bob")
+    assert contact is not None
+    assert contact.fingerprint == OLD
+
+
+def test_verification_survives_a_restart(records: Records, path: Path) -> None:
+    records.pin("bob", OLD)
+    assert records.set_verified("bob", True)
+    again = reopened(records, path)
+    assert [contact.verified for contact in again.contacts()] == [True]
+    again.close()
+
+
+def test_a_blocked_identity_takes_over_only_when_accepted_and_is_then_unverified(records: Records) -> None:
+    records.pin("bob", OLD)
+    records.set_verified("bob", True)
+    records.offer("bob", NEW)
+    before = records.contact("bob")
+    assert before is not None
+    assert (before.fingerprint, before.verified) == (OLD, True)
+    after = records.accept_offered("bob")
+    assert after is not None
+    assert (after.fingerprint, after.offered, after.verified) == (NEW, None, False)
+
+
+def test_nothing_to_accept_is_no_change(records: Records) -> None:
+    records.pin("bob", OLD)
+    assert records.accept_offered("bob") is None
+    assert records.accept_offered("nobody") is None
+
+
+def test_protection_seen_is_remembered(records: Records) -> None:
+    records.pin("bob", OLD)
+    records.saw_qkd("bob")
+    assert [contact.qkd_seen for contact in records.contacts()] == [True]
+
+
+def test_a_call_id_is_consumed_once_even_across_a_restart(records: Records, path: Path) -> None:
+    assert records.consume_call(b"1" * 16)
+    again = reopened(records, path)
+    assert not again.consume_call(b"1" * 16)
+    assert again.consume_call(b"2" * 16)
+    again.close()
+
+
+def test_key_ids_are_consumed_all_or_none(records: Records) -> None:
+    assert records.consume_keys(["a", "b"])
+    assert not records.consume_keys(["c", "b"])
+    assert records.consume_keys(["c"])
+
+
+def test_calls_come_back_newest_first(records: Records) -> None:
+    calls = [
+        CallRecord(bytes([n]) * 16, "bob", bool(n), 10.0 * n, 10.0 * n + 5, "hangup", "{}") for n in range(2)
+    ]
+    for call in calls:
+        records.add_call(call)
+    assert records.calls() == calls[::-1]
+
+
+def test_a_file_that_is_no_database_is_a_clear_error(path: Path) -> None:
+    path.write_bytes(b"not a database" * 100)
+    with pytest.raises(StorageError, match="cannot be used"):
+        Records(path)
+
+
+def test_a_file_of_another_version_is_not_touched(path: Path) -> None:
+    Records(path).close()
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version = 99")
+    db.close()
+    with pytest.raises(StorageError, match="another version"):
+        Records(path)
