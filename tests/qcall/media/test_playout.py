@@ -1,0 +1,222 @@
+"""The playout buffer, with a codec whose frames can be told apart."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qcall.media.opus import OpusError, Samples
+from qcall.media.playout import BLOCK, CAPACITY, FADE_UNTIL, Playout, Unwrapper
+
+FRAME = 960
+STEP = 0.02
+CONCEALED = -1
+
+
+class NumberedFrames:
+    """A codec whose packets hold a number and whose sound is that number in every sample.
+
+    Its packets look to ``carries_fec`` like Opus packets with or without redundancy.
+    """
+
+    def decode(self, packet: bytes) -> Samples:
+        if packet[2:] == b"bad":
+            raise OpusError("bad")
+        return np.full(FRAME, self.number(packet), np.int16)
+
+    def recover(self, following: bytes, samples: int) -> Samples:
+        return np.full(samples, self.number(following) - 1, np.int16)
+
+    def conceal(self, samples: int) -> Samples:
+        return np.full(samples, CONCEALED, np.int16)
+
+    @staticmethod
+    def number(packet: bytes) -> int:
+        return int.from_bytes(packet[2:], "big")
+
+
+def packet(number: int, *, fec: bool = False) -> bytes:
+    return bytes([9 << 3, 0x40 if fec else 0]) + number.to_bytes(2, "big")
+
+
+def new(target: float = 0.02) -> Playout:
+    return Playout(NumberedFrames(), target=target)
+
+
+def play(
+    playout: Playout, arrivals: list[tuple[float, int]], until: float, *, fec: bool = False
+) -> list[int]:
+    """What is heard every 10 ms when packets arrive at these times; the value of each block's samples."""
+    heard = []
+    queue = sorted(arrivals)
+    for tick in range(round(until * 100)):
+        now = tick / 100 + 0.003
+        while queue and queue[0][0] <= now:
+            at, number = queue.pop(0)
+            playout.push(number * FRAME, packet(number, fec=fec), at)
+        block = playout.pull(now)
+        assert len(block) == BLOCK
+        heard += [int(block[0]), int(block[-1])]
+    return heard
+
+
+def steady(count: int, *, first: int = 1) -> list[tuple[float, int]]:
+    return [((number - first) * STEP, number) for number in range(first, first + count)]
+
+
+def halves(*numbers: int) -> list[int]:
+    """Every frame is heard as two blocks, of which ``play`` returns two samples each."""
+    return [number for number in numbers for _ in range(4)]
+
+
+def test_nothing_is_heard_before_the_first_packet() -> None:
+    playout = new()
+    assert not playout.pull(1.0).any()
+    assert not playout.started
+
+
+def test_frames_are_heard_in_order_and_whole() -> None:
+    heard = play(new(), steady(50), 1.0)
+    start = heard.index(1)
+    assert heard[start:] == halves(*range(1, 51))[: len(heard) - start]
+
+
+def test_the_first_frame_waits_for_the_target_and_no_longer() -> None:
+    for target in (0.0, 0.02, 0.06):
+        heard = play(new(target), steady(20), 0.3)
+        assert abs(heard.index(1) / 2 / 100 - target) <= 0.011
+
+
+def test_swapped_neighbours_are_put_in_order() -> None:
+    arrivals = [(0.0, 1), (0.021, 3), (0.022, 2), (0.06, 4), (0.08, 5)]
+    heard = play(new(0.03), arrivals, 0.15)
+    start = heard.index(1)
+    assert heard[start : start + 20] == halves(1, 2, 3, 4, 5)
+
+
+def test_a_duplicate_is_heard_once() -> None:
+    playout = new()
+    heard = play(playout, steady(20) + [(at + 0.001, number) for at, number in steady(20)], 0.4)
+    assert heard.count(7) == 4
+    assert playout.counts.packets_duplicated + playout.counts.packets_discarded == 20
+
+
+def test_a_lost_frame_comes_from_the_next_packet() -> None:
+    playout = new(0.04)
+    heard = play(playout, [a for a in steady(20) if a[1] != 7], 0.4, fec=True)
+    assert heard.count(7) == 4
+    assert playout.counts.fec_recovered == FRAME
+    assert playout.counts.concealed == 0
+
+
+def test_redundancy_that_comes_late_fills_what_is_left_of_the_gap() -> None:
+    playout = new(0.01)
+    heard = play(playout, [a for a in steady(20) if a[1] != 7], 0.38, fec=True)
+    start = heard.index(6)
+    assert heard[start : start + 12] == [6] * 4 + [CONCEALED] * 2 + [7] * 2 + [8] * 4
+
+
+def test_a_lost_frame_without_redundancy_is_concealed() -> None:
+    playout = new(0.04)
+    heard = play(playout, [a for a in steady(20) if a[1] != 7], 0.4)
+    assert heard.count(CONCEALED) == 4
+    assert (playout.counts.concealed, playout.counts.concealment_events) == (FRAME, 1)
+    assert playout.counts.inserted == 0
+
+
+def test_a_burst_of_losses_does_not_move_the_timeline() -> None:
+    playout = new(0.04)
+    heard = play(playout, [a for a in steady(30) if a[1] not in (7, 8, 9)], 0.6)
+    before, after = heard.index(6), heard.index(10)
+    assert after - before == 4 * 4
+    assert playout.counts.inserted == 0
+
+
+def test_a_late_frame_is_still_heard_when_nothing_came_after_it() -> None:
+    playout = new(0.02)
+    arrivals = [(at + (0.05 if number >= 7 else 0), number) for at, number in steady(20)]
+    heard = play(playout, arrivals, 0.6)
+    assert heard.count(7) == 4
+    assert playout.counts.inserted > 0
+
+
+def test_what_comes_after_its_turn_is_discarded() -> None:
+    playout = new(0.02)
+    arrivals = [(at + (0.1 if number == 7 else 0), number) for at, number in steady(20)]
+    heard = play(playout, arrivals, 0.5)
+    assert heard.count(7) == 0
+    assert playout.counts.packets_discarded == 1
+
+
+def test_long_concealment_fades_to_silence() -> None:
+    class Loud(NumberedFrames):
+        def conceal(self, samples: int) -> Samples:
+            return np.full(samples, 10_000, np.int16)
+
+    playout = Playout(Loud(), target=0.0)
+    playout.push(0, packet(1), 0.0)
+    peaks = [int(playout.pull(tick / 100).max()) for tick in range(40)]
+    assert peaks[2] == 10_000
+    assert peaks[2:] == sorted(peaks[2:], reverse=True)
+    assert not any(peaks[2 + FADE_UNTIL // BLOCK :])
+    assert playout.counts.silent_concealed > 0
+
+
+def test_an_undecodable_packet_is_concealed() -> None:
+    playout = new(0.0)
+    playout.push(0, packet(1), 0.0)
+    playout.push(FRAME, b"\x48\x00bad", 0.0)
+    playout.push(2 * FRAME, packet(3), 0.0)
+    heard = [int(playout.pull(0.01 * tick)[0]) for tick in range(6)]
+    assert heard == [1, 1, CONCEALED, CONCEALED, 3, 3]
+    assert playout.counts.undecodable == 1
+
+
+def test_a_jump_of_the_far_clock_is_followed() -> None:
+    playout = new(0.0)
+    playout.push(0, packet(1), 0.0)
+    playout.push(48_000 * 3600, packet(2), 0.02)
+    assert [int(playout.pull(0.02 + 0.01 * tick)[0]) for tick in range(4)] == [1, 1, 2, 2]
+
+
+@given(st.integers(0, 2**32 - 1), st.lists(st.integers(-(2**31) + 1, 2**31 - 1), max_size=30))
+def test_wrapped_counters_are_extended(first: int, steps: list[int]) -> None:
+    unwrapper = Unwrapper(32)
+    true = first
+    assert unwrapper.unwrap(first) == first
+    for step in steps:
+        true += step
+        assert unwrapper.unwrap(true % 2**32) == true
+
+
+arrival_orders = st.lists(
+    st.tuples(st.integers(1, 60), st.floats(0, 0.3), st.booleans()), min_size=1, max_size=80
+)
+
+
+@given(arrival_orders, st.floats(0, 0.1), st.integers(0, 2**32 - 1))
+def test_any_arrivals_play_without_repeats_and_within_bounds(
+    arrivals: list[tuple[int, float, bool]], target: float, base: int
+) -> None:
+    playout = new(target)
+    queue = sorted((number * STEP + late, number, fec) for number, late, fec in arrivals)
+    heard: list[int] = []
+    for tick in range(200):
+        now = tick / 100
+        while queue and queue[0][0] <= now:
+            at, number, fec = queue.pop(0)
+            playout.push((base + number * FRAME) % 2**32, packet(number, fec=fec), at)
+        heard += playout.pull(now).tolist()
+        assert len(playout._packets) <= CAPACITY
+        assert len(playout._pending) < FRAME + BLOCK
+    real = [value for value in heard if value > 0]
+    assert real == sorted(real), "time never runs backwards"
+    assert all(real.count(number) <= FRAME for number in set(real)), "no frame is heard twice"
+    counts = playout.counts
+    made_up = sum(value == CONCEALED for value in heard)
+    assert made_up <= counts.concealed
+    assert len(real) <= counts.emitted + counts.fec_recovered
+    assert counts.emitted // FRAME + counts.packets_discarded + counts.packets_duplicated + len(
+        playout._packets
+    ) == len(arrivals)
