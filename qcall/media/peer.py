@@ -1,0 +1,449 @@
+"""The media connection of one call: ICE through the TURN relay, DTLS, RTP and a control channel, by aiortc.
+
+aiortc's own audio path is not used, and its SRTP keys never are. For that, these private places of aiortc
+and aioice are taken hold of; each has a contract test, and the versions are pinned to one minor:
+
+    RTCDtlsTransport._setup_srtp, _srtp_profiles    SRTP keys come from the call's agreement
+    RTCRtpReceiver.__jitter_buffer                  packets go straight to our playout buffer
+    RTCRtpReceiver.__stop_decoder                   the decoder thread, which nothing feeds, ends at once
+    RTCPeerConnection.__connect                     its task is ours to watch and to end
+    RTCSctpTransport._rto                           a lost first packet costs a fraction of a second
+    aioice.Connection, see RelayedIce               relayed candidates only, prompt checks, prompt end
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fractions
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import av
+import numpy as np
+from aioice import Candidate
+from aioice.ice import CandidatePair, StunProtocol, relayed_candidate
+from aioice.stun import TransactionError, TransactionFailed
+from aiortc import (
+    MediaStreamTrack,
+    RTCBundlePolicy,
+    RTCConfiguration,
+    RTCIceServer,
+    RTCIceTransportPolicy,
+    RTCPeerConnection,
+    RTCRtpReceiver,
+    RTCSessionDescription,
+)
+from aiortc.mediastreams import MediaStreamError
+from aiortc.rtcdtlstransport import SRTP_AEAD_AES_256_GCM, State
+from aiortc.rtp import RtpPacket
+
+from qcall.errors import PeerFault, QcallError, Unavailable
+
+from . import sdp
+from .devices import Sink, Source
+from .opus import SAMPLE_RATE, Decoder, Encoder
+from .playout import Playout, Unwrapper
+from .quality import Reception
+from .srtp import SrtpEpochs, SrtpKeyPair
+
+EXPORTER_LABEL = b"EXPERIMENTAL-qcall-1"
+EXPORTER_LENGTH = 48
+CONTROL_LABEL = "qcall-control"
+CLOSE_LIMIT = 1.0
+"""Seconds to take leave of the peer and the relay; what has not answered by then is left to expire."""
+REPORT_INTERVAL = 1.0
+"""Seconds between two looks at what the far phone reports (aiortc's own RTCP interval)."""
+SCTP_RETRY = 0.5
+"""Seconds until the control channel repeats a packet, before it knows the path (aiortc waits for 3)."""
+ALLOCATE_LIMIT = 5.0
+"""Seconds for the relay to give us a media address."""
+TIME_BASE = fractions.Fraction(1, SAMPLE_RATE)
+
+
+class VoiceTrack(MediaStreamTrack):
+    """Encoded speech at the pace of its source; nothing before ``allow``."""
+
+    kind = "audio"
+
+    def __init__(self, source: Source, encoder: Encoder, on_fault: Callable[[QcallError], None]) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.packets_sent = 0
+        self.bytes_sent = 0
+        self._source = source
+        self._on_fault = on_fault
+        self._allowed = asyncio.Event()
+        self._position = 0
+
+    def allow(self) -> None:
+        """Let the speech out."""
+        self._allowed.set()
+
+    async def recv(self) -> av.Packet[Any]:
+        """The next packet, for aiortc's sender."""
+        await self._allowed.wait()
+        wanted = self.encoder.frame_samples
+        blocks = []
+        try:
+            while wanted > 0:
+                blocks.append(await self._source.read())
+                wanted -= len(blocks[-1])
+        except QcallError as error:
+            self._on_fault(error)
+            raise MediaStreamError from None
+        packet = av.Packet(self.encoder.encode(np.concatenate(blocks)))
+        packet.pts, packet.time_base = self._position, TIME_BASE
+        self._position += self.encoder.frame_samples
+        self.packets_sent += 1
+        self.bytes_sent += packet.size
+        return packet
+
+
+class Tap:
+    """Stands in the place of a receiver's jitter buffer: hands every packet on and keeps none."""
+
+    def __init__(self, on_packet: Callable[[RtpPacket], None]) -> None:
+        self._on_packet = on_packet
+
+    def add(self, packet: RtpPacket) -> tuple[bool, None]:
+        """What aiortc calls for every packet; the answer says: nothing to request, nothing to decode."""
+        self._on_packet(packet)
+        return False, None
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """Where the TURN server is and how to log in to it (RFC 8656, long-term credentials)."""
+
+    host: str
+    port: int
+    username: str
+    password: str = field(repr=False)
+
+
+class RelayedIce:
+    """Takes hold of ``connection``, an ``aioice.Connection`` whose TURN server is ``relay``.
+
+    aioice gathers in tasks that outlive their cancellation and swallow the server's refusal; it leaves a
+    check that was sent too early, before the far TURN server knew us, to its 500 ms timer, although a check
+    that comes in must cause another at once (RFC 8445, section 7.3.1.4); and it waits half a minute for a
+    TURN server that died before it closes. All three cost a caller time, so all three are done here.
+    """
+
+    def __init__(self, connection: Any, relay: Relay) -> None:
+        self._connection = connection
+        self._relay = relay
+        self._allocating: asyncio.Task[tuple[Candidate, StunProtocol]] | None = None
+        self._aioice_check_incoming = connection.check_incoming
+        connection.get_component_candidates = self._allocate
+        connection.check_incoming = self._check_incoming
+
+    def stop(self) -> None:
+        """Let an allocation that is under way fail."""
+        if self._allocating is not None:
+            self._allocating.cancel()
+
+    def abandon(self) -> None:
+        """Stop waiting for the relay to confirm that the allocation is deleted: it expires by itself."""
+        for protocol in self._connection._protocols:
+            deleting = protocol.transport._TurnTransport__close_task
+            if deleting is not None:
+                deleting.cancel()
+
+    async def _allocate(self, component: int, addresses: Sequence[str], timeout: int = 5) -> list[Candidate]:
+        """In the place of ``Connection.get_component_candidates``: one relayed candidate, or the reason."""
+        relay = self._relay
+        where = f"the relay's media server at {relay.host}:{relay.port}"
+        self._allocating = asyncio.create_task(
+            relayed_candidate(
+                component=component,
+                hide_related_address=True,
+                protocol_factory=lambda: StunProtocol(self._connection),
+                turn_server=(relay.host, relay.port),
+                turn_username=relay.username,
+                turn_password=relay.password,
+                turn_ssl=False,
+                turn_transport="udp",
+            )
+        )
+        try:
+            async with asyncio.timeout(ALLOCATE_LIMIT):
+                candidate, protocol = await self._allocating
+        except TransactionFailed as error:
+            _, why = error.response.attributes.get("ERROR-CODE", (0, "no reason given"))
+            raise Unavailable(f"{where} refuses this phone ({why}); register again") from None
+        except (TransactionError, TimeoutError, OSError) as error:
+            raise Unavailable(f"{where} does not answer; is the relay running?") from error
+        except asyncio.CancelledError:
+            current = asyncio.current_task()
+            if current is not None and current.cancelling():
+                raise
+            raise Unavailable("the call was ended while it was being set up") from None
+        self._connection._protocols.append(protocol)
+        return [candidate]
+
+    def _check_incoming(self, message: Any, address: tuple[str, int], protocol: StunProtocol) -> None:
+        """After ``Connection.check_incoming``: repeat at once a check of ours that is still unanswered."""
+        self._aioice_check_incoming(message, address, protocol)
+        if self._connection.ice_controlling:
+            return
+        for pair in self._connection._check_list:
+            waiting = pair.state is CandidatePair.State.IN_PROGRESS and pair.task is not None
+            if pair.protocol is protocol and pair.remote_addr == address and waiting:
+                pair.task.cancel()
+                pair.task = None
+                pair.state = CandidatePair.State.WAITING
+                self._connection.check_start_task(pair)
+
+
+def ignore(*_: object) -> None:
+    """An event that nobody waits for."""
+
+
+class Peer:
+    """One phone's end of the media connection. Make it inside a running event loop; always ``close`` it.
+
+    ``exporter`` turns the DTLS exporter's 48 bytes (RFC 5705, bound to ``exporter_context()``) into the
+    SRTP keys of epoch 0. ``source`` and ``sink`` are closed with the peer. Nothing is sent before
+    ``start_sending`` and nothing is played before ``start_playing``.
+
+    Events are plain callables, assigned before ``offer`` or ``answer``: ``on_connected`` (DTLS is up),
+    ``on_control_open``, ``on_control(message)``, ``on_first_audio``, and ``on_failed(error)``, at most once
+    and never after ``close``.
+    """
+
+    def __init__(
+        self,
+        *,
+        turn: Relay,
+        exporter: Callable[[bytes], SrtpKeyPair],
+        exporter_context: Callable[[], bytes],
+        source: Source,
+        sink: Sink,
+        frame_ms: int = 20,
+        bitrate: int = 32_000,
+        playout_delay: float = 0.02,
+    ) -> None:
+        self.on_connected: Callable[[], None] = ignore
+        self.on_control_open: Callable[[], None] = ignore
+        self.on_control: Callable[[bytes], None] = ignore
+        self.on_first_audio: Callable[[], None] = ignore
+        self.on_failed: Callable[[QcallError], None] = ignore
+        self.srtp: SrtpEpochs | None = None
+        self._exporter = exporter
+        self._exporter_context = exporter_context
+        self._source, self._sink = source, sink
+        self._playout = Playout(Decoder(), target=playout_delay)
+        self._reception = Reception()
+        self._sequence = Unwrapper(16)
+        self._remote_report: dict[str, Any] = {}
+        self._playing = self._heard = self._failed = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closing: asyncio.Task[None] | None = None
+        self._track = VoiceTrack(source, Encoder(frame_ms=frame_ms, bitrate=bitrate), self._fail)
+        self._connection: Any = RTCPeerConnection(
+            RTCConfiguration(
+                iceServers=[RTCIceServer(f"turn:{turn.host}:{turn.port}", turn.username, turn.password)],
+                iceTransportPolicy=RTCIceTransportPolicy.RELAY,
+                bundlePolicy=RTCBundlePolicy.MAX_BUNDLE,
+            )
+        )
+        self._take_hold(turn)
+
+    def _take_hold(self, turn: Relay) -> None:
+        """Build the one transport with its audio and control sections, and take the private places."""
+        self._sender = self._connection.addTrack(self._track)
+        (transceiver,) = self._connection.getTransceivers()
+        capabilities = RTCRtpReceiver.getCapabilities("audio")
+        assert capabilities is not None
+        transceiver.setCodecPreferences([c for c in capabilities.codecs if c.mimeType == "audio/opus"])
+        self._receiver = transceiver.receiver
+        self._receiver._RTCRtpReceiver__jitter_buffer = Tap(self._on_packet)
+        self._dtls = self._receiver.transport
+        self._dtls._srtp_profiles = [SRTP_AEAD_AES_256_GCM]
+        self._dtls._setup_srtp = self._setup_srtp
+        self._dtls.on("statechange", self._on_dtls_state)
+        self._connection.on("connectionstatechange", self._on_connection_state)
+        self._ice = RelayedIce(self._dtls.transport._connection, turn)
+        self._control = self._connection.createDataChannel(CONTROL_LABEL, negotiated=True, id=0)
+        self._connection.sctp._rto = SCTP_RETRY
+        self._control.on("open", lambda: self.on_control_open())
+        self._control.on("message", self._on_message)
+        self._aiortc_connect = self._connection._RTCPeerConnection__connect
+        self._connection._RTCPeerConnection__connect = self._connect
+
+    async def offer(self) -> str:
+        """The caller's SDP. Raises ``Unavailable`` when the relay gives no media address."""
+        offer = await self._connection.createOffer()
+        await self._describe(sdp.bare(offer.sdp), "offer")
+        return str(self._connection.localDescription.sdp)
+
+    async def answer(self, offer: str) -> str:
+        """The callee's SDP for the caller's ``offer``; connecting begins.
+
+        Raises ``PeerFault`` when the offer is not acceptable, ``Unavailable`` as ``offer`` does.
+        """
+        sdp.check(offer)
+        await self._accept(offer, "offer")
+        answer = await self._connection.createAnswer()
+        await self._describe(sdp.passive(answer.sdp), "answer")
+        return str(self._connection.localDescription.sdp)
+
+    async def accept_answer(self, answer: str) -> None:
+        """Take the callee's SDP; connecting begins. Raises ``PeerFault`` when it is not acceptable."""
+        sdp.check(answer)
+        await self._accept(answer, "answer")
+
+    def start_sending(self) -> None:
+        """Let the source's speech onto the connection."""
+        self._track.allow()
+        self._start(self._watch_reports())
+
+    def start_playing(self) -> None:
+        """Let the peer's speech out of the sink."""
+        self._playing = True
+        self._start(self._play())
+
+    def send_control(self, message: bytes) -> None:
+        """Send ``message`` to the peer, reliably and in order. Raises ``Unavailable`` when it cannot be."""
+        if self._control.readyState != "open":
+            raise Unavailable("the connection to the other phone is not open; dial again")
+        self._control.send(message)
+
+    def stats(self) -> dict[str, float | int]:
+        """The numbers of the call, called as in the W3C's webrtc-stats; times in seconds."""
+        remote = self._remote_report
+        report: dict[str, float | int] = {
+            **self._playout.counts.stats(),
+            "packetsReceived": self._reception.received,
+            "packetsLost": self._reception.lost,
+            "jitter": self._reception.jitter,
+            "packetsSent": self._track.packets_sent,
+            "bytesSent": self._track.bytes_sent,
+            "srtpAuthenticationFailures": self.srtp.failures if self.srtp else 0,
+        }
+        if (round_trip := remote.get("roundTripTime")) is not None:
+            report["roundTripTime"] = round_trip
+            report["fractionLost"] = remote["fractionLost"] / 256
+        return report
+
+    async def close(self) -> None:
+        """End everything and give everything back, soon; may be called at any time, and twice."""
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        playing = [task for task in self._tasks if task.get_name() != "connect"]
+        for task in playing:
+            task.cancel()
+        self._ice.stop()
+        self._track.stop()
+        closing = asyncio.create_task(self._connection.close())
+        await asyncio.wait({closing}, timeout=CLOSE_LIMIT)
+        self._ice.abandon()
+        await asyncio.wait({closing, *self._tasks}, timeout=CLOSE_LIMIT)
+        if self.srtp is not None:
+            self.srtp.wipe()
+        self._source.close()
+        self._sink.close()
+
+    async def _describe(self, description: str, kind: str) -> None:
+        """Set our own description, which allocates at the relay."""
+        await self._connection.setLocalDescription(RTCSessionDescription(description, kind))
+
+    async def _accept(self, description: str, kind: str) -> None:
+        """Set the peer's description."""
+        try:
+            await self._connection.setRemoteDescription(RTCSessionDescription(description, kind))
+        except Exception as error:  # aiortc answers with many kinds of error what it does not like.
+            raise sdp.refused("it does not fit ours") from error
+
+    async def _connect(self) -> None:
+        """aiortc's connecting task, with its end and its faults known to us."""
+        task = asyncio.current_task()
+        assert task is not None
+        task.set_name("connect")
+        self._tasks.add(task)
+        try:
+            await self._aiortc_connect()
+            self._receiver._RTCRtpReceiver__stop_decoder()
+        except Exception as error:
+            self._fail(Unavailable(f"the media connection failed ({type(error).__name__}); dial again"))
+        finally:
+            self._tasks.discard(task)
+
+    def _start(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _setup_srtp(self) -> None:
+        """Key SRTP from the agreement; in the place of aiortc's keying from DTLS (RFC 5764, section 4.2)."""
+        ssl = self._dtls._ssl
+        if ssl.get_selected_srtp_profile() != SRTP_AEAD_AES_256_GCM.openssl_profile:
+            self._fail(PeerFault("the other phone does not speak AEAD_AES_256_GCM", code="bad-profile"))
+            self._dtls._set_state(State.FAILED)
+            return
+        exported = ssl.export_keying_material(EXPORTER_LABEL, EXPORTER_LENGTH, self._exporter_context())
+        try:
+            self.srtp = SrtpEpochs(self._exporter(exported))
+        except QcallError as error:
+            self._fail(error)
+            self._dtls._set_state(State.FAILED)
+            return
+        self._dtls._tx_srtp = self._dtls._rx_srtp = self.srtp
+
+    def _on_dtls_state(self) -> None:
+        if self._dtls.state == "connected":
+            self.on_connected()
+
+    def _on_connection_state(self) -> None:
+        match self._connection.connectionState:
+            case "failed":
+                self._fail(Unavailable("the media connection to the other phone failed; dial again"))
+            case "closed":
+                self._fail(PeerFault("the other phone closed the media connection", code="media-closed"))
+
+    def _on_message(self, message: bytes | str) -> None:
+        if isinstance(message, bytes):
+            self.on_control(message)
+
+    def _on_packet(self, packet: RtpPacket) -> None:
+        if not self._playing:
+            return
+        now = time.monotonic()
+        sequence = self._sequence.unwrap(packet.sequence_number)
+        self._reception.add(sequence, packet.timestamp / SAMPLE_RATE, now)
+        self._playout.push(packet.timestamp, packet.payload, now)
+
+    async def _play(self) -> None:
+        """Feed the sink at its own pace, for ever."""
+        try:
+            while True:
+                await self._sink.wanted()
+                self._sink.write(self._playout.pull(time.monotonic()))
+                if self._playout.started and not self._heard:
+                    self._heard = True
+                    self.on_first_audio()
+        except QcallError as error:
+            self._fail(error)
+
+    async def _watch_reports(self) -> None:
+        """Let the encoder's redundancy follow the loss that the far phone reports, for ever."""
+        while True:
+            await asyncio.sleep(REPORT_INTERVAL)
+            for report in (await self._sender.getStats()).values():
+                if report.type == "remote-inbound-rtp":
+                    self._remote_report = {
+                        "roundTripTime": report.roundTripTime,
+                        "fractionLost": report.fractionLost,
+                    }
+                    self._track.encoder.expected_loss = report.fractionLost / 256
+
+    def _fail(self, error: QcallError) -> None:
+        if self._closing is None and not self._failed:
+            self._failed = True
+            self.on_failed(error)

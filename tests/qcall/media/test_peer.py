@@ -1,0 +1,119 @@
+"""The private places of aiortc and aioice that ``qcall.media.peer`` takes hold of: do they still exist?
+
+Each fails with what to look at when a new version has moved one of them.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aioice
+import pytest
+from aioice import ice, turn
+from aiortc import RTCPeerConnection, RTCRtpReceiver, RTCSctpTransport
+from aiortc.rtcdtlstransport import RTCDtlsTransport, State
+
+from qcall.crypto.secret import Secret
+from qcall.media.devices import NullSink, NullSource
+from qcall.media.peer import Peer, Relay, Tap
+from qcall.media.srtp import SrtpEpochs, SrtpKeyPair
+
+
+def keys(_: bytes) -> SrtpKeyPair:
+    return SrtpKeyPair(Secret(bytes(44)), Secret(bytes(44)))
+
+
+@pytest.fixture
+async def peer() -> AsyncIterator[Peer]:
+    made = Peer(
+        turn=Relay("127.0.0.1", 9, "user", "password"),
+        exporter=keys,
+        exporter_context=lambda: b"th4",
+        source=NullSource(),
+        sink=NullSink(),
+    )
+    yield made
+    await made.close()
+
+
+def calls(function: Any, *names: str) -> None:
+    source = inspect.getsource(function)
+    for name in names:
+        assert name in source, f"{function.__qualname__} no longer uses {name}: look at qcall/media/peer.py"
+
+
+def test_dtls_keys_srtp_in_one_replaceable_method() -> None:
+    calls(RTCDtlsTransport.start, "self._setup_srtp()", "srtp_profiles=self._srtp_profiles")
+    calls(RTCDtlsTransport._recv_next, "self._rx_srtp.unprotect(", "self._rx_srtp.unprotect_rtcp(")
+    calls(RTCDtlsTransport._send_rtp, "self._tx_srtp.protect(", "self._tx_srtp.protect_rtcp(")
+    assert State.FAILED
+
+
+def test_the_receiver_gives_every_packet_to_its_jitter_buffer() -> None:
+    calls(RTCRtpReceiver._handle_rtp_packet, "= self.__jitter_buffer.add(packet)", "is not None")
+    calls(RTCRtpReceiver._RTCRtpReceiver__stop_decoder, "join()", "put(None)")
+
+
+def test_the_connection_connects_in_one_replaceable_method() -> None:
+    calls(RTCPeerConnection.setLocalDescription, "ensure_future(self.__connect())")
+    calls(RTCPeerConnection.setRemoteDescription, "ensure_future(self.__connect())")
+
+
+def test_sctp_times_its_first_packets_by_its_rto() -> None:
+    calls(RTCSctpTransport._t1_start, "call_later(self._rto")
+
+
+def test_ice_gathers_and_checks_in_replaceable_methods() -> None:
+    calls(ice.Connection.gather_candidates, "self.get_component_candidates(")
+    calls(ice.Connection.request_received, "self.check_incoming(message, addr, protocol)")
+    calls(ice.Connection.check_start_task, "pair.task is None")
+    calls(turn.TurnTransport.close, "self.__close_task = asyncio.create_task(")
+    parameters = inspect.signature(ice.relayed_candidate).parameters
+    assert {"component", "protocol_factory", "turn_server", "hide_related_address"} <= set(parameters)
+    assert aioice.Connection(ice_controlling=True)._protocols == []
+
+
+async def test_the_hooks_are_in_place(peer: Peer) -> None:
+    assert peer._dtls._setup_srtp == peer._setup_srtp
+    assert isinstance(peer._receiver._RTCRtpReceiver__jitter_buffer, Tap)
+    assert peer._connection.sctp.transport is peer._dtls, "one transport carries everything"
+    assert [profile.openssl_profile for profile in peer._dtls._srtp_profiles] == [b"SRTP_AEAD_AES_256_GCM"]
+
+
+class Tls:
+    """The DTLS connection after its handshake, as far as keying SRTP looks at it."""
+
+    def __init__(self, profile: bytes) -> None:
+        self.profile = profile
+        self.exports: list[tuple[bytes, int, bytes | None]] = []
+
+    def get_selected_srtp_profile(self) -> bytes:
+        return self.profile
+
+    def export_keying_material(self, label: bytes, length: int, context: bytes | None = None) -> bytes:
+        self.exports.append((label, length, context))
+        return bytes(length)
+
+
+async def test_srtp_is_keyed_from_the_bound_exporter_and_nothing_else(peer: Peer) -> None:
+    peer._dtls._ssl = tls = Tls(b"SRTP_AEAD_AES_256_GCM")
+    peer._dtls._setup_srtp()
+    assert tls.exports == [(b"EXPERIMENTAL-qcall-1", 48, b"th4")]
+    assert isinstance(peer._dtls._tx_srtp, SrtpEpochs)
+    assert peer._dtls._tx_srtp is peer._dtls._rx_srtp is peer.srtp
+    peer._dtls._ssl = None
+
+
+@pytest.mark.parametrize("profile", [b"", b"SRTP_AES128_CM_SHA1_80", b"SRTP_AEAD_AES_128_GCM"])
+async def test_a_weaker_profile_fails_the_connection(peer: Peer, profile: bytes) -> None:
+    failures: list[str] = []
+    peer.on_failed = lambda error: failures.append(error.code)
+    peer._dtls._ssl = tls = Tls(profile)
+    peer._dtls._setup_srtp()
+    assert failures == ["bad-profile"]
+    assert peer._dtls._tx_srtp is None
+    assert tls.exports == []
+    assert peer._dtls.state == "failed"
+    peer._dtls._ssl = None
