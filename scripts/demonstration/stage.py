@@ -1,0 +1,189 @@
+"""Runs the product as its users do: programs with command lines, speaking JSON lines.
+
+The demonstration, the benchmarks and the end-to-end tests all use this one stage.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+import sys
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+Event = dict[str, Any]
+PATIENCE = 20.0
+"""Seconds to wait for anything that a healthy program does in less than one."""
+
+
+class StageError(Exception):
+    """A program did not do what it should; the text holds what it said instead."""
+
+
+class Program:
+    """One running command; its standard output is one JSON object a line."""
+
+    def __init__(self, name: str, process: asyncio.subprocess.Process) -> None:
+        self.name = name
+        self.process = process
+        self.events: list[Event] = []
+        self.stderr = ""
+        self._news = asyncio.Condition()
+        self._closed = False
+        self._readers = [asyncio.create_task(self._read_events()), asyncio.create_task(self._read_errors())]
+
+    @classmethod
+    async def start(cls, name: str, *command: str | Path, env: dict[str, str] | None = None) -> Program:
+        """Start ``command``; ``name`` is how errors call it."""
+        process = await asyncio.create_subprocess_exec(
+            *map(str, command),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=env,
+        )
+        return cls(name, process)
+
+    async def event(self, kind: str, *, limit: float = PATIENCE) -> Event:
+        """The first event called ``kind``, past or future."""
+        async with self._news:
+            try:
+                async with asyncio.timeout(limit):
+                    await self._news.wait_for(lambda: self._find(kind) is not None or self._closed)
+            except TimeoutError:
+                raise StageError(f"{self.name}: no '{kind}' within {limit} s{self.account()}") from None
+        found = self._find(kind)
+        if found is None:
+            await self.process.wait()
+            raise StageError(
+                f"{self.name}: ended ({self.process.returncode}) before '{kind}'{self.account()}"
+            )
+        return found
+
+    async def ended(self, *, limit: float = PATIENCE) -> int:
+        """The exit code."""
+        try:
+            async with asyncio.timeout(limit):
+                await self.process.wait()
+                await asyncio.gather(*self._readers)
+        except TimeoutError:
+            raise StageError(f"{self.name}: still running after {limit} s{self.account()}") from None
+        assert self.process.returncode is not None
+        return self.process.returncode
+
+    def interrupt(self) -> None:
+        """Press Ctrl-C."""
+        self.process.send_signal(signal.SIGINT)
+
+    async def stop(self) -> None:
+        """End the program, with force if it does not go by itself."""
+        if self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.terminate()
+            try:
+                await self.ended(limit=5)
+            except StageError:
+                with contextlib.suppress(ProcessLookupError):
+                    self.process.kill()
+        await self.ended()
+
+    def account(self) -> str:
+        """What the program said, for error texts."""
+        said = "".join(f"\n  {json.dumps(event)}" for event in self.events[-8:])
+        return said + (f"\n  stderr: {self.stderr.strip()[-2000:]}" if self.stderr.strip() else "")
+
+    def _find(self, kind: str) -> Event | None:
+        return next((event for event in self.events if event.get("event") == kind), None)
+
+    async def _read_events(self) -> None:
+        assert self.process.stdout is not None
+        async for line in self.process.stdout:
+            async with self._news:
+                try:
+                    self.events.append(json.loads(line))
+                except ValueError:
+                    self.stderr += f"not JSON on stdout: {line.decode(errors='replace')}"
+                self._news.notify_all()
+        async with self._news:
+            self._closed = True
+            self._news.notify_all()
+
+    async def _read_errors(self) -> None:
+        assert self.process.stderr is not None
+        async for line in self.process.stderr:
+            self.stderr += line.decode(errors="replace")
+
+
+BIN = Path(sys.executable).parent
+
+
+class Stage:
+    """A relay and its phones in one directory; leaving the context ends every program."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.relay_home = directory / "relay"
+        self.programs: list[Program] = []
+        self.ready: Event = {}
+
+    async def start(self, name: str, *command: str | Path) -> Program:
+        """Start a program that this stage will end."""
+        program = await Program.start(name, *command)
+        self.programs.append(program)
+        return program
+
+    async def run(self, name: str, *command: str | Path, code: int = 0) -> Program:
+        """Run a program to its end, which must come with exit code ``code``."""
+        program = await self.start(name, *command)
+        if await program.ended() != code:
+            raise StageError(f"{name}: exit code {program.process.returncode}, not {code}{program.account()}")
+        return program
+
+    async def serve(self, *options: str | Path) -> Program:
+        """Start ``relay serve`` on free ports and wait until it is ready."""
+        addresses = ("--listen", "127.0.0.1:0", "--turn", "127.0.0.1:0")
+        command = (BIN / "relay", "--home", self.relay_home, "serve", *addresses, "--json", *options)
+        relay = await self.start("relay serve", *command)
+        self.ready = await relay.event("ready")
+        return relay
+
+    async def enrol(self, name: str, site: str) -> None:
+        """Invite ``name`` at ``site`` and set up its phone."""
+        invite = await self.run(
+            "relay invite", BIN / "relay", "--home", self.relay_home, "invite", name, "--site", site, "--json"
+        )
+        code = (await invite.event("invite"))["code"]
+        where = ("--relay", self.ready["signalling"], "--invite", code)
+        await self.run("qcall init", *self.phone(name, "init", name, *where, "--json"))
+
+    def home(self, name: str) -> Path:
+        """The home of the phone called ``name``."""
+        return self.directory / name
+
+    def phone(self, name: str, *arguments: str | Path) -> Sequence[str | Path]:
+        """The command line of a phone."""
+        return (BIN / "qcall", "--home", self.home(name), *arguments)
+
+    async def listen(self, name: str, *options: str | Path) -> Program:
+        """Start a phone that waits for a call, and wait until the relay knows it."""
+        phone = await self.start(f"{name}: qcall listen", *self.phone(name, "listen", "--json", *options))
+        await phone.event("registered")
+        return phone
+
+    async def call(self, name: str, contact: str, *options: str | Path) -> Program:
+        """Let the phone ``name`` dial ``contact``."""
+        command = self.phone(name, "call", contact, "--json", *options)
+        return await self.start(f"{name}: qcall call", *command)
+
+
+@contextlib.asynccontextmanager
+async def stage(directory: Path) -> AsyncIterator[Stage]:
+    """A ``Stage`` that leaves nothing running."""
+    made = Stage(directory)
+    try:
+        yield made
+    finally:
+        await asyncio.gather(*(program.stop() for program in reversed(made.programs)))
