@@ -1,0 +1,330 @@
+"""A running quantum network in one process: links that fill, nodes that relay, faults that are put on it.
+
+Everything quantum here is simulated. Time and random bytes are arguments; nothing waits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from relay.errors import NoKeyMaterial, UsageError
+
+from .key_relay import HopRejected, HopReport, Message, xor
+from .link import BLOCK_BITS, DEFAULT_CAPACITY, LinkEnd
+from .node import Adjacency, Arrival, Forward, Node, Observer
+from .physics import LinkQuality
+from .routing import cheapest, disjoint, link_cost
+from .topology import Link, Topology
+
+FIBRE_DELAY = 4.9e-6
+"""Seconds a kilometre: light in glass."""
+NODE_DELAY = 50e-6
+"""Seconds that a trusted node takes to verify, decrypt and encrypt; an assumption of the model."""
+WARM_SECONDS = 60.0
+"""How long the links are taken to have been running when the program starts."""
+ATTEMPTS = 4
+"""Paths tried for one key before the request fails."""
+CAPTURE_LIMIT = 65_536
+"""End keys a compromised node remembers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a request wants of its path. ``route`` names every node; ``disjoint`` counts XOR shares."""
+
+    route: tuple[str, ...] = ()
+    max_hops: int | None = None
+    disjoint: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Relayed:
+    """An end key that is now known at both ends of its path, and to every trusted node between."""
+
+    key_id: str
+    key: bytes = field(repr=False)
+    paths: tuple[tuple[str, ...], ...]
+    hops: tuple[HopReport, ...]
+    """Of all paths, one after the other."""
+    delay: float
+    """Seconds until it has arrived: the slowest path's fibre and nodes."""
+
+
+@dataclass(slots=True)
+class LinkState:
+    """A link and what has been done to it. ``ends`` in the order of ``link.a``, ``link.b``."""
+
+    link: Link
+    ends: tuple[LinkEnd, LinkEnd]
+    quality: LinkQuality
+    cut: bool = False
+    eve: float = 0.0
+
+    @property
+    def usable(self) -> bool:
+        return not self.cut and not self.quality.alarm
+
+    @property
+    def condition(self) -> str:
+        """``up``, ``cut``, ``alarm``, or ``no-key`` when the error rate leaves no key but raises no alarm."""
+        if self.cut:
+            return "cut"
+        if self.quality.alarm:
+            return "alarm"
+        return "up" if self.quality.rate > 0 else "no-key"
+
+
+def _untouched(sender: str, receiver: str, frame: bytes) -> bytes:
+    return frame
+
+
+class Network:
+    """Topology, link pools, trusted nodes. All link secrets come from ``seed``, 32 fresh random bytes."""
+
+    def __init__(
+        self,
+        topology: Topology,
+        *,
+        seed: bytes,
+        now: float,
+        capacity: int = DEFAULT_CAPACITY,
+        warm: float = WARM_SECONDS,
+        channel: Callable[[str, str, bytes], bytes] = _untouched,
+    ) -> None:
+        if len(seed) != 32:
+            raise ValueError("a network's seed has 32 bytes")
+        self.topology = topology
+        self.nodes = {name: Node(name) for name in topology.nodes}
+        self.channel = channel
+        """Carries a frame from node to node; what a tap or a test puts here sees and may change it."""
+        self.relayed = 0
+        self.rejected = 0
+        self.captured: dict[str, deque[tuple[str, bytes]]] = {}
+        """By compromised node: the key IDs and end keys (or shares) it saw since."""
+        self._observer: Observer | None = None
+        self._sequence = dict.fromkeys(topology.nodes, 0)
+        self._links: dict[frozenset[str], LinkState] = {}
+        for link in topology.links:
+            self._start(link, seed, now, capacity, warm)
+
+    def relay(
+        self,
+        source: str,
+        target: str,
+        key_id: str,
+        key: bytes,
+        now: float,
+        *,
+        wish: Wish = Wish(),
+        pads: Sequence[bytes] = (),
+    ) -> Relayed:
+        """Carry ``key`` from ``source`` to ``target``; a path that fails on the way is replaced by another.
+
+        With ``wish.disjoint`` n, ``pads`` are n-1 random strings of the key's length: they and their XOR
+        with the key travel on paths that share no node. Raises :class:`NoKeyMaterial` when no path is left;
+        what failed attempts spent stays spent.
+        """
+        if len(pads) != wish.disjoint - 1:
+            raise ValueError("n disjoint shares need n-1 random pads")
+        shares = [*pads, key]
+        for pad in pads:
+            shares[-1] = xor(shares[-1], pad)
+        avoid: set[frozenset[str]] = set()
+        for _ in range(ATTEMPTS):
+            paths = self.route(source, target, now, wish=wish, avoid=avoid)
+            try:
+                arrivals = [
+                    self._carry(key_id, share, path, i, len(shares), now, avoid)
+                    for i, (share, path) in enumerate(zip(shares, paths, strict=True))
+                ]
+            except (HopRejected, NoKeyMaterial):
+                self.rejected += 1
+                continue
+            arrived = bytes(len(key))
+            for arrival in arrivals:
+                arrived = xor(arrived, arrival.key)
+            self.relayed += 1
+            hops = tuple(hop for arrival in arrivals for hop in arrival.message.hops)
+            return Relayed(key_id, arrived, tuple(paths), hops, max(map(self.delay, paths)))
+        raise NoKeyMaterial(f"no key could be relayed from {source} to {target}: {ATTEMPTS} paths failed")
+
+    def route(
+        self,
+        source: str,
+        target: str,
+        now: float,
+        *,
+        wish: Wish = Wish(),
+        avoid: set[frozenset[str]] | None = None,
+    ) -> list[tuple[str, ...]]:
+        """The paths a key would take now, every hop of them up and holding enough key.
+
+        Raises :class:`NoKeyMaterial`; its code is ``no-route`` when the wish cannot be met at all.
+        """
+        shunned = avoid or set()
+
+        def cost(link: Link) -> float:
+            state = self._links[frozenset((link.a, link.b))]
+            level = state.ends[0].level(now)
+            if not state.usable or level < BLOCK_BITS or frozenset((link.a, link.b)) in shunned:
+                return math.inf
+            return link_cost(link.km, level, state.ends[0].capacity)
+
+        def usable(link: Link) -> float:
+            return 1.0 if cost(link) < math.inf else math.inf
+
+        graph = self.topology.neighbours
+        if wish.route:
+            found = [wish.route] if self._is_path(wish.route, source, target) else []
+            if any(cost(graph[a][b]) == math.inf for path in found for a, b in pairwise(path)):
+                raise NoKeyMaterial(f"the route asked for from {source} to {target} has no key now")
+        elif wish.disjoint > 1:
+            found = disjoint(graph, source, target, cost, wish.disjoint)
+        else:
+            one = cheapest(graph, source, target, cost)
+            if one and wish.max_hops is not None and len(one) - 1 > wish.max_hops:
+                one = cheapest(graph, source, target, usable)
+            found = [one] if one else []
+        fits = [path for path in found if wish.max_hops is None or len(path) - 1 <= wish.max_hops]
+        if len(fits) < wish.disjoint:
+            wanted = bool(wish.route or wish.max_hops is not None or wish.disjoint > 1)
+            raise NoKeyMaterial(
+                f"no path from {source} to {target} has key on every hop",
+                code="no-route" if wanted else None,
+            )
+        return fits
+
+    def delay(self, path: Sequence[str]) -> float:
+        """Seconds that a frame takes along ``path``: fibre and nodes."""
+        hops = list(pairwise(path))
+        return sum(self.topology.link(a, b).km for a, b in hops) * FIBRE_DELAY + len(hops) * NODE_DELAY
+
+    # Faults
+
+    def cut(self, a: str, b: str, now: float) -> None:
+        """Cut the fibre: no more key is made, and none is relayed over it."""
+        state = self.state(a, b)
+        state.cut = True
+        self._apply(state, now)
+
+    def eavesdrop(self, a: str, b: str, share: float, now: float) -> None:
+        """Put an intercept-and-resend eavesdropper on a share (0..1) of the pulses."""
+        if not 0 <= share <= 1:
+            raise UsageError(f"an eavesdropper's share of the pulses is between 0 and 1, not {share:g}")
+        state = self.state(a, b)
+        state.eve = share
+        self._apply(state, now)
+
+    def drain(self, a: str, b: str, now: float) -> None:
+        """Empty the link's pool at both ends."""
+        for end in self.state(a, b).ends:
+            end.drain(now)
+
+    def restore(self, a: str, b: str, now: float) -> None:
+        """Mend the fibre and remove the eavesdropper; the pool fills again at the link's rate."""
+        state = self.state(a, b)
+        state.cut, state.eve = False, 0.0
+        self._apply(state, now)
+
+    def compromise(self, node: str) -> None:
+        """From now on the node writes down every end key it sees, in :attr:`captured`."""
+        self._known(node)
+        self.captured.setdefault(node, deque(maxlen=CAPTURE_LIMIT))
+        self._rewire()
+
+    def recover(self, node: str) -> None:
+        """The node is honest again; what it has written down is forgotten here."""
+        self._known(node)
+        self.captured.pop(node, None)
+        self._rewire()
+
+    def observe(self, observer: Observer | None) -> None:
+        """Let ``observer`` see every end key at every node: the recording of all that trusted nodes know."""
+        self._observer = observer
+        self._rewire()
+
+    def state(self, a: str, b: str) -> LinkState:
+        """The link between two nodes; raises :class:`UsageError` when there is none."""
+        link = self.topology.link(a, b)
+        return self._links[frozenset((link.a, link.b))]
+
+    @property
+    def states(self) -> tuple[LinkState, ...]:
+        return tuple(self._links.values())
+
+    def _start(self, link: Link, seed: bytes, now: float, capacity: int, warm: float) -> None:
+        quality = link.quality()
+        secret = hashlib.blake2b(link.name.encode(), key=seed, digest_size=32, person=b"relay link").digest()
+        level = quality.rate * warm
+        first = LinkEnd(secret, 0, rate=quality.rate, now=now, capacity=capacity, level=level)
+        second = LinkEnd(secret, 1, rate=quality.rate, now=now, capacity=capacity, level=level)
+        state = LinkState(link, (first, second), quality)
+        self._links[frozenset((link.a, link.b))] = state
+        self.nodes[link.a].links[link.b] = Adjacency(first, quality.qber)
+        self.nodes[link.b].links[link.a] = Adjacency(second, quality.qber)
+
+    def _apply(self, state: LinkState, now: float) -> None:
+        state.quality = state.link.quality(eve=state.eve)
+        for node, other, end in (
+            (state.link.a, state.link.b, state.ends[0]),
+            (state.link.b, state.link.a, state.ends[1]),
+        ):
+            # Under alarm nothing that is measured may become key, whatever the formula would still yield.
+            end.set_rate(state.quality.rate if state.usable else 0.0, now)
+            adjacency = self.nodes[node].links[other]
+            adjacency.qber, adjacency.usable = state.quality.qber, state.usable
+
+    def _carry(
+        self,
+        key_id: str,
+        key: bytes,
+        path: tuple[str, ...],
+        share: int,
+        shares: int,
+        now: float,
+        avoid: set[frozenset[str]],
+    ) -> Arrival:
+        source = path[0]
+        self._sequence[source] += 1
+        message = Message(key_id, self._sequence[source], path, share=share, shares=shares)
+        at = source
+        try:
+            step: Forward | Arrival = self.nodes[at].send(message, key, now)
+            while isinstance(step, Forward):
+                frame = self.channel(at, step.to, step.frame)
+                sender, at = at, step.to
+                step = self.nodes[at].receive(sender, frame, now)
+        except HopRejected:
+            avoid.add(frozenset((sender, at)))
+            raise
+        except NoKeyMaterial:
+            avoid.add(frozenset((at, path[path.index(at) + 1])))
+            raise
+        return step
+
+    def _observe(self, node: str, key_id: str, key: bytes) -> None:
+        if self._observer is not None:
+            self._observer(node, key_id, key)
+        if (captured := self.captured.get(node)) is not None:
+            captured.append((key_id, key))
+
+    def _rewire(self) -> None:
+        for name, node in self.nodes.items():
+            node.observer = self._observe if self._observer or name in self.captured else None
+
+    def _is_path(self, path: tuple[str, ...], source: str, target: str) -> bool:
+        graph = self.topology.neighbours
+        return (
+            (path[0], path[-1]) == (source, target)
+            and len(set(path)) == len(path)
+            and all(b in graph.get(a, {}) for a, b in pairwise(path))
+        )
+
+    def _known(self, node: str) -> None:
+        if node not in self.nodes:
+            raise UsageError(f"there is no node {node}; see relay topology show {self.topology.name}")

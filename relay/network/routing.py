@@ -1,0 +1,79 @@
+"""Path choice: cheapest paths by a cost per link, and sets of paths that share no trusted node.
+
+The cost of a link is infinite when it cannot carry a key now, so a path found is a path that can be used.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+import networkx as nx
+
+L = TypeVar("L")
+Graph = Mapping[str, Mapping[str, L]]
+"""Every node, and its links by the node at their other end."""
+
+Cost = Callable[[L], float]
+
+FLOW_SCALE = 1000
+"""networkx's minimum-cost flow wants whole numbers: costs are rounded to a thousandth."""
+
+
+def link_cost(km: float, level: float, capacity: float) -> float:
+    """Short links with full pools first: an empty pool makes a link look twice as long."""
+    return km * (2.0 - level / capacity)
+
+
+def cheapest(graph: Graph[L], source: str, target: str, cost: Cost[L]) -> tuple[str, ...] | None:
+    """The path of least total cost (Dijkstra), both ends included; None when there is none."""
+    if source not in graph or target not in graph:
+        return None
+    best = {source: 0.0}
+    before: dict[str, str] = {}
+    queue = [(0.0, source)]
+    while queue:
+        far, node = heapq.heappop(queue)
+        if node == target:
+            path = [target]
+            while path[-1] != source:
+                path.append(before[path[-1]])
+            return tuple(reversed(path))
+        if far > best[node]:
+            continue
+        for other, link in graph[node].items():
+            there = far + cost(link)
+            if there < best.get(other, math.inf):
+                best[other], before[other] = there, node
+                heapq.heappush(queue, (there, other))
+    return None
+
+
+def disjoint(graph: Graph[L], source: str, target: str, cost: Cost[L], count: int) -> list[tuple[str, ...]]:
+    """At most ``count`` paths that share no node but their ends, of least total cost together.
+
+    Fewer than ``count`` paths mean that there are no more. Taking the cheapest path first and looking for a
+    second beside it can miss both; a flow through nodes of capacity one cannot.
+    """
+    flow = nx.DiGraph()
+    for node, links in graph.items():
+        flow.add_edge(
+            (node, "in"), (node, "out"), capacity=count if node in (source, target) else 1, weight=0
+        )
+        for other, link in links.items():
+            price = cost(link)
+            if price < math.inf and node != target and other != source:
+                flow.add_edge((node, "out"), (other, "in"), capacity=1, weight=round(price * FLOW_SCALE))
+    if source not in graph or target not in graph or source == target:
+        return []
+    flow.add_edge("supply", (source, "in"), capacity=count, weight=0)
+    carried = nx.max_flow_min_cost(flow, "supply", (target, "out"))
+    paths = []
+    for first in [to for (to, _), units in carried[source, "out"].items() if units]:
+        path = [source, first]
+        while path[-1] != target:
+            path.append(next(to for (to, _), units in carried[path[-1], "out"].items() if units))
+        paths.append(tuple(path))
+    return sorted(paths, key=len)
