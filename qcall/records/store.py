@@ -10,10 +10,13 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from qcall.errors import StorageError
 
@@ -25,6 +28,7 @@ CREATE TABLE contact (
     offered         BLOB,                        -- the last other fingerprint that claimed this name
     verified        INTEGER NOT NULL DEFAULT 0,  -- the words were compared by both users
     qkd_seen        INTEGER NOT NULL DEFAULT 0,  -- a call with quantum keys has succeeded
+    suite_seen      TEXT,                        -- the suite of the last call that succeeded
     pinned_at       REAL NOT NULL                -- unix seconds
 ) STRICT;
 CREATE TABLE call (
@@ -56,6 +60,8 @@ class Contact:
     verified: bool
     qkd_seen: bool
     """Whether a call with quantum keys has succeeded: going lower needs the user's word."""
+    suite_seen: str | None
+    """The suite of the last call that succeeded; no weaker one is taken without the user's word."""
     pinned_at: float
 
 
@@ -69,7 +75,7 @@ class CallRecord:
     began_at: float
     ended_at: float
     reason: str
-    security: str
+    security: Mapping[str, Any]
 
 
 class Records:
@@ -128,10 +134,11 @@ class Records:
             statement = "UPDATE contact SET verified = ? WHERE name = ?"
             return db.execute(statement, (verified, name)).rowcount > 0
 
-    def saw_qkd(self, name: str) -> None:
-        """A call with quantum keys succeeded with ``name``."""
+    def saw(self, name: str, *, suite: str, qkd: bool) -> None:
+        """A call under ``suite`` succeeded with ``name``; quantum keys that were seen once stay seen."""
         with self._transaction() as db:
-            db.execute("UPDATE contact SET qkd_seen = 1 WHERE name = ?", (name,))
+            statement = "UPDATE contact SET suite_seen = ?, qkd_seen = max(qkd_seen, ?) WHERE name = ?"
+            db.execute(statement, (suite, qkd, name))
 
     def consume_call(self, call_id: bytes) -> bool:
         """Use up a call_id; false if it was used before."""
@@ -153,7 +160,7 @@ class Records:
                     call.began_at,
                     call.ended_at,
                     call.reason,
-                    call.security,
+                    msgspec.json.encode(call.security).decode(),
                 ),
             )
 
@@ -161,7 +168,10 @@ class Records:
         """The newest calls first."""
         with self._faults():
             rows = self._db.execute("SELECT * FROM call ORDER BY began_at DESC LIMIT ?", (limit,)).fetchall()
-        return [CallRecord(row[0], row[1], bool(row[2]), *row[3:]) for row in rows]
+        return [
+            CallRecord(call_id, contact, bool(outgoing), began, ended, reason, msgspec.json.decode(security))
+            for call_id, contact, outgoing, began, ended, reason, security in rows
+        ]
 
     def _set_up(self) -> None:
         with self._faults():
@@ -178,12 +188,12 @@ class Records:
                 raise StorageError(f"{self._path} was written by another version of qcall; update qcall")
 
     def _contacts(self, clause: str, arguments: tuple[str, ...]) -> list[Contact]:
-        columns = "name, fingerprint, offered, verified, qkd_seen, pinned_at"
+        columns = "name, fingerprint, offered, verified, qkd_seen, suite_seen, pinned_at"
         with self._faults():
             rows = self._db.execute(f"SELECT {columns} FROM contact {clause}", arguments).fetchall()  # noqa: S608
         return [
-            Contact(name, fingerprint, offered, bool(verified), bool(qkd_seen), pinned_at)
-            for name, fingerprint, offered, verified, qkd_seen, pinned_at in rows
+            Contact(name, fingerprint, offered, bool(verified), bool(qkd_seen), suite, pinned_at)
+            for name, fingerprint, offered, verified, qkd_seen, suite, pinned_at in rows
         ]
 
     def _consume(self, kind: str, ids: Sequence[bytes]) -> bool:

@@ -71,8 +71,9 @@ def test_nothing_to_accept_is_no_change(records: Records) -> None:
 
 def test_protection_seen_is_remembered(records: Records) -> None:
     records.pin("bob", OLD)
-    records.saw_qkd("bob")
-    assert [contact.qkd_seen for contact in records.contacts()] == [True]
+    records.saw("bob", suite="Q3", qkd=True)
+    records.saw("bob", suite="Q5", qkd=False)
+    assert [(contact.qkd_seen, contact.suite_seen) for contact in records.contacts()] == [(True, "Q5")]
 
 
 def test_a_call_id_is_consumed_once_even_across_a_restart(records: Records, path: Path) -> None:
@@ -91,7 +92,8 @@ def test_key_ids_are_consumed_all_or_none(records: Records) -> None:
 
 def test_calls_come_back_newest_first(records: Records) -> None:
     calls = [
-        CallRecord(bytes([n]) * 16, "bob", bool(n), 10.0 * n, 10.0 * n + 5, "hangup", "{}") for n in range(2)
+        CallRecord(bytes([n]) * 16, "bob", bool(n), 10.0 * n, 10.0 * n + 5, "hangup", {"suite": "Q5"})
+        for n in range(2)
     ]
     for call in calls:
         records.add_call(call)
