@@ -1,0 +1,335 @@
+"""The caller's half of M1 to M4.
+
+Stronger than PROTOCOL.md first had it: M1 carries one KEM key per KEM of the suites offered, so that the
+callee can choose the suite without another round trip, and one commitment, because the fingerprint does
+not depend on the suite. When the callee's key node fails under ``prefer``, both machines begin again on
+the same dialogue with everything fresh (call_id, shares, nonces); the offer that was gathered is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from qcall.crypto import x25519
+from qcall.crypto.identity import Fingerprint, PublicIdentity, Role
+from qcall.crypto.kdf import Label, digest, mac, mac_matches
+from qcall.crypto.kem import PrivateKey
+from qcall.crypto.secret import Secret
+from qcall.errors import AgreementFailed, CallRefused, Unavailable
+
+from .effects import Agreed, Effects, FetchEncKeys, NeedOffer, RemoteAnswer, Send
+from .machine import (
+    HANDSHAKE_LIMIT,
+    MEDIA_LIMIT,
+    Agreement,
+    OutOfTurn,
+    Phone,
+    State,
+    check_key_ids,
+    guarded,
+)
+from .messages import (
+    CALL_ID_LENGTH,
+    M1,
+    M2,
+    NONCE_LENGTH,
+    Frame,
+    KeyNamed,
+    Kind,
+    M2Body,
+    M2Clear,
+    M3Body,
+    M4Body,
+    Maced,
+    QkdTerms,
+    RefuseCode,
+    Signed,
+    SignedAndMaced,
+    decode,
+    encode,
+    encode_checked,
+    frame,
+    read,
+    read_identity,
+    read_signature,
+    show_identity,
+)
+from .peer import ContactStatus, Peer, judge
+from .policy import QkdPolicy, QkdState, stricter
+from .sas import words
+from .schedule import QKD_KEY_LENGTH, Direction, Early, Handshake, QuantumKey
+from .security import QkdInfo, SecurityInfo
+from .suites import Suite
+
+
+@dataclass
+class Attempt:
+    """What is fresh in every attempt."""
+
+    private: Secret = field(default_factory=lambda: Secret(b""))
+    kem_keys: dict[str, PrivateKey] = field(default_factory=dict, repr=False)
+    nonce: bytes = field(default=b"", repr=False)
+    m1: bytes = b""
+    suite: Suite | None = None
+    peer_policy: QkdPolicy = QkdPolicy.OFF
+    handshake: Handshake | None = None
+    body2: M2Body | None = None
+    th2_signed: tuple[bytes, bytes, bytes] = (b"", b"", b"")
+    terms: QkdTerms | None = None
+    keys: tuple[QuantumKey, ...] = ()
+    words: tuple[str, ...] = ()
+    th3: bytes = b""
+    proof3: tuple[bytes, bytes, bytes] = (b"", b"", b"")
+
+
+class Caller(Agreement):
+    """The agreement on the phone that dialled ``peer_name``. ``start`` begins it."""
+
+    direction = Direction.I
+
+    def __init__(self, phone: Phone, *, peer_name: str, now: float, unix: float) -> None:
+        super().__init__(phone, peer_name=peer_name, now=now, unix=unix)
+        self._offer: str | None = None
+        self._without_qkd: str | None = None
+        self._attempt = Attempt()
+
+    @guarded
+    def start(self, now: float) -> Effects:
+        """Send M1, and have the offer gathered meanwhile."""
+        if self.state is not State.IDLE:
+            raise OutOfTurn("a caller starts once")
+        self.deadline = now + HANDSHAKE_LIMIT
+        return (self._m1(now), NeedOffer())
+
+    @guarded
+    def offer(self, sdp: str, now: float) -> Effects:
+        """The SDP that `NeedOffer` asked for."""
+        if self._offer is not None:
+            raise OutOfTurn("an offer is given once")
+        self._offer = sdp
+        return self._m3_when_ready()
+
+    @guarded
+    def qkd_keys(self, keys: Sequence[QuantumKey], now: float) -> Effects:
+        """The keys that `FetchEncKeys` asked for; they belong to the machine from now on."""
+        for each in keys:
+            self._keep(each.key)
+        if self.state is not State.PREPARING or self._attempt.terms is not None:
+            return ()
+        if len(keys) != 1 or any(len(each.key) != QKD_KEY_LENGTH for each in keys):
+            return self.qkd_failed("bad-key", now)
+        if not self.phone.memory.consume_keys([each.key_id for each in keys]):
+            raise AgreementFailed("the key node delivered a key that was used before", code="replayed-key")
+        self._attempt.keys = tuple(keys)
+        named = tuple(KeyNamed(each.key_id, 8 * len(each.key), each.path) for each in keys)
+        assert self._attempt.body2 is not None
+        self._attempt.terms = QkdTerms(
+            QkdState.PRESENT, None, self.phone.sae_id, self._attempt.body2.sae_id, named
+        )
+        return self._m3_when_ready()
+
+    @guarded
+    def qkd_failed(self, reason: str, now: float) -> Effects:
+        """There are no keys. ``reason`` is a short word of lower-case letters, digits and hyphens."""
+        if self.state is not State.PREPARING or self._attempt.terms is not None:
+            return ()
+        if stricter(self._policy, self._attempt.peer_policy) is QkdPolicy.REQUIRE:
+            raise Unavailable(
+                f"this call requires quantum keys and there are none ({reason}); try again when the key"
+                " network is back",
+                code=RefuseCode.QKD_REQUIRED,
+            )
+        self._attempt.terms = QkdTerms(QkdState.ABSENT, reason, None, None, ())
+        return self._m3_when_ready()
+
+    def _m1(self, now: float) -> Send:
+        phone, floor = self.phone, self._floor(self._pin)
+        suites = [suite for suite in phone.suites if suite.rank >= floor]
+        if not suites:
+            raise downgrade(self.peer_name, "a stronger suite")
+        self.call_id = phone.entropy(CALL_ID_LENGTH)
+        self._attempt.private = self._keep(Secret(phone.entropy(x25519.KEY_LENGTH)))
+        for kem in {kem.name: kem for suite in suites for kem in suite.kems}.values():
+            with Secret(phone.entropy(kem.seed)) as seed:
+                self._attempt.kem_keys[kem.name] = phone.kems[kem.name].private(seed)
+        self._attempt.nonce = phone.entropy(NONCE_LENGTH)
+        self._attempt.m1 = frame(
+            Kind.M1,
+            M1(
+                suites=tuple(suite.name for suite in suites),
+                call_id=self.call_id,
+                time=int(self._unix + now),
+                policy=self._policy,
+                share=x25519.public_key(self._attempt.private),
+                kem_keys={name: key.public for name, key in self._attempt.kem_keys.items()},
+                commitment=digest(Label.COMMITMENT, self._attempt.nonce, phone.identity.fingerprint),
+            ),
+        )
+        self.state = State.AWAIT_M2
+        return Send(self._attempt.m1)
+
+    def _on_m2(self, message: Frame, now: float) -> Effects:
+        m2 = read(message, M2)
+        clear = decode(m2.clear, M2Clear)
+        suite = self._check_suite(clear)
+        if clear.share == x25519.public_key(self._attempt.private):
+            raise AgreementFailed("the callee sent this phone's own share back", code="reflection")
+        tc2 = digest(Label.TRANSCRIPT_CLEAR_2, self._attempt.m1, m2.clear)
+        early = Early(suite.name, x25519.exchange(self._attempt.private, clear.share))
+        shared = [
+            self._attempt.kem_keys[kem.name].decapsulate(ciphertext)
+            for kem, ciphertext in zip(suite.kems, clear.ciphertexts, strict=True)
+        ]
+        self._attempt.handshake = early.mix_kem(shared, tc2)
+        self._open_boxes(self._attempt.handshake)
+        self._attempt.kem_keys.clear()
+        signed = decode(self._boxes[Direction.R].open(m2.box, message.header), Signed)
+        body = decode(signed.body, M2Body)
+        th2 = digest(Label.TRANSCRIPT_2, tc2, signed.body)
+        identity = read_identity(body.identity, suite)
+        if not identity.verify(Role.CALLEE, th2, read_signature(signed)):
+            raise AgreementFailed("the callee's signatures are wrong", code="signature")
+        self._attempt.th2_signed = (th2, signed.ed25519, signed.mldsa)
+        self._attempt.suite, self._attempt.body2, self._attempt.peer_policy = suite, body, clear.policy
+        self._check_peer(identity, body)
+        own = self.phone.identity.fingerprint
+        self._attempt.words = words(
+            self._attempt.handshake.words_value(self._attempt.m1, message.raw, self._attempt.nonce, own)
+        )
+        self.state = State.PREPARING
+        return self._choose_qkd(now)
+
+    def _check_suite(self, clear: M2Clear) -> Suite:
+        offered = {suite.name: suite for suite in self.phone.suites}
+        suite = offered.get(clear.suite)
+        if suite is None or any(kem.name not in self._attempt.kem_keys for kem in suite.kems):
+            raise AgreementFailed("the callee chose a suite that was not offered", code="suite-not-offered")
+        if suite.rank < self._floor(self._pin):
+            raise downgrade(self.peer_name, "a stronger suite")
+        if len(clear.ciphertexts) != len(suite.kems):
+            raise AgreementFailed("the callee sent another number of ciphertexts", code="malformed")
+        return suite
+
+    def _check_peer(self, identity: PublicIdentity, body: M2Body) -> None:
+        fingerprint = identity.fingerprint
+        pinned = Fingerprint(self._pin.fingerprint) if self._pin is not None else None
+        self.peer = Peer(body.name, fingerprint, judge(self._pin, fingerprint), body.kme_id, pinned)
+        if fingerprint == self.phone.identity.fingerprint:
+            raise AgreementFailed("the callee showed this phone's own identity", code="reflection")
+        if body.name != self.peer_name:
+            raise AgreementFailed(f"{self.peer_name} was called and {body.name} answered", code="redirected")
+        if self.peer.status is ContactStatus.CHANGED:
+            raise identity_changed(self.peer)
+        if body.sae_id is not None and body.sae_id == self.phone.sae_id:
+            raise AgreementFailed("the callee named this phone's own SAE", code="sae")
+
+    def _choose_qkd(self, now: float) -> Effects:
+        assert self._attempt.body2 is not None
+        if stricter(self._policy, self._attempt.peer_policy) is QkdPolicy.OFF:
+            self._attempt.terms = QkdTerms(QkdState.OFF, None, None, None, ())
+            return self._m3_when_ready()
+        if self._without_qkd is not None:
+            return self.qkd_failed(self._without_qkd, now)
+        if self.phone.sae_id is None:
+            return self.qkd_failed("no-key-node", now)
+        if self._attempt.body2.sae_id is None:
+            return self.qkd_failed("peer-no-key-node", now)
+        return (FetchEncKeys(self._attempt.body2.sae_id, 1),)
+
+    def _m3_when_ready(self) -> Effects:
+        if self.state is not State.PREPARING or self._attempt.terms is None or self._offer is None:
+            return ()
+        assert self._attempt.handshake is not None
+        assert self._attempt.suite is not None
+        assert self.peer is not None
+        phone, scheme = self.phone, self._attempt.suite.scheme
+        body = encode_checked(
+            M3Body(
+                identity=show_identity(phone.identity.public(scheme)),
+                name=phone.name,
+                kme_id=phone.kme_id,
+                callee=bytes(self.peer.fingerprint),
+                nonce=self._attempt.nonce,
+                qkd=self._attempt.terms,
+                offer=self._offer,
+            )
+        )
+        th3 = digest(Label.TRANSCRIPT_3, *self._attempt.th2_signed, body)
+        signature = phone.identity.sign(Role.CALLER, th3, scheme)
+        self._mixed = self._attempt.handshake.mix_qkd(self._attempt.terms.state, self._attempt.keys, th3)
+        self._secrets.append(self._mixed)
+        with self._mixed.mac_key(Direction.I, th3) as key:
+            tag = mac(key, th3, signature.ed25519, signature.mldsa)
+        self._attempt.th3 = th3
+        self._attempt.proof3 = (signature.ed25519, signature.mldsa, tag)
+        sealed = SignedAndMaced(body, *self._attempt.proof3)
+        self.state = State.AWAIT_M4
+        return (self._send_boxed(Kind.M3, encode(sealed)),)
+
+    def _on_m4(self, message: Frame, now: float) -> Effects:
+        assert self._mixed is not None
+        assert self._attempt.suite is not None
+        assert self._attempt.terms is not None
+        assert self.peer is not None
+        maced: Maced = self._open(message, Maced)
+        body = decode(maced.body, M4Body)
+        self._th4 = digest(Label.TRANSCRIPT_4, self._attempt.th3, *self._attempt.proof3, maced.body)
+        with self._mixed.mac_key(Direction.R, self._attempt.th3) as key:
+            if not mac_matches(key, maced.mac, self._th4):
+                raise AgreementFailed("the callee's MAC is wrong: the quantum keys differ", code="mac")
+        check_key_ids(self._attempt.keys, body.key_ids)
+        self.security = SecurityInfo(
+            call_id=self.call_id,
+            suite=self._attempt.suite.name,
+            kems=tuple(kem.name for kem in self._attempt.suite.kems),
+            policy=stricter(self._policy, self._attempt.peer_policy),
+            qkd=qkd_info(self._attempt.terms),
+            peer=self.peer,
+            words=self._attempt.words,
+            transcript=self._th4,
+        )
+        self.state, self.deadline = State.AGREED, now + MEDIA_LIMIT
+        return (RemoteAnswer(body.answer), Agreed(self.security))
+
+    def _refused(self, code: RefuseCode, *, sealed: bool, now: float) -> Effects:
+        if code is not RefuseCode.QKD_FRESH:
+            return super()._refused(code, sealed=sealed, now=now)
+        again = sealed and self.state is State.AWAIT_M4 and self._without_qkd is None
+        if not again or stricter(self._policy, self._attempt.peer_policy) is QkdPolicy.REQUIRE:
+            raise CallRefused(
+                "the other phone got no quantum key, and this call requires one", code="no-peer-key"
+            )
+        self._wipe()
+        self._attempt = Attempt()
+        self._without_qkd = "peer-key-node"
+        return (self._m1(now),)
+
+    table: ClassVar[Mapping[tuple[State, Kind], Callable[[Any, Frame, float], Effects]]] = {
+        (State.AWAIT_M2, Kind.M2): _on_m2,
+        (State.AWAIT_M4, Kind.M4): _on_m4,
+    }
+
+
+def qkd_info(terms: QkdTerms) -> QkdInfo:
+    """What the caller stated, for people."""
+    path = terms.keys[0].path if terms.keys else ()
+    return QkdInfo(terms.state, terms.reason, tuple(key.key_id for key in terms.keys), path)
+
+
+def identity_changed(peer: Peer) -> AgreementFailed:
+    """Another identity than the pinned one: the call is blocked."""
+    return AgreementFailed(
+        f"the identity of {peer.name} has changed from {peer.pinned} to {peer.fingerprint}; the call is"
+        " blocked until you have asked them and accepted the new one",
+        code="identity-changed",
+    )
+
+
+def downgrade(name: str, what: str) -> AgreementFailed:
+    """Fewer layers or a weaker suite than this contact had before."""
+    return AgreementFailed(
+        f"calls with {name} have had {what} before; allow less before dialling if that is meant",
+        code="downgrade",
+    )

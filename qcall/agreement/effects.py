@@ -1,0 +1,107 @@
+"""What the agreement wants done. The session runs these in order; none of them shows a secret."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qcall.errors import QcallError
+
+from .control import Message
+from .peer import Peer
+from .security import SecurityInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Carry this to the other phone, through signalling, as it is."""
+
+    frame: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NeedOffer:
+    """Caller: gather candidates and give the SDP to ``offer``."""
+
+
+@dataclass(frozen=True, slots=True)
+class FetchEncKeys:
+    """Caller: get a key for this SAE from the own key node; ``qkd_keys`` or ``qkd_failed``."""
+
+    slave_sae: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class FetchDecKeys:
+    """Callee: get these keys, which that SAE drew; ``qkd_keys`` or ``qkd_failed``."""
+
+    master_sae: str
+    key_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NeedAnswer:
+    """Callee: apply the caller's SDP, authenticated, and give the own one to ``answer``."""
+
+    offer: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteAnswer:
+    """Caller: apply the callee's SDP, authenticated; DTLS starts."""
+
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """M1 to M4 are complete and verified. On the callee this is the moment to ring."""
+
+    security: SecurityInfo
+
+
+@dataclass(frozen=True, slots=True)
+class SendControl:
+    """Put this on the data channel."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """Both sides proved over DTLS that they hold the same keys: media may be let through."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A control message of the peer, authenticated."""
+
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Abort:
+    """It is over, and every key of it is wiped. Always the last effect.
+
+    ``failure`` is the precise reason, for this phone only. ``peer`` is set when the other phone had proved
+    an identity; with code ``identity-changed`` it holds the old and the new one.
+    """
+
+    failure: QcallError
+    peer: Peer | None = None
+
+
+Effect = (
+    Send
+    | NeedOffer
+    | FetchEncKeys
+    | FetchDecKeys
+    | NeedAnswer
+    | RemoteAnswer
+    | Agreed
+    | SendControl
+    | Confirmed
+    | Received
+    | Abort
+)
+Effects = tuple[Effect, ...]

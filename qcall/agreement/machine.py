@@ -1,0 +1,324 @@
+"""What caller and callee have in common: the frame of the agreement and everything after M4.
+
+    caller  idle ─ start → M2? ─ M2 → preparing ─ offer and keys → M4? ─ M4 → agreed ┐
+    callee  M1? ─ M1 → M3? ─ M3 → keys? ─ keys → answer? ─ answer → agreed ──────────┤
+                                                                                     │
+              agreed ─ exporter → confirming ─ KC → confirmed          anything wrong → ended
+
+A machine takes bytes, facts and the time (seconds on one monotonic clock) and returns effects. What a peer
+may send in which state is a table; what is not in the table aborts. Abort wipes the keys, tells the peer
+one code (authenticated as soon as there are keys to do it with), and tells this phone precisely why.
+Once confirmed, the machine is deaf to signalling: nobody but the peer can end a call by words.
+"""
+
+from __future__ import annotations
+
+import enum
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
+
+from qcall.crypto.aead import Box
+from qcall.crypto.identity import Identity
+from qcall.crypto.kdf import mac, mac_matches
+from qcall.crypto.kem import CRYPTOGRAPHY, Kem
+from qcall.crypto.secret import Secret
+from qcall.errors import AgreementFailed, CallRefused, QcallError
+
+from .control import Confirm, Control, Hangup, Message
+from .effects import Abort, Confirmed, Effect, Effects, Received, Send, SendControl
+from .messages import VERSION, Boxed, Frame, Kind, Refuse, RefuseCode, encode, frame, header, parse, read
+from .messages import decode as decode_message
+from .peer import Memory, Peer, Pin
+from .policy import QkdPolicy, stricter
+from .schedule import Direction, Handshake, Mixed, QuantumKey, Root, SrtpKeys
+from .security import SecurityInfo
+from .suites import Q3, Q5, Suite, rank
+
+HANDSHAKE_LIMIT = 20.0
+"""Seconds from the first message to M4, a second attempt included."""
+MEDIA_LIMIT = 20.0
+"""Seconds from M4 until DTLS is up."""
+CONFIRM_LIMIT = 5.0
+"""Seconds from DTLS to key confirmation."""
+CLOCK_SKEW = 300
+"""Seconds by which the clocks of two phones may differ."""
+
+TOLD = {code.value: code for code in RefuseCode if code is not RefuseCode.QKD_FRESH}
+TEXTS = {
+    RefuseCode.FAILED: "the other phone broke the call off: it found the key agreement wrong; try again",
+    RefuseCode.BUSY: "the other phone is in a call; try again later",
+    RefuseCode.DECLINED: "the call was declined",
+    RefuseCode.OFFLINE: "the other phone is not online; try again later",
+    RefuseCode.CANCELLED: "the caller gave up",
+    RefuseCode.SUITE: "the phones share no suite strong enough for both; update the older one",
+    RefuseCode.CLOCK: "the other phone finds this call's time wrong; set the clocks of both phones",
+    RefuseCode.TRY_LATER: "the other phone had too many call attempts; try again in a minute",
+    RefuseCode.QKD_REQUIRED: "the other phone wants quantum keys and there are none; try again later",
+}
+
+
+class State(enum.Enum):
+    """Where an agreement is."""
+
+    IDLE = "idle"
+    AWAIT_M1 = "M1?"
+    AWAIT_M2 = "M2?"
+    PREPARING = "preparing"
+    AWAIT_M3 = "M3?"
+    AWAIT_KEYS = "keys?"
+    AWAIT_ANSWER = "answer?"
+    AWAIT_M4 = "M4?"
+    AGREED = "agreed"
+    CONFIRMING = "confirming"
+    CONFIRMED = "confirmed"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True)
+class Phone:
+    """This phone, as far as an agreement needs it. ``entropy(n)`` gives n bytes that nobody can guess.
+
+    ``allow_less`` is the user's word, given before dialling, that this call may have fewer layers or a
+    weaker suite than earlier calls with the same contact.
+    """
+
+    name: str
+    identity: Identity
+    memory: Memory
+    entropy: Callable[[int], bytes] = field(repr=False)
+    policy: QkdPolicy = QkdPolicy.PREFER
+    sae_id: str | None = None
+    kme_id: str | None = None
+    suites: Sequence[Suite] = (Q5, Q3)
+    kems: Mapping[str, Kem] = field(default_factory=lambda: CRYPTOGRAPHY, repr=False)
+    allow_less: bool = False
+
+
+class OutOfTurn(Exception):
+    """The driver called something that this state does not have: a fault of ours."""
+
+
+P = ParamSpec("P")
+M = TypeVar("M", bound="Agreement")
+
+
+def guarded(
+    method: Callable[Concatenate[M, P], Effects],
+) -> Callable[Concatenate[M, P], Effects]:
+    """An input of a machine: nothing after the end, and every failure becomes an abort."""
+
+    @functools.wraps(method)
+    def run(machine: M, /, *args: P.args, **kwargs: P.kwargs) -> Effects:
+        if machine.state is State.ENDED:
+            return ()
+        try:
+            return method(machine, *args, **kwargs)
+        except QcallError as failure:
+            return machine.abort(failure)
+
+    return run
+
+
+class Agreement:
+    """One agreement on one phone. See `Caller` and `Callee`."""
+
+    direction: ClassVar[Direction]
+    table: ClassVar[Mapping[tuple[State, Kind], Callable[[Any, Frame, float], Effects]]]
+
+    def __init__(self, phone: Phone, *, peer_name: str, now: float, unix: float) -> None:
+        self.state = State.IDLE
+        self.deadline: float | None = None
+        self.call_id = b""
+        self.security: SecurityInfo | None = None
+        self.peer: Peer | None = None
+        self.phone = phone
+        self.peer_name = peer_name
+        self._unix = unix - now
+        self._boxes: dict[Direction, Box] = {}
+        self._secrets: list[Secret | Handshake | Mixed | Root] = []
+        self._th4 = b""
+        self._mixed: Mixed | None = None
+        self._root: Root | None = None
+        self._control: Control | None = None
+        self._sent_confirm = False
+        self._peer_confirmed = False
+        self._pin = phone.memory.contact(peer_name)
+        self._policy = self._own_policy(self._pin)
+
+    @guarded
+    def receive(self, raw: bytes, now: float) -> Effects:
+        """A message of the other phone, from signalling."""
+        if self.state is State.CONFIRMED:
+            return ()
+        message = parse(raw)
+        if message.kind == Kind.REFUSE:
+            return self._refused(read(message, Refuse).code, sealed=False, now=now)
+        if message.version != VERSION:
+            raise version_failure(message.version)
+        if message.kind == Kind.SEALED_REFUSE and self._boxes:
+            return self._refused(self._open(message, Refuse).code, sealed=True, now=now)
+        try:
+            handler = self.table[self.state, Kind(message.kind)]
+        except (KeyError, ValueError):
+            raise AgreementFailed(
+                f"message {message.kind} came in state {self.state.value}", code="out-of-turn"
+            ) from None
+        return handler(self, message, now)
+
+    @guarded
+    def timer(self, now: float) -> Effects:
+        """Abort what has taken too long."""
+        if self.deadline is None or now < self.deadline:
+            return ()
+        if self.state is State.CONFIRMING:
+            raise AgreementFailed("the other phone did not confirm the keys; hung up", code="no-confirmation")
+        raise AgreementFailed(
+            f"the other phone did not go on (waiting: {self.state.value}); try again", code="timeout"
+        )
+
+    @guarded
+    def refuse(self, code: RefuseCode) -> Effects:
+        """The user or the phone does not want this call (any more): busy, declined, cancelled, …"""
+        return self.abort(CallRefused("the call was ended on this phone", code=code))
+
+    @property
+    def exporter_context(self) -> bytes:
+        """th4: the context for the TLS exporter, once agreed."""
+        if self.state is not State.AGREED:
+            raise OutOfTurn(f"there is no th4 in state {self.state.value}")
+        return self._th4
+
+    def exporter(self, exporter: Secret, now: float) -> SrtpKeys:
+        """DTLS is up: the SRTP keys of epoch 0. Called in the very step that installs them."""
+        if self.state is not State.AGREED or self._mixed is None:
+            raise OutOfTurn(f"no exporter is expected in state {self.state.value}")
+        with exporter:
+            self._root = self._mixed.mix_dtls(exporter, self._th4, self.call_id)
+        self._secrets.append(self._root)
+        boxes = (self._root.control_box(d) for d in (self.direction, self.direction.other))
+        self._control = Control(0, *boxes)
+        self.state, self.deadline = State.CONFIRMING, now + CONFIRM_LIMIT
+        return self._root.srtp(self.direction)
+
+    @guarded
+    def channel_open(self, now: float) -> Effects:
+        """The data channel is open: prove that the keys are there."""
+        if self.state is not State.CONFIRMING or self._sent_confirm:
+            raise OutOfTurn(f"the channel cannot open in state {self.state.value}")
+        assert self._root is not None
+        self._sent_confirm = True
+        with self._root.confirm_key(self.direction) as key:
+            return (self._seal(Confirm(mac(key, self._th4))), *self._confirm_when_both())
+
+    @guarded
+    def control_received(self, data: bytes, now: float) -> Effects:
+        """Something came on the data channel."""
+        if self._control is None or self._root is None:
+            raise AgreementFailed("a control message came before DTLS", code="out-of-turn")
+        message = self._control.open(data)
+        if isinstance(message, Confirm) is self._peer_confirmed:
+            raise AgreementFailed("a control message came out of turn", code="out-of-turn")
+        if not isinstance(message, Confirm):
+            return self._on_message(message, now)
+        with self._root.confirm_key(self.direction.other) as key:
+            if not mac_matches(key, message.mac, self._th4):
+                raise AgreementFailed("the key confirmation is wrong", code="confirmation")
+        self._peer_confirmed = True
+        return self._confirm_when_both()
+
+    def send(self, message: Message) -> Effects:
+        """Tell the peer something on the control channel, once confirmed; nothing after the end."""
+        if self.state is State.ENDED:
+            return ()
+        if self.state is not State.CONFIRMED:
+            raise OutOfTurn(f"nothing can be told in state {self.state.value}")
+        return (self._seal(message),)
+
+    def close(self) -> None:
+        """The call is over: wipe the keys. Silent, and allowed at any time."""
+        self._wipe()
+        self.state, self.deadline = State.ENDED, None
+
+    def abort(self, failure: QcallError) -> Effects:
+        """End it: tell the peer a code, wipe, and say here what happened."""
+        code = TOLD.get(failure.code, RefuseCode.FAILED)
+        effects: list[Effect] = []
+        if self._control is not None:
+            effects.append(self._seal(Hangup(code)))
+        elif self._boxes:
+            effects.append(self._send_boxed(Kind.SEALED_REFUSE, encode(Refuse(code))))
+        elif self.state is not State.IDLE:
+            effects.append(Send(frame(Kind.REFUSE, Refuse(code))))
+        self.close()
+        return (*effects, Abort(failure, self.peer))
+
+    def _on_message(self, message: Message, now: float) -> Effects:
+        if self.state is not State.CONFIRMED:
+            raise AgreementFailed("a control message came before the confirmation", code="out-of-turn")
+        return (Received(message),)
+
+    def _confirm_when_both(self) -> Effects:
+        if not (self._sent_confirm and self._peer_confirmed):
+            return ()
+        self.state, self.deadline = State.CONFIRMED, None
+        return (Confirmed(),)
+
+    def _refused(self, code: RefuseCode, *, sealed: bool, now: float) -> Effects:
+        """The peer ended it. Without a seal, anyone on the way may have said so."""
+        text = TEXTS.get(code, f"the other phone refused the call ({code.value})")
+        if code is RefuseCode.VERSION:
+            text = "the other phone speaks another version of qcall; update the older one"
+        self.close()
+        return (Abort(CallRefused(text, code=code.value), self.peer if sealed else None),)
+
+    def _own_policy(self, pin: Pin | None) -> QkdPolicy:
+        sticky = pin is not None and pin.qkd_seen and not self.phone.allow_less
+        return stricter(self.phone.policy, QkdPolicy.REQUIRE) if sticky else self.phone.policy
+
+    def _floor(self, pin: Pin | None) -> int:
+        """The lowest rank of suite that this contact may have."""
+        return 0 if pin is None or self.phone.allow_less else rank(pin.suite_seen)
+
+    def _open_boxes(self, handshake: Handshake) -> None:
+        self._secrets.append(handshake)
+        self._boxes = {d: handshake.box(d) for d in Direction}
+
+    def _send_boxed(self, kind: Kind, plaintext: bytes) -> Send:
+        box = self._boxes[self.direction].seal(plaintext, header(kind))
+        return Send(frame(kind, Boxed(box)))
+
+    def _open(self, message: Frame, model: type[Any]) -> Any:
+        box = read(message, Boxed).box
+        return decode_message(self._boxes[self.direction.other].open(box, message.header), model)
+
+    def _seal(self, message: Message) -> SendControl:
+        assert self._control is not None
+        return SendControl(self._control.seal(message))
+
+    def _keep(self, secret: Secret) -> Secret:
+        self._secrets.append(secret)
+        return secret
+
+    def _wipe(self) -> None:
+        for secret in self._secrets:
+            secret.wipe()
+        self._secrets.clear()
+        self._boxes.clear()
+        self._control = self._root = self._mixed = None
+
+
+def version_failure(theirs: int) -> CallRefused:
+    """The peer speaks another version of the protocol: say who has to update."""
+    who = "this phone" if theirs > VERSION else "the other phone"
+    return CallRefused(
+        f"the other phone speaks qcall/{theirs} and this one qcall/{VERSION}; update {who}",
+        code=RefuseCode.VERSION,
+    )
+
+
+def check_key_ids(keys: Sequence[QuantumKey], wanted: Sequence[str]) -> None:
+    """A key node must deliver what was asked for, in that order."""
+    if [key.key_id for key in keys] != list(wanted):
+        raise AgreementFailed("the key node delivered other keys than those asked for", code="key-ids")
