@@ -42,7 +42,6 @@ class Account(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     site: str
     sae_id: str
     kme_id: str
-    kme_url: str
 
 
 class Home:

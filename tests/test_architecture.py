@@ -15,7 +15,7 @@ MODULES = sorted(p for top in ("qcall", "relay") for p in (ROOT / top).rglob("*.
 SHELLS = {
     "qcall/cli.py",
     "qcall/config.py",
-    "qcall/session.py",
+    "qcall/headless.py",
     "qcall/media/peer.py",
     "qcall/media/devices.py",
     "qcall/net/signalling.py",
@@ -24,13 +24,15 @@ SHELLS = {
     "relay/config.py",
     "relay/serve.py",
     "relay/pki.py",
+    "relay/wiretap.py",
     "relay/turn/udp.py",
+    "relay/signalling/accounts.py",
     "relay/signalling/websocket.py",
     "relay/kme/keystore.py",
     "relay/kme/http.py",
     "relay/network/http.py",
 }
-SHELL_PACKAGES = ("qcall/records/", "qcall/tui/")
+SHELL_PACKAGES = ("qcall/records/", "qcall/session/", "qcall/tui/")
 IMPURE = {
     "asyncio", "socket", "time", "random", "secrets", "threading", "subprocess", "ssl", "sqlite3",
     "aiohttp", "select", "selectors", "multiprocessing", "tempfile", "uvloop",

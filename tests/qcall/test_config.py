@@ -15,7 +15,6 @@ ACCOUNT = Account(
     site="beijing",
     sae_id="sae-alice",
     kme_id="kme-beijing",
-    kme_url="https://127.0.0.1:7001",
 )
 
 

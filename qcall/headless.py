@@ -1,0 +1,132 @@
+"""Calls without the terminal interface: for scripts, for tests, and for plain terminals.
+
+With ``--json`` every line on standard output is one JSON object with an ``event`` field; without it, one line
+of text. Errors are one line on standard error, and an exit code: 0 when the call was set up and ended
+normally, 1 when it was not, 2 for wrong usage.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from qcall.call.events import Reason
+from qcall.session.conversation import Conversation
+from qcall.session.phone import Phone
+from qcall.session.report import Event
+
+NORMAL = frozenset({Reason.HANGUP, Reason.REMOTE_HANGUP})
+"""How a call ends that was a success."""
+
+
+class Stop(Protocol):
+    """Becomes set when the user has had enough (Ctrl-C, or a signal)."""
+
+    def is_set(self) -> bool: ...
+    async def wait(self) -> Any: ...
+
+
+async def call(phone: Phone, contact: str, duration: float | None, stop: Stop, *, allow_less: bool) -> int:
+    """Dial ``contact`` and talk for ``duration`` seconds, or until either side hangs up. The exit code."""
+    conversation = phone.dial(contact, allow_less=allow_less)
+    return await attend(conversation, duration, stop)
+
+
+async def listen(phone: Phone, stop: Stop, *, accept: bool | None, once: bool, duration: float | None) -> int:
+    """Wait for calls; answer (``accept`` true), decline (false) or only ring (``None``). The exit code."""
+    waiting: asyncio.Queue[Conversation] = asyncio.Queue()
+    phone.on_incoming = lambda conversation: react(conversation, accept)
+    phone.on_call = waiting.put_nowait
+    while not stop.is_set():
+        conversation = await first(waiting.get(), stop)
+        if conversation is None:
+            break
+        code = await attend(conversation, duration, stop, declining=accept is False)
+        if once:
+            return code
+    return 0
+
+
+def react(conversation: Conversation, accept: bool | None) -> None:
+    """Do with a ringing call what the user asked for beforehand."""
+    if accept is True:
+        conversation.answer()
+    elif accept is False:
+        conversation.hang_up()
+
+
+async def attend(
+    conversation: Conversation, duration: float | None, stop: Stop, *, declining: bool = False
+) -> int:
+    """Stay with a call until it is over, hanging up at ``duration`` seconds of talk or at ``stop``."""
+    loop = asyncio.get_running_loop()
+    timer: asyncio.TimerHandle | None = None
+
+    def talking() -> None:
+        nonlocal timer
+        if duration is not None:
+            timer = loop.call_later(duration, conversation.hang_up)
+
+    conversation.on_talking = talking
+    try:
+        reason = await first(asyncio.shield(conversation.ended), stop)
+        if reason is None:
+            conversation.hang_up()
+            reason = await conversation.ended
+    finally:
+        if timer is not None:
+            timer.cancel()
+    if conversation.failure is not None and not declining:
+        raise conversation.failure
+    return 0 if reason in NORMAL or (declining and reason == Reason.DECLINED) else 1
+
+
+async def first(work: Any, stop: Stop) -> Any:
+    """The result of ``work``, or ``None`` when ``stop`` came first."""
+    working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        return working.result() if working.done() else None
+    finally:
+        working.cancel()
+        stopping.cancel()
+
+
+def json_lines(event: Event) -> None:
+    """Print an event for programs."""
+    sys.stdout.write(json.dumps(event.as_line()) + "\n")
+    sys.stdout.flush()
+
+
+def text_lines(event: Event) -> None:
+    """Print an event for people; what they need not know is left out."""
+    fields = event.fields
+    lines: dict[str, Callable[[], str]] = {
+        "registered": lambda: f"{fields['name']} is registered at {fields['relay']} ({fields['site']})",
+        "relay": lambda: "" if fields["connected"] else "the relay is away; trying to reach it again",
+        "dialling": lambda: f"calling {fields['contact']} …",
+        "ringing": lambda: f"ringing   {fields['line']}",
+        "incoming": lambda: f"{fields['contact']} is calling   {fields['line']}",
+        "qkd-failed": lambda: f"no quantum keys: {fields['message']}",
+        "secured": lambda: f"keys confirmed; the words are: {' '.join(fields['words'])}",
+        "answered": lambda: "answered",
+        "media": lambda: "talking (Ctrl-C hangs up)",
+        "ended": lambda: ended_line(fields),
+        "sound": lambda: str(fields["message"]),
+    }
+    line = lines.get(event.kind, str)()
+    if line:
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
+
+def ended_line(fields: Any) -> str:
+    """How it was, in one line."""
+    quality = fields["quality"]
+    if not quality or not quality["packetsExpected"]:
+        return f"call ended: {fields['reason']}"
+    lost = f"{quality['packetsLost']} of {quality['packetsExpected']} packets lost"
+    return f"call ended: {fields['reason']}; {lost}, MOS {quality['mos']}"

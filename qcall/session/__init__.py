@@ -1,0 +1,7 @@
+"""The one driver of the phone: feeds inputs to the machines, runs their effects, keeps the timers.
+
+- ``phone``         registered at the relay; dials, is called, refuses a second call
+- ``conversation``  one call, from its first message to the release of its last device
+- ``enrolment``     makes an identity and enrols it
+- ``report``        what happens, as plain data without secrets
+"""

@@ -1,0 +1,92 @@
+"""Sets a phone up: an identity of its own making, and a relay that knows it.
+
+The account file is written last, and only with it the phone counts as set up: an enrolment that is
+interrupted or refused leaves a home in which ``qcall init`` starts anew.
+"""
+
+from __future__ import annotations
+
+import os
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from qcall.config import Account, Home, write_private
+from qcall.crypto.identity import Identity, Role
+from qcall.crypto.identity_file import dump, load
+from qcall.errors import NotSetUp, StorageError, UsageError
+from qcall.net import signalling
+
+
+class RelaySigner:
+    """Signs what a relay asks to have signed; never anything of a call."""
+
+    def __init__(self, identity: Identity) -> None:
+        self._identity = identity
+
+    def sign(self, message: bytes) -> tuple[bytes, bytes]:
+        """Ed25519 and ML-DSA-87 signatures over ``message``, in the role of enrolment."""
+        signature = self._identity.sign(Role.ENROLMENT, message)
+        return signature.ed25519, signature.mldsa
+
+
+async def enrol(home: Home, name: str, relay: str, invite: str, passphrase: str | None) -> Account:
+    """Make an identity in ``home`` and enrol it as ``name``.
+
+    Raises ``UsageError`` when the home is in use, ``Unavailable`` and ``RelayRefused`` as the relay does.
+    """
+    if home.account_file.exists():
+        raise UsageError(
+            f"{home.directory} already holds the phone of {home.account().name}; choose another --home"
+        )
+    home.create()
+    identity = Identity.create(os.urandom)
+    sae_key = ec.generate_private_key(ec.SECP256R1())
+    enrolled = await signalling.enrol(
+        relay,
+        name=name,
+        invite=invite,
+        keys=(identity.public().ed25519, identity.public().mldsa),
+        csr_pem=certificate_request(sae_key, name),
+        signer=RelaySigner(identity),
+    )
+    write_private(home.identity, dump(identity, passphrase, os.urandom))
+    write_private(
+        home.sae_key,
+        sae_key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        ),
+    )
+    write_private(home.sae_certificate, enrolled.certificate_pem)
+    write_private(home.ca_certificate, enrolled.ca_pem)
+    account = Account(
+        name=name,
+        relay=relay,
+        site=enrolled.site,
+        sae_id=enrolled.sae_id,
+        kme_id=enrolled.kme_id,
+    )
+    home.save_account(account)
+    return account
+
+
+def certificate_request(key: ec.EllipticCurvePrivateKey, name: str) -> bytes:
+    """A PKCS #10 request (RFC 2986), PEM; its signature proves that this phone holds ``key``."""
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
+    return request.public_bytes(serialization.Encoding.PEM)
+
+
+def open_identity(home: Home, passphrase: str | None) -> Identity:
+    """The identity of the phone in ``home``. Raises ``NotSetUp``, ``StorageError`` and ``UsageError``."""
+    try:
+        data = home.identity.read_bytes()
+    except FileNotFoundError:
+        raise NotSetUp(
+            f"no phone is set up in {home.directory}; run: qcall init NAME --relay URL --invite CODE"
+        ) from None
+    except OSError as error:
+        raise StorageError(f"cannot read {home.identity}: {error.strerror}") from None
+    return load(data, passphrase)

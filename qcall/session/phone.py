@@ -1,0 +1,230 @@
+"""A phone that is registered at its relay: dials, is called, and has one conversation at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from typing import Self
+
+from qcall.agreement.callee import Callee
+from qcall.agreement.caller import Caller
+from qcall.agreement.machine import Phone as AgreementPhone
+from qcall.agreement.messages import Kind, Refuse, RefuseCode, frame
+from qcall.agreement.policy import AttemptLimit, QkdPolicy
+from qcall.agreement.suites import Q3, Q5
+from qcall.call.machine import State
+from qcall.config import Account, Home, Settings
+from qcall.crypto.identity import Identity
+from qcall.errors import QcallError, RelayRefused, UsageError
+from qcall.media.devices import Sink, Source
+from qcall.media.peer import Relay
+from qcall.net.kme import KeyNode, QkdSource
+from qcall.net.signalling import SignallingClient
+from qcall.records.store import Records
+from qcall.wire.signalling import Delivery, Failed, Reason
+
+from .conversation import Conversation, Line
+from .enrolment import RelaySigner
+from .report import Event
+
+SUITES = {"Q5": (Q5, Q3), "Q3": (Q3,)}
+"""What a phone offers, by its setting."""
+Sound = Callable[[], tuple[Source, Sink]]
+
+
+class Phone:
+    """Made by ``online``; an asynchronous context manager that ends every call and connection.
+
+    ``on_call`` is called with each conversation that somebody else begins, ``on_incoming`` when it begins to
+    ring, that is when its caller is authenticated; ``tell`` with every event.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        settings: Settings,
+        identity: Identity,
+        *,
+        sound: Sound,
+        tell: Callable[[Event], None],
+    ) -> None:
+        self.account: Account = home.account()
+        self.conversation: Conversation | None = None
+        self.on_call: Callable[[Conversation], None] = lambda conversation: None
+        self.on_incoming: Callable[[Conversation], None] = lambda conversation: None
+        self.records = Records(home.records)
+        self._home = home
+        self._settings = settings
+        self._identity = identity
+        self._sound = sound
+        self._tell = tell
+        self._attempts = AttemptLimit()
+        self._sequence: dict[bytes, int] = {}
+        self._signalling: SignallingClient | None = None
+        self._qkd: QkdSource | None = None
+
+    async def online(self, *, kme_url: str | None = None) -> Self:
+        """Register at the relay and greet the key node, whose address ``kme_url`` overrides.
+
+        Raises ``Unavailable`` and ``RelayRefused``. A key node that is away is not an error here: whether a
+        call needs it is the policy's to say.
+        """
+        home, account = self._home, self.account
+        client = SignallingClient(
+            account.relay,
+            name=account.name,
+            signer=RelaySigner(self._identity),
+            ca_pem=home.ca_certificate.read_bytes(),
+        )
+        client.on_delivery = self._on_delivery
+        client.on_failed = self._on_failed
+        client.on_state = lambda up: self._say("relay", connected=up)
+        self._signalling = client
+        welcome = await client.connect()
+        node = KeyNode(
+            kme_url or welcome.kme_url,
+            kme_id=account.kme_id,
+            sae_id=account.sae_id,
+            certificate=home.sae_certificate,
+            key=home.sae_key,
+            ca=home.ca_certificate,
+        )
+        self._qkd = node
+        node.warm()
+        self._say("registered", name=account.name, site=account.site, relay=account.relay)
+        return self
+
+    def dial(self, contact: str, *, allow_less: bool = False) -> Conversation:
+        """Call ``contact``. Raises ``UsageError`` when that cannot be, or a call is in progress."""
+        if contact == self.account.name:
+            raise UsageError("this phone cannot call itself; give the name of somebody else")
+        if self.busy:
+            raise UsageError("a call is in progress; hang up first")
+        call_id = os.urandom(16)
+        now = time.monotonic()
+        caller = Caller(self._agreement(allow_less), peer_name=contact, now=now, unix=time.time())
+        conversation = self._begin(Conversation(self._line(contact, call_id), caller, call_id))
+        conversation.dial()
+        return conversation
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is a conversation that has not ended."""
+        return self.conversation is not None and not self.conversation.ended.done()
+
+    async def close(self) -> None:
+        """Hang up and disconnect. May be called at any time, and twice."""
+        if self.conversation is not None:
+            self.conversation.hang_up()
+            await asyncio.wait({self.conversation.ended})
+        if self._qkd is not None:
+            await self._qkd.close()
+        if self._signalling is not None:
+            await self._signalling.close()
+        self.records.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def _agreement(self, allow_less: bool = False) -> AgreementPhone:
+        return AgreementPhone(
+            name=self.account.name,
+            identity=self._identity,
+            memory=self.records,
+            entropy=os.urandom,
+            policy=QkdPolicy(self._settings.qkd),
+            sae_id=self.account.sae_id,
+            kme_id=self.account.kme_id,
+            suites=SUITES[self._settings.suite],
+            allow_less=allow_less,
+        )
+
+    def _line(self, contact: str, call_id: bytes) -> Line:
+        assert self._signalling is not None
+        assert self._qkd is not None
+        signalling = self._signalling
+
+        async def send(payload: bytes) -> None:
+            sequence = self._sequence[call_id] = self._sequence.get(call_id, -1) + 1
+            await signalling.send(contact, call_id, sequence, payload)
+
+        def relay() -> Relay:
+            turn = signalling.turn
+            return Relay(turn.host, turn.port, turn.username, turn.password)
+
+        return Line(
+            send=send,
+            relay=relay,
+            qkd=self._qkd,
+            records=self.records,
+            sound=self._sound,
+            tell=self._tell,
+            frame_ms=self._settings.frame_ms,
+            bitrate=self._settings.bitrate,
+            kme_id=self.account.kme_id,
+        )
+
+    def _begin(self, conversation: Conversation) -> Conversation:
+        self.conversation = conversation
+        conversation.ended.add_done_callback(lambda _: self._sequence.pop(conversation.call_id, None))
+        return conversation
+
+    def _on_delivery(self, delivery: Delivery) -> None:
+        current = self.conversation
+        if current is not None and current.call_id == delivery.call_id:
+            if current.contact == delivery.sender:
+                current.receive(delivery.payload)
+            return
+        if delivery.payload[1:2] != bytes([Kind.M1]):
+            return  # The rest of a call that is over.
+        if self.busy or not self._attempts.allow(delivery.sender, time.monotonic()):
+            code = RefuseCode.BUSY if self.busy else RefuseCode.TRY_LATER
+            self._refuse(delivery, code)
+            return
+        self._invited(delivery)
+
+    def _invited(self, delivery: Delivery) -> None:
+        now = time.monotonic()
+        callee = Callee(self._agreement(), peer_name=delivery.sender, now=now, unix=time.time())
+        line = self._line(delivery.sender, delivery.call_id)
+        conversation = self._begin(Conversation(line, callee, delivery.call_id))
+        conversation.on_ring = lambda: self._rings(conversation)
+        self.on_call(conversation)
+        conversation.invited()
+        conversation.receive(delivery.payload)
+
+    def _rings(self, conversation: Conversation) -> None:
+        self._attempts.completed(conversation.contact)
+        self.on_incoming(conversation)
+
+    def _refuse(self, delivery: Delivery, code: RefuseCode) -> None:
+        """Say no to a call that gets no conversation."""
+        assert self._signalling is not None
+        refusal = frame(Kind.REFUSE, Refuse(code))
+        self._signalling.post(delivery.sender, delivery.call_id, 0, refusal)
+
+    def _on_failed(self, failed: Failed) -> None:
+        current = self.conversation
+        if current is None or current.call_id != failed.call_id or current.state is State.ENDED:
+            return
+        current.undeliverable(undeliverable(current.contact, failed.reason))
+
+    def _say(self, kind: str, **fields: object) -> None:
+        self._tell(Event(kind, time.monotonic(), fields))
+
+
+def undeliverable(contact: str, reason: Reason) -> QcallError:
+    """What the relay's verdict on an envelope means for a call."""
+    texts = {
+        Reason.UNKNOWN_CONTACT: f"the relay knows nobody called {contact}; check the name",
+        Reason.OFFLINE: f"{contact} is not online; try again later",
+        Reason.RATE_LIMITED: "this phone has placed too many calls in a minute; wait a little",
+        Reason.NO_PATH: f"there is no path to {contact}'s site now; try again later",
+        Reason.RELAY_LOST: "the relay does not answer any more; is it running?",
+    }
+    return RelayRefused(texts[reason], code=reason)

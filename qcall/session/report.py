@@ -1,0 +1,108 @@
+"""What a call looks like from outside: plain data for the screen, for ``--json`` and for the history.
+
+No secrets: key IDs and node names, never key bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from qcall.agreement.security import SecurityInfo
+from qcall.media.devices import Sink, Source
+from qcall.media.quality import opinion_score, rating
+
+TICK, CROSS = "✓", "✗"
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened, with the fields that ``--json`` prints.
+
+    ``at`` is in seconds on the system's monotonic clock, which all programs of one machine share, so that
+    the events of two phones can be laid beside each other.
+    """
+
+    kind: str
+    at: float
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_line(self) -> dict[str, Any]:
+        """The object of one JSON line."""
+        return {"event": self.kind, "at": round(self.at, 6), **self.fields}
+
+
+@dataclass
+class Timing:
+    """Moments of one call, in seconds on the monotonic clock."""
+
+    began_at: float
+    ringing_at: float | None = None
+    secured_at: float | None = None
+    answered_at: float | None = None
+    first_audio_at: float | None = None
+    qkd_ms: float | None = None
+    """Milliseconds that this phone's key node took."""
+    source: Source | None = None
+    sink: Sink | None = None
+    """The devices know when their first sample was captured and when it sounded."""
+
+    def as_json(self) -> dict[str, float]:
+        """All moments that came, and what lies between them, in milliseconds."""
+        found: dict[str, float | None] = {
+            "began_at": self.began_at,
+            "ringing_at": self.ringing_at,
+            "secured_at": self.secured_at,
+            "answered_at": self.answered_at,
+            "first_audio_at": self.first_audio_at,
+            "capture_started_at": getattr(self.source, "started", None),
+            "playout_started_at": getattr(self.sink, "started", None),
+            "qkd_ms": self.qkd_ms,
+        }
+        if self.ringing_at is not None:
+            found["dial_to_ringing_ms"] = 1000 * (self.ringing_at - self.began_at)
+        if self.first_audio_at is not None and self.answered_at is not None:
+            found["answered_to_audio_ms"] = 1000 * (self.first_audio_at - self.answered_at)
+        return {name: round(value, 6) for name, value in found.items() if value is not None}
+
+
+def security_line(security: Mapping[str, Any]) -> str:
+    """The one line that is always shown: which layers hold, over how many hops, and with whom."""
+    qkd = security["qkd"]
+    present = qkd["state"] == "present"
+    return "  ".join(
+        (
+            "SECURED",
+            f"classical {TICK}",
+            f"ML-KEM {TICK}",
+            f"QKD {TICK} {qkd['hops']} hops" if present else f"QKD {CROSS} PQC only",
+            f"epoch {security['epoch']}",
+            str(security["contact"]).upper(),
+        )
+    )
+
+
+def security(info: SecurityInfo, own_kme: str | None, *, outgoing: bool) -> dict[str, Any]:
+    """What protects the call, with where each layer came from; the caller's SAE is the master."""
+    known = info.as_json()
+    master, slave = (own_kme, info.peer.kme_id) if outgoing else (info.peer.kme_id, own_kme)
+    qkd = {**known["qkd"], "master_kme": master, "slave_kme": slave, "simulated": True}
+    known |= {
+        "classical": {"algorithm": known["classical"], "source": "fresh in both phones, and in DTLS"},
+        "mlkem": {"algorithm": known["mlkem"], "source": "encapsulated by the callee to the caller"},
+        "qkd": qkd,
+    }
+    return {**known, "line": security_line(known)}
+
+
+def quality(stats: Mapping[str, float], frame_ms: int) -> dict[str, Any]:
+    """webrtc-stats of the call, and the E-model's verdict on them.
+
+    The delay it judges is what this phone can know: one frame, half the round trip, the playout buffer.
+    """
+    expected = int(stats["packetsReceived"]) + int(stats["packetsLost"])
+    loss = max(0.0, stats["packetsLost"] / expected) if expected else 0.0
+    one_way = frame_ms / 1000 + stats.get("roundTripTime", 0.0) / 2 + stats["jitterBufferTargetDelay"]
+    r = rating(one_way, loss)
+    return {**stats, "packetsExpected": expected, "r": round(r, 1), "mos": round(opinion_score(r), 2)}
