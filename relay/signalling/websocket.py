@@ -1,0 +1,376 @@
+"""The signalling server: WebSocket frames in and out, around the directory.
+
+Enrolment needs the rest of the relay (certificates, key nodes, TURN): ``Services`` is what it is given. What
+goes from one site to another waits on the modelled path. ``GET /ca.pem`` gives the authority's certificate,
+which a phone compares with its invite before it trusts TLS; ``GET /healthz`` answers while the server runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import ipaddress
+import logging
+import os
+import secrets
+import ssl
+import time
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Self
+
+from aiohttp import web
+
+from qcall.wire.signalling import (
+    CA_PATH,
+    MAX_FRAME,
+    NAME,
+    NONCE_LENGTH,
+    PATH,
+    VERSION,
+    Challenge,
+    Code,
+    Delivery,
+    Enrol,
+    Enrolled,
+    Envelope,
+    Heartbeat,
+    HeartbeatAck,
+    Hello,
+    Login,
+    Reason,
+    TurnCredentials,
+    Welcome,
+    enrol_transcript,
+    login_transcript,
+    version_of,
+)
+from relay.config import is_loopback
+from relay.errors import AddressInUse, Refused, RelayError, UsageError
+from relay.path.routes import Routes
+from relay.path.wheel import Wheel
+
+from .accounts import Accounts
+from .budget import Budget, Rate
+from .connection import CLOSING_LIMIT, REJECTIONS, Connection, Rejection, read
+from .directory import Cross, Directory, Drop, Effect, Limits, Registration, Send
+from .identity import NOBODY, PublicKeys
+
+log = logging.getLogger(__name__)
+
+GREETING_LIMIT = 10.0
+"""Seconds from the connection to Login or Enrol."""
+ATTEMPTS = Rate(per_second=2.0, burst=60.0)
+"""Connections from one address: each may cost the relay two signature checks."""
+ENROLMENTS = Rate(per_second=0.2, burst=20.0)
+"""Enrolments tried from one address."""
+HEADERS = 120
+"""Bytes that a frame has on the line beside its payload: IPv4, TCP, TLS, WebSocket and our own fields."""
+LEAST_TIMEOUT = 0.2
+"""Seconds until TCP repeats what was lost, at least (Linux; RFC 6298 recommends 1)."""
+TRANSMISSIONS = 6
+
+Tap = Callable[[float, str, Delivery], None]
+"""Sees (time, receiver, delivery) of everything that passes between phones: what the relay's owner sees."""
+
+
+@dataclass(frozen=True, slots=True)
+class SiteInfo:
+    """The key node of an access site, and the PEM of the authority that certifies it."""
+
+    kme_id: str
+    kme_url: str
+    ca: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the rest of the relay does for signalling.
+
+    ``sign_csr(csr_pem, sae_id, kme_id)`` returns a PEM certificate, or raises ``Refused`` for a request that
+    is none; ``site_info(site)``; ``turn_credentials(name, site)`` mints fresh credentials.
+    """
+
+    sign_csr: Callable[[bytes, str, str], bytes]
+    site_info: Callable[[str], SiteInfo]
+    turn_credentials: Callable[[str, str], TurnCredentials]
+
+
+class SignallingServer:
+    """A running server; made by ``start``."""
+
+    def __init__(
+        self,
+        accounts: Accounts,
+        services: Services,
+        ca: bytes,
+        routes: Routes | None,
+        limits: Limits | None,
+        tap: Tap | None,
+    ) -> None:
+        self._accounts = accounts
+        self._services = services
+        self._ca = ca
+        self._routes = routes
+        self._tap = tap
+        self.directory = Directory(
+            lambda name: accounts.find(name) is not None, first_epoch=time.time_ns(), limits=limits
+        )
+        self.counters = self.directory.counters
+        self.address = ("", 0)
+        self.url = ""
+        self._attempts = Budget(ATTEMPTS)
+        self._enrolments = Budget(ENROLMENTS)
+        self._connections: dict[int, Connection] = {}
+        self._open: set[Connection] = set()
+        self._path: Wheel[Cross] = Wheel()
+        self._wake: asyncio.TimerHandle | None = None
+        self._runner: web.AppRunner | None = None
+
+    @classmethod
+    async def start(
+        cls,
+        host: str,
+        port: int,
+        *,
+        accounts: Accounts,
+        services: Services,
+        ca: bytes,
+        routes: Routes | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        limits: Limits | None = None,
+        tap: Tap | None = None,
+    ) -> Self:
+        """Serve on ``host`` (an IP address) and ``port`` (0: any free one, see ``address``).
+
+        ``ca`` is the PEM of the authority. Raises ``AddressInUse``, and ``UsageError`` for an address that is
+        not ours or that others can reach while there is no ``ssl_context``.
+        """
+        if ssl_context is None and not is_loopback(host):
+            raise UsageError(f"{host} can be reached from outside: signalling there needs TLS")
+        server = cls(accounts, services, ca, routes, limits, tap)
+        app = web.Application()
+        app.router.add_get(PATH, server._signal)
+        app.router.add_get(CA_PATH, server._show_ca)
+        app.router.add_get("/healthz", server._show_health)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSING_LIMIT)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, host, port, ssl_context=ssl_context).start()
+        except OSError as error:
+            await runner.cleanup()
+            where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            if error.errno == errno.EADDRINUSE:
+                raise AddressInUse(
+                    f"{where} is in use; stop the program that holds it or choose another with --listen"
+                ) from None
+            reason = os.strerror(error.errno) if error.errno else str(error)
+            raise UsageError(f"cannot listen on {where}: {reason}; choose another with --listen") from None
+        server._runner = runner
+        server.address = runner.addresses[0][:2]
+        shown = f"[{host}]" if ":" in host else host
+        server.url = f"{'wss' if ssl_context else 'ws'}://{shown}:{server.address[1]}"
+        return server
+
+    async def close(self) -> None:
+        """Tell every phone that the relay closes, and leave nothing running."""
+        for connection in self._open:
+            connection.send(None)
+        if self._runner is not None:
+            await self._runner.cleanup()
+        if self._wake is not None:
+            self._wake.cancel()
+
+    async def _show_ca(self, _: web.Request) -> web.Response:
+        return web.Response(body=self._ca, content_type="application/x-pem-file")
+
+    async def _show_health(self, _: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def _signal(self, request: web.Request) -> web.StreamResponse:
+        source = _source(request.remote or "::")
+        if not self._attempts.spend(source, time.monotonic()):
+            self.counters["connections-refused-rate-limited"] += 1
+            return web.Response(status=429, text=REJECTIONS[Code.BUSY] + "\n")
+        socket = web.WebSocketResponse(max_msg_size=MAX_FRAME, compress=False, timeout=CLOSING_LIMIT)
+        await socket.prepare(request)
+        assert request.transport is not None
+        connection = Connection(socket, request.transport)
+        self._open.add(connection)
+        self.counters["connections"] += 1
+        registration = None
+        try:
+            async with asyncio.timeout(GREETING_LIMIT):
+                registration = await self._greet(connection, source)
+            if registration is not None:
+                await self._converse(connection, registration)
+        except Rejection as rejection:
+            self.counters[f"connections-rejected-{rejection.code}"] += 1
+            connection.reject(rejection.code)
+        except TimeoutError:
+            connection.reject(Code.TIMEOUT)
+        except RelayError as fault:
+            log.error("signalling: %s", fault)
+            connection.reject(Code.FAULT)
+        finally:
+            if registration is not None:
+                self._connections.pop(registration.epoch, None)
+                self.directory.leave(registration.epoch)
+            await connection.close()
+            self._open.discard(connection)
+        return socket
+
+    async def _greet(self, connection: Connection, source: Hashable) -> Registration | None:
+        """From Hello to Welcome; ``None`` after an enrolment and when the phone hangs up."""
+        frame = await connection.receive_frame()
+        if frame is None:
+            return None
+        if version_of(frame) not in (VERSION, None):
+            raise Rejection(Code.VERSION)
+        hello = read(frame)
+        if not isinstance(hello, Hello):
+            raise Rejection(Code.BAD_MESSAGE)
+        if not NAME.fullmatch(hello.name):
+            raise Rejection(Code.BAD_NAME)
+        nonce = secrets.token_bytes(NONCE_LENGTH)
+        connection.send(Challenge(nonce, self._accounts.fingerprint))
+        match await connection.receive():
+            case Login() as login:
+                return self._login(connection, hello.name, nonce, login)
+            case Enrol() as enrol:
+                if not self._enrolments.spend(source, time.monotonic()):
+                    raise Rejection(Code.BUSY)
+                connection.send(self._enrol(hello.name, nonce, enrol))
+                return None
+            case None:
+                return None
+            case _:
+                raise Rejection(Code.BAD_MESSAGE)
+
+    def _login(self, connection: Connection, name: str, nonce: bytes, login: Login) -> Registration:
+        account = self._accounts.find(name)
+        transcript = login_transcript(relay=self._accounts.fingerprint, nonce=nonce, name=name)
+        if not (account.keys if account else NOBODY).signed(transcript, login) or account is None:
+            raise Rejection(Code.NOT_ENROLLED)
+        registration, effects = self.directory.login(name, account.site, time.monotonic())
+        self._run(effects)
+        self._connections[registration.epoch] = connection
+        info = self._services.site_info(account.site)
+        connection.send(
+            Welcome(
+                self.directory.limits.ttl,
+                registration.epoch,
+                account.site,
+                sae_id(name),
+                info.kme_id,
+                info.kme_url,
+                self._turn(connection, registration),
+            )
+        )
+        return registration
+
+    def _turn(self, connection: Connection, registration: Registration) -> TurnCredentials:
+        """Fresh credentials, to be renewed when half of their time is over."""
+        turn = self._services.turn_credentials(registration.name, registration.site)
+        connection.turn_renewal = (time.time() + turn.expires) / 2
+        return turn
+
+    def _enrol(self, name: str, nonce: bytes, enrol: Enrol) -> Enrolled:
+        """Check everything, have the certificate made, and only then use the invite up."""
+        transcript = enrol_transcript(
+            relay=self._accounts.fingerprint,
+            nonce=nonce,
+            name=name,
+            invite=enrol.invite,
+            ed25519_public=enrol.ed25519_public,
+            mldsa_public=enrol.mldsa_public,
+            csr_pem=enrol.csr_pem,
+        )
+        keys = PublicKeys(enrol.ed25519_public, enrol.mldsa_public)
+        if not keys.signed(transcript, enrol):
+            raise Rejection(Code.BAD_SIGNATURE)
+
+        def certify(site: str) -> bytes:
+            return self._services.sign_csr(enrol.csr_pem, sae_id(name), self._services.site_info(site).kme_id)
+
+        try:
+            account, certificate = self._accounts.enrol(
+                enrol.invite, name, keys, time.time(), certify=certify
+            )
+        except Refused as refused:
+            known = refused.code in (Code.INVITE, Code.NAME_TAKEN)
+            raise Rejection(Code(refused.code) if known else Code.BAD_REQUEST) from None
+        self.counters["enrolments"] += 1
+        info = self._services.site_info(account.site)
+        return Enrolled(account.site, sae_id(name), info.kme_id, certificate, info.ca)
+
+    async def _converse(self, connection: Connection, registration: Registration) -> None:
+        while (message := await connection.receive()) is not None:
+            now = time.monotonic()
+            match message:
+                case Heartbeat():
+                    if self.directory.heartbeat(registration.epoch, now):
+                        stale = time.time() >= connection.turn_renewal
+                        connection.send(HeartbeatAck(self._turn(connection, registration) if stale else None))
+                case Envelope():
+                    self._run(self.directory.route(registration.epoch, message, now))
+                case _:
+                    raise Rejection(Code.BAD_MESSAGE)
+
+    def _run(self, effects: tuple[Effect, ...]) -> None:
+        """Carry out ``effects`` and what follows from them."""
+        for effect in effects:
+            match effect:
+                case Send(epoch, message):
+                    if (connection := self._connections.get(epoch)) is not None:
+                        connection.send(message)
+                case Drop(epoch, code):
+                    if (connection := self._connections.pop(epoch, None)) is not None:
+                        connection.reject(code)
+                case Cross():
+                    self._run(self._cross(effect))
+        self._set_timer()
+
+    def _cross(self, crossing: Cross) -> tuple[Effect, ...]:
+        """Send a delivery over the modelled path, as TCP would: what is lost is sent again."""
+        now = time.monotonic()
+        delivery = crossing.delivery
+        if self._tap is not None:
+            self._tap(now, crossing.to, delivery)
+        path = self._routes.between(crossing.source, crossing.target) if self._routes else None
+        if path is None:
+            return self.directory.arrive(crossing)
+        flow = ("signalling", delivery.sender, crossing.to)
+        for attempt in range(TRANSMISSIONS):
+            sent = now + attempt * max(LEAST_TIMEOUT, 3 * path.propagation)
+            at = path.release(flow, len(delivery.payload) + HEADERS, sent)
+            if at is not None:
+                self._path.schedule(at, crossing)
+                return ()
+        return self.directory.lost(crossing, Reason.NO_PATH)
+
+    def _set_timer(self) -> None:
+        times = [time for time in (self.directory.deadline, self._path.deadline) if time is not None]
+        if not times:
+            return
+        if self._wake is not None:
+            self._wake.cancel()
+        delay = max(0.0, min(times) - time.monotonic())
+        self._wake = asyncio.get_running_loop().call_later(delay, self._timer)
+
+    def _timer(self) -> None:
+        now = time.monotonic()
+        for crossing in self._path.due(now):
+            self._run(self.directory.arrive(crossing))
+        self._run(self.directory.timer(now))
+
+
+def _source(address: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """Who counts as one source: an IPv4 address, or an IPv6 /64, which is what one customer has."""
+    bits = 64 if ":" in address else 32
+    return ipaddress.ip_network(f"{address.partition('%')[0]}/{bits}", strict=False)
+
+
+def sae_id(name: str) -> str:
+    """The SAE ID of the phone of ``name``, which its certificate carries."""
+    return f"sae-{name}"
