@@ -1,0 +1,54 @@
+"""What the machine asks of the shell, and whom a datagram came from and went to."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, TypeAlias
+
+from .attributes import Address
+
+Transport: TypeAlias = Literal["udp", "tcp", "tls"]
+
+
+class FiveTuple(NamedTuple):
+    """How a client reaches the server; it names the client's allocation (RFC 8656 §3)."""
+
+    transport: Transport
+    client: Address
+    server: Address
+
+
+class Send(NamedTuple):
+    """A message to a client; a stream pads ChannelData to four bytes."""
+
+    to: FiveTuple
+    data: bytes
+
+
+class SendFromRelay(NamedTuple):
+    """A datagram to a peer, out of the relayed socket bound to ``relayed``."""
+
+    relayed: Address
+    peer: Address
+    data: bytes
+    dont_fragment: bool = False
+
+
+class OpenRelay(NamedTuple):
+    """Bind one socket to a random port on each of ``hosts``, then tell ``TurnMachine.opened``.
+
+    ``even``: the port is even. ``reserve``: the next port is bound too, for a later allocation.
+    """
+
+    five_tuple: FiveTuple
+    hosts: tuple[str, ...]
+    even: bool
+    reserve: bool
+
+
+class CloseRelay(NamedTuple):
+    """Close the socket bound to ``relayed``."""
+
+    relayed: Address
+
+
+Effect: TypeAlias = Send | SendFromRelay | OpenRelay | CloseRelay
