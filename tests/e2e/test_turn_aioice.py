@@ -1,0 +1,167 @@
+"""aioice, the TURN client inside aiortc, through our server on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from ipaddress import ip_network
+
+import pytest
+from aioice.turn import create_turn_endpoint
+
+from relay.errors import AddressInUse, UsageError
+from relay.path.model import Hop
+from relay.path.routes import Routes
+from relay.turn.credentials import SharedSecret, StaticUsers
+from relay.turn.udp import TurnServer
+
+LIMIT = 10.0
+USERS = StaticUsers({"alice": "wonderland"})
+ALICE = ("alice", "wonderland")
+
+
+class Ear(asyncio.DatagramProtocol):
+    """Keeps what it hears, with the time."""
+
+    def __init__(self) -> None:
+        self.heard: asyncio.Queue[tuple[bytes, tuple[str, int], float]] = asyncio.Queue()
+        self.closed = asyncio.get_running_loop().create_future()
+
+    def datagram_received(self, data, addr):
+        self.heard.put_nowait((data, addr, time.monotonic()))
+
+    def connection_lost(self, exc):
+        self.closed.set_result(None)
+
+    async def hear(self):
+        return await asyncio.wait_for(self.heard.get(), LIMIT)
+
+
+@pytest.fixture
+async def start():
+    """Start servers; they are closed at the end."""
+    servers = []
+
+    async def start(*args, realm="relay", credentials=USERS, **more) -> TurnServer:
+        servers.append(
+            await TurnServer.start(*(args or ("127.0.0.1", 0)), realm=realm, credentials=credentials, **more)
+        )
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        await server.close()
+
+
+@pytest.fixture
+async def dial():
+    """Allocate through a server; allocations are given back at the end."""
+    opened = []
+
+    async def dial(server: TurnServer, name_and_password=ALICE, **more):
+        username, password = name_and_password
+        transport, ear = await asyncio.wait_for(
+            create_turn_endpoint(Ear, server.address, username=username, password=password, **more), LIMIT
+        )
+        opened.append((transport, ear))
+        return transport, ear
+
+    yield dial
+    for transport, ear in opened:
+        transport.close()
+        await asyncio.wait_for(ear.closed, LIMIT)
+
+
+async def speak(transport, ear, other_transport, other_ear, data: bytes) -> None:
+    """Send until it is heard: until the other side has bound its channel, data is lost, as TURN has it."""
+    address = other_transport.get_extra_info("sockname")
+    other_transport.sendto(b"open", transport.get_extra_info("sockname"))
+    deadline = time.monotonic() + LIMIT
+    while time.monotonic() < deadline:
+        transport.sendto(data, address)
+        try:
+            heard, _, _ = await asyncio.wait_for(other_ear.heard.get(), 0.1)
+        except TimeoutError:
+            continue
+        if heard == data:
+            return
+    pytest.fail("never heard")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_two_parties_talk_inside_the_relay(start, dial, host):
+    server = await start(host, 0, relay_hosts=("127.0.0.1",))
+    one, other = await dial(server), await dial(server)
+    await speak(*one, *other, b"hello")
+    await speak(*other, *one, b"hello back")
+    assert server.counters.allocations == 2
+    assert server.counters.peer_packets_out == 0, "nothing between two clients goes through the kernel"
+
+
+async def test_a_wrong_password_is_refused(start):
+    server = await start()
+    with pytest.raises(Exception, match="401"):
+        await create_turn_endpoint(Ear, server.address, username="alice", password="wrong")
+    assert server.counters.allocations == 0
+    assert server.counters.auth_failures[401] == 2
+
+
+async def test_a_peer_outside_is_reached_through_its_own_socket(start, dial):
+    server = await start(allow_peers=[ip_network("127.0.0.0/8")])
+    loop = asyncio.get_running_loop()
+    peer_transport, peer = await loop.create_datagram_endpoint(Ear, local_addr=("127.0.0.1", 0))
+    transport, ear = await dial(server)
+    transport.sendto(b"ping", peer_transport.get_extra_info("sockname"))
+    data, relayed, _ = await peer.hear()
+    assert (data, relayed) == (b"ping", transport.get_extra_info("sockname"))
+    peer_transport.sendto(b"pong", relayed)
+    assert (await ear.hear())[0] == b"pong"
+    peer_transport.close()
+    await peer.closed
+
+
+async def test_closing_gives_the_allocation_back(start, dial):
+    server = await start()
+    transport, ear = await dial(server)
+    transport.close()
+    await asyncio.wait_for(asyncio.shield(ear.closed), LIMIT)
+    assert server.counters.allocations == 0
+
+
+async def test_between_sites_the_path_takes_its_time(start, dial):
+    secret = SharedSecret(b"shared")
+    hops = [Hop(name="fibre", km=1000.0, processing=0.0, jitter=0.0, loss=0.0)]
+    server = await start(credentials=secret, routes=Routes({("beijing", "hefei"): hops}, seed=1))
+    names = [secret.mint(f"user{i}", site, time.time(), 60.0) for i, site in enumerate(("beijing", "hefei"))]
+    one, other = [await dial(server, name) for name in names]
+    await speak(*one, *other, b"first")
+    for i in range(20):
+        sent_at = time.monotonic()
+        one[0].sendto(b"%d" % i, other[0].get_extra_info("sockname"))
+        data = b"first"
+        while data == b"first":
+            data, _, heard_at = await other[1].hear()
+        assert data == b"%d" % i
+        assert heard_at - sent_at >= 0.0049
+
+
+async def test_the_wiretap_sees_both_directions(start, dial):
+    events = []
+    server = await start(wiretap=events.append)
+    transport, _ = await dial(server)
+    assert [event.direction for event in events] == ["in", "out", "in", "out"]
+    assert {event.five_tuple.server for event in events} == {server.address}
+    assert all(event.data for event in events)
+    assert transport.get_extra_info("related_address") == events[0].five_tuple.client
+
+
+async def test_a_port_in_use_is_said_so(start):
+    server = await start()
+    with pytest.raises(AddressInUse, match=str(server.address[1])):
+        await start(*server.address)
+
+
+@pytest.mark.parametrize(("host", "text"), [("192.0.2.1", "cannot listen"), ("0.0.0.0", "relayed addresses")])
+async def test_an_address_that_does_not_serve_is_said_so(start, host, text):
+    with pytest.raises(UsageError, match=text):
+        await start(host, 0)

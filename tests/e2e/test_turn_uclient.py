@@ -1,0 +1,135 @@
+"""coturn's test client, ``turnutils_uclient``, against our server in its modes, all at once.
+
+Its output is the judge: every message that it sent through the relay came back to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import shutil
+import socket
+from dataclasses import dataclass
+from ipaddress import ip_network
+
+import pytest
+
+from relay.turn.counters import Counters
+from relay.turn.credentials import StaticUsers
+from relay.turn.udp import TurnServer
+
+LIMIT = 60.0
+MESSAGES = 10
+TO_PEER = ("-e", "127.0.0.1")
+MODES: dict[str, tuple[str, ...]] = {
+    "channels to a peer": ("-c", *TO_PEER),
+    "indications to a peer": ("-c", "-s", *TO_PEER),
+    "RTP and RTCP ports to a peer": TO_PEER,
+    "channels between clients": ("-c", "-y"),
+    "indications between clients": ("-c", "-s", "-y"),
+    "RTP and RTCP ports between clients": ("-y",),
+    "IPv6 relayed": ("-x", "-y"),
+    "IPv4 asked for": ("-X", "-y"),
+    "don't fragment": ("-c", "-s", "-g", *TO_PEER),
+    "padded channels": ("-c", "-D", *TO_PEER),
+    "extra requests": ("-c", "-G", *TO_PEER),
+    "mobility asked for": ("-c", "-M", "-y"),
+    "both families": ("-Z", "-y"),
+}
+
+pytestmark = [
+    pytest.mark.skipif(
+        not (shutil.which("turnutils_uclient") and shutil.which("turnutils_peer")),
+        reason="turnutils_uclient is not installed; on Debian: apt-get install coturn",
+    ),
+]
+
+
+@dataclass
+class Run:
+    """What the client printed, and what the server counted."""
+
+    output: str
+    counters: Counters
+
+    def number(self, pattern: str) -> int:
+        found = re.findall(pattern, self.output)
+        assert found, self.output
+        return int(found[-1])
+
+
+async def run_mode(flags: tuple[str, ...], peer_port: int) -> Run:
+    """One server and one client."""
+    server = await TurnServer.start(
+        "127.0.0.1",
+        0,
+        realm="relay",
+        credentials=StaticUsers({"alice": "wonderland"}),
+        allow_peers=[ip_network("127.0.0.0/8")],
+        relay_hosts=("127.0.0.1", "::1"),
+    )
+    client = await asyncio.create_subprocess_exec(
+        "turnutils_uclient", "-u", "alice", "-w", "wonderland", "-p", str(server.address[1]),
+        "-r", str(peer_port), "-n", str(MESSAGES), *flags, "127.0.0.1",
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    try:
+        output, _ = await asyncio.wait_for(client.communicate(), LIMIT)
+    finally:
+        if client.returncode is None:
+            client.kill()
+            await client.wait()
+        await server.close()
+    return Run(output.decode(errors="replace"), server.counters)
+
+
+def free_ports() -> int:
+    """A port that is free together with its successor, where the client expects RTCP's echo."""
+    while True:
+        with socket.socket(type=socket.SOCK_DGRAM) as one, socket.socket(type=socket.SOCK_DGRAM) as next_one:
+            one.bind(("127.0.0.1", 0))
+            port = one.getsockname()[1]
+            with contextlib.suppress(OSError):
+                next_one.bind(("127.0.0.1", port + 1))
+                return port
+
+
+async def run_all() -> dict[str, Run]:
+    """Every mode at once: the client spends its time waiting, not working."""
+    port = free_ports()
+    peer = await asyncio.create_subprocess_exec(
+        "turnutils_peer", "-L", "127.0.0.1", "-p", str(port),
+        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        results = await asyncio.gather(*(run_mode(flags, port) for flags in MODES.values()))
+    finally:
+        peer.kill()
+        await peer.wait()
+    return dict(zip(MODES, results, strict=True))
+
+
+@pytest.fixture(scope="module")
+def runs() -> dict[str, Run]:
+    return asyncio.run(run_all())
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_message_comes_back(runs, mode):
+    run = runs[mode]
+    sent, received = run.number(r"tot_send_msgs=(\d+)"), run.number(r"tot_recv_msgs=(\d+)")
+    assert sent == received >= MESSAGES
+    assert run.number(r"Total lost packets (\d+)") == 0
+
+
+@pytest.mark.parametrize("mode", [mode for mode, flags in MODES.items() if "-y" in flags])
+def test_clients_meet_inside_the_relay(runs, mode):
+    assert runs[mode].counters.peer_packets_out == 0
+    assert runs[mode].counters.hairpinned >= MESSAGES
+
+
+@pytest.mark.parametrize("mode", [mode for mode, flags in MODES.items() if "-y" not in flags])
+def test_peers_are_reached_outside(runs, mode):
+    assert runs[mode].counters.peer_packets_out >= MESSAGES
+    assert runs[mode].counters.hairpinned == 0
