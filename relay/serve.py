@@ -1,0 +1,203 @@
+"""Composition root: everything between two phones, in one process.
+
+signalling ─ accounts ─ authority        TURN ─ routes        key nodes ─ network of trusted nodes
+                   one topology, one seed, one modelled path under voice, signalling and keys
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import secrets
+import ssl
+import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any, Self
+
+from qcall.wire.signalling import Delivery, TurnCredentials
+from relay.config import RelayHome, is_loopback
+from relay.errors import UsageError
+from relay.network.sites import KeySites, kme_id
+from relay.network.topology import Topology
+from relay.path.model import Hop
+from relay.path.routes import Routes
+from relay.pki import Authority
+from relay.signalling.accounts import Accounts
+from relay.signalling.websocket import Services, SignallingServer, SiteInfo
+from relay.turn.credentials import SharedSecret
+from relay.turn.udp import TurnServer, WireEvent
+from relay.wiretap import Wiretap
+
+TURN_LIFETIME = 86_400.0
+"""Seconds that TURN credentials are good for; phones get fresh ones with their heartbeats."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What ``relay serve`` was told. Port 0 takes a free one. ``loss`` is a probability from site to site."""
+
+    topology: Topology
+    listen: tuple[str, int]
+    turn: tuple[str, int]
+    kme: tuple[str, int] | None = None
+    """Of the first site's key node; the next ports belong to the other sites. Default: free ports."""
+    realm: str = "qcall"
+    seed: int | None = None
+    loss: float = 0.0
+    jitter: float | None = None
+    record: Wiretap | None = None
+
+
+class RunningRelay:
+    """A relay that serves; made by ``start``, ended by ``close``."""
+
+    def __init__(self, home: RelayHome, options: Options) -> None:
+        self._home = home
+        self._options = options
+        self._stack = AsyncExitStack()
+        self._turn_secret = SharedSecret(home.secret("turn"))
+        self.authority = Authority.open_or_create(home.authority)
+        self.routes = routes(options)
+        self.keys: KeySites
+        self.turn: TurnServer
+        self.signalling: SignallingServer
+
+    @classmethod
+    async def start(cls, home: RelayHome, options: Options) -> Self:
+        """Start every part, or none. Raises ``AddressInUse``, ``UsageError`` and ``StorageError``."""
+        home.create()
+        relay = cls(home, options)
+        try:
+            await relay._start()
+        except BaseException:
+            await relay.close()
+            raise
+        return relay
+
+    async def close(self) -> None:
+        """End every part, the last one first."""
+        await self._stack.aclose()
+
+    async def _start(self) -> None:
+        options, record = self._options, self._options.record
+        host, port = options.kme or (options.listen[0], 0)
+        sites = options.topology.sites
+        self.keys = await KeySites.start(
+            options.topology,
+            authority=self.authority,
+            directory=self._home.key_nodes,
+            node_keys=self._home.secret,
+            host=host,
+            ports={site: port + place for place, site in enumerate(sites)} if port else {},
+            clock=time.monotonic,
+            entropy=secrets.token_bytes,
+        )
+        self._stack.push_async_callback(self.keys.close)
+        self.turn = await TurnServer.start(
+            *options.turn,
+            realm=options.realm,
+            credentials=self._turn_secret,
+            routes=self.routes,
+            wiretap=None if record is None else self._on_wire,
+        )
+        self._stack.push_async_callback(self.turn.close)
+        accounts = Accounts(self._home.accounts, self.authority.fingerprint)
+        self._stack.callback(accounts.close)
+        self.signalling = await SignallingServer.start(
+            *options.listen,
+            accounts=accounts,
+            services=Services(self.authority.sign_sae_csr, self._site_info, self._turn_credentials),
+            ca=self.authority.ca_pem,
+            routes=self.routes,
+            ssl_context=self._tls(options.listen[0]),
+            tap=None if record is None else self._on_envelope,
+        )
+        self._stack.push_async_callback(self.signalling.close)
+        if record is not None:
+            self.keys.network.observe(self._on_end_key)
+
+    def ready(self) -> dict[str, Any]:
+        """Every address, and the path between the first and the last site, for ``--json``."""
+        topology = self._options.topology
+        first, last = topology.sites[0], topology.sites[-1]
+        path = self.routes.between(first, last)
+        host, port = self.turn.address
+        return {
+            "event": "ready",
+            "signalling": self.signalling.url,
+            "turn": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+            "kme": {site: node.server.url for site, node in self.keys.sites.items()},
+            "topology": topology.name,
+            "sites": list(topology.sites),
+            "path": {
+                "nodes": list(topology.path(first, last)),
+                "km": round(path.km, 1) if path else 0.0,
+                "delay_ms": round(1000 * path.propagation, 3) if path else 0.0,
+            },
+            "simulated": True,
+        }
+
+    def _site_info(self, site: str) -> SiteInfo:
+        return SiteInfo(kme_id(site), self.keys.sites[site].server.url, self.authority.ca_pem)
+
+    def _turn_credentials(self, name: str, site: str) -> TurnCredentials:
+        now = time.time()
+        username, password = self._turn_secret.mint(name, site, now, TURN_LIFETIME)
+        return TurnCredentials(*self.turn.address, username, password, now + TURN_LIFETIME)
+
+    def _tls(self, host: str) -> ssl.SSLContext | None:
+        """TLS for phones that come from outside; who they are they prove by their signatures."""
+        if is_loopback(host):
+            return None
+        files = self.authority.kme_files(self._home.directory / "signalling", "relay", [host])
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        context.load_cert_chain(*files)
+        return context
+
+    def _on_wire(self, event: WireEvent) -> None:
+        assert self._options.record is not None
+        client = "{}:{}".format(*event.five_tuple.client)
+        self._options.record.write("turn", event.time, event.data, direction=event.direction, client=client)
+
+    def _on_envelope(self, now: float, receiver: str, delivery: Delivery) -> None:
+        assert self._options.record is not None
+        parties = {"sender": delivery.sender, "receiver": receiver, "call_id": delivery.call_id.hex()}
+        self._options.record.write("signalling", now, delivery.payload, **parties)
+
+    def _on_end_key(self, node: str, key_id: str, key: bytes) -> None:
+        assert self._options.record is not None
+        self._options.record.write("end-key", time.monotonic(), key, node=node, key_id=key_id)
+
+
+def routes(options: Options) -> Routes:
+    """The modelled path between every two sites, over the hops that the keys take as well."""
+    topology = options.topology
+    seed = secrets.randbits(64) if options.seed is None else options.seed
+    pairs = itertools.combinations(topology.sites, 2)
+    return Routes({pair: hops(topology.hops(*pair), options) for pair in pairs}, seed=seed)
+
+
+def hops(named: Sequence[tuple[str, float]], options: Options) -> list[Hop]:
+    """The hops of one path; the loss from end to end is spread evenly over them."""
+    loss = 1 - (1 - options.loss) ** (1 / len(named))
+    made = [Hop(name, km, loss=loss) for name, km in named]
+    if options.jitter is None:
+        return made
+    # Independent hops: their variances add up.
+    each = options.jitter / len(named) ** 0.5
+    return [Hop(hop.name, hop.km, loss=loss, jitter=each) for hop in made]
+
+
+async def serve(home: RelayHome, options: Options, announce: Any, stop: asyncio.Event) -> None:
+    """Run a relay until ``stop``; ``announce`` gets its ``ready`` object."""
+    if not 0 <= options.loss < 1:
+        raise UsageError(f"--loss {options.loss:g}: a probability from 0 to below 1, such as 0.05")
+    relay = await RunningRelay.start(home, options)
+    try:
+        announce(relay.ready())
+        await stop.wait()
+    finally:
+        await relay.close()
