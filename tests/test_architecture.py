@@ -19,6 +19,7 @@ SHELLS = {
     "qcall/media/peer.py",
     "qcall/media/devices.py",
     "qcall/net/signalling.py",
+    "qcall/net/lane.py",
     "qcall/net/kme.py",
     "relay/cli.py",
     "relay/config.py",

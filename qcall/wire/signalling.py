@@ -136,7 +136,7 @@ class Login(_Message, frozen=True):
 class Welcome(_Message, frozen=True):
     """Relay: the phone is registered."""
 
-    lease_ttl: float
+    lease_ttl: Annotated[float, Meta(gt=0)]
     """Seconds that the registration lives without a heartbeat."""
     epoch: int
     """Rises with every login: an older connection of the same name is cut off."""
