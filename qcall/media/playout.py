@@ -5,19 +5,25 @@ redundancy in the following packet (FEC), else by concealment that fades out. Wh
 the timeline stands still, so that frames that are merely late are still heard; frames that are lost are
 taken off again from what was made up in their place.
 
+The delay follows its target (``qcall.media.delay``) by making speech a little shorter or longer
+(``qcall.media.stretch``), in pauses first. Thereby it also follows the drift between the two phones' clocks.
+
 All counts are called as in the W3C's webrtc-stats (RTCInboundRtpStreamStats) where it has a name for them.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .delay import TargetDelay, Transit
 from .opus import SAMPLE_RATE, OpusError, carries_fec
+from .stretch import ALIKE, ANYHOW, LONGEST, lengthen, shorten
 
 Samples = NDArray[np.int16]
 
@@ -28,6 +34,16 @@ LARGEST_GAP = SAMPLE_RATE
 """Samples; a jump of the sender's clock beyond this is not filled but followed."""
 CAPACITY = 100
 """Packets kept at most: 2 s of 20 ms frames."""
+SLACK_FRAMES, LEAST_SLACK = 0.75, 0.01
+"""Frames, and seconds, that the delay may be above its target before speech is made shorter.
+
+Half of it is left when it is: all of it, and the next late packet would put it in again.
+"""
+HURRY = 0.06
+"""Seconds above the target from which a less perfect seam will do."""
+HURRIED_ALIKE = 0.5
+CALM, HURRIED = SAMPLE_RATE * 60 // 1000, SAMPLE_RATE * 30 // 1000
+"""Samples between two changes of length, as a rule and in a hurry."""
 FADE_AFTER, FADE_UNTIL = 8 * BLOCK, 20 * BLOCK
 """Samples of uninterrupted concealment after which it grows fainter, and after which it is silence."""
 
@@ -54,15 +70,21 @@ class Counts:
     fec_recovered: int = 0
     """Samples that came out of the redundancy of a following packet."""
     inserted: int = 0
-    """Samples by which the timeline stood still: the delay grew by as much."""
+    """Samples put in to make speech longer."""
+    removed: int = 0
+    """Samples taken out to make speech shorter."""
+    stood_still: int = 0
+    """Concealed samples that stood in for nothing lost: the delay grew by as much."""
     emitted: int = 0
     delay: float = 0.0
     """Seconds that the emitted samples have spent in the buffer, summed over samples."""
+    skipped: int = 0
+    """Samples that a jump of the far clock left out."""
     undecodable: int = 0
     """Packets that the decoder refused."""
 
     def stats(self) -> dict[str, float | int]:
-        """Under their names in webrtc-stats; ``fecRecoveredSamples`` and ``undecodablePackets`` are ours."""
+        """Under their names in webrtc-stats; what webrtc-stats has no name for is named like it."""
         return {
             "packetsDiscarded": self.packets_discarded,
             "packetsDuplicated": self.packets_duplicated,
@@ -72,8 +94,11 @@ class Counts:
             "concealmentEvents": self.concealment_events,
             "fecRecoveredSamples": self.fec_recovered,
             "insertedSamplesForDeceleration": self.inserted,
+            "removedSamplesForAcceleration": self.removed,
+            "standstillSamples": self.stood_still,
             "jitterBufferEmittedCount": self.emitted,
             "jitterBufferDelay": self.delay / SAMPLE_RATE,
+            "skippedSamples": self.skipped,
             "undecodablePackets": self.undecodable,
         }
 
@@ -95,24 +120,49 @@ class Unwrapper:
         return self._last
 
 
+class Loudness:
+    """Tells speech from the background by the quietest that was heard lately."""
+
+    def __init__(self) -> None:
+        self._floor = math.inf
+
+    def is_background(self, sound: Samples) -> bool:
+        """Whether nobody speaks in ``sound``; every sound is to be shown, in order."""
+        loud = sound.astype(np.float32)
+        level = math.sqrt(float(loud @ loud) / len(loud)) if len(loud) else 0.0
+        self._floor = min(level, self._floor * 1.005)
+        return level < max(30.0, 2 * self._floor)
+
+
 class Playout:
     """The buffer between the network and the loudspeaker of one call.
 
-    ``target`` is the delay in seconds that the first packet is held back; ``now`` is in seconds on any
-    monotonic clock.
+    ``initial`` is the delay in seconds by which the first packet is held back, before anything is known of
+    the path; without ``adaptive`` it stays. ``now`` is in seconds on any monotonic clock.
     """
 
-    def __init__(self, decoder: Decoder, *, target: float = 0.02) -> None:
+    def __init__(self, decoder: Decoder, *, initial: float = 0.005, adaptive: bool = True) -> None:
         self.counts = Counts()
-        self.target = target
         self._decoder = decoder
         self._unwrapper = Unwrapper(32)
+        self._transit = Transit()
+        self._target = TargetDelay(initial)
+        self._adaptive = adaptive
+        self._initial = initial
+        self._loudness = Loudness()
         self._packets: dict[int, tuple[bytes, float]] = {}
+        self._seen: dict[int, None] = {}
         self._first_arrival: float | None = None
+        self._last_arrival = -math.inf
+        self._newest = -1
+        self._last_delay = 0.0
+        self._delay = 0.0
         self._position: int | None = None
         self._frame = 2 * BLOCK
+        self._past = SILENCE[:0]
         self._pending = SILENCE[:0]
-        self._stood_still = 0
+        self._unchanged = 0
+        self._standing = 0
         self._concealing = 0
 
     @property
@@ -120,16 +170,30 @@ class Playout:
         """Whether sound has come out."""
         return self._position is not None
 
-    def push(self, timestamp: int, payload: bytes, now: float) -> None:
-        """Take the RTP payload that begins at ``timestamp`` (32 bits, 48 kHz) and arrived at ``now``."""
+    @property
+    def delay(self) -> float:
+        """Seconds that the frame played last would have waited, had it been as fast as the fastest."""
+        return self._delay
+
+    @property
+    def target(self) -> float:
+        """Seconds that the buffer should delay the fastest packet by."""
+        return self._target.seconds
+
+    def push(self, timestamp: int, payload: bytes, now: float, *, repeated: bool = False) -> None:
+        """Take the RTP payload that begins at ``timestamp`` (32 bits, 48 kHz) and arrived at ``now``.
+
+        ``repeated`` marks a copy that travelled in a later packet: it counts only where it is needed.
+        """
         start = self._unwrapper.unwrap(timestamp)
         if self._first_arrival is None:
             self._first_arrival = now
-        if start in self._packets:
-            self.counts.packets_duplicated += 1
+        if start in self._seen:
+            self.counts.packets_duplicated += not repeated
             return
+        self._learn(start, payload, now, repeated=repeated)
         if self._position is not None and start < self._position:
-            self.counts.packets_discarded += 1
+            self.counts.packets_discarded += not repeated
             return
         self._packets[start] = (payload, now)
         if len(self._packets) > CAPACITY:
@@ -141,13 +205,36 @@ class Playout:
         if self._position is None and not self._begin(now):
             return SILENCE
         while len(self._pending) < BLOCK:
-            self._pending = np.concatenate((self._pending, self._next(now)))
+            sound = self._next(now)
+            self._past = np.concatenate((self._past, sound))[-LONGEST:]
+            self._pending = np.concatenate((self._pending, sound))
         block, self._pending = self._pending[:BLOCK], self._pending[BLOCK:]
         self.counts.total_samples += BLOCK
         return block
 
+    def _learn(self, start: int, payload: bytes, now: float, *, repeated: bool) -> None:
+        """Note when the frame at ``start``, and the one that ``payload`` repairs, became available."""
+        frame = self._frame / SAMPLE_RATE
+        before = start - self._frame
+        self._seen[start] = None
+        if len(self._seen) > CAPACITY:
+            del self._seen[next(iter(self._seen))]
+        if repeated or start < self._newest:
+            if self._transit.base is not None:
+                self._target.observe_repair(now - start / SAMPLE_RATE - self._transit.base)
+            return
+        self._newest = start
+        delay = self._transit.observe(start / SAMPLE_RATE, now)
+        # Packets that were held up behind a late one arrive with it; it alone is what to wait for.
+        held_up = now - self._last_arrival < frame / 4 and delay < self._last_delay
+        self._last_arrival, self._last_delay = now, delay
+        if not held_up:
+            self._target.observe(delay)
+        if self._position is not None and before not in self._seen and carries_fec(payload):
+            self._target.observe_repair(delay + frame)
+
     def _begin(self, now: float) -> bool:
-        if self._first_arrival is None or now < self._first_arrival + self.target:
+        if self._first_arrival is None or now < self._first_arrival + self._initial:
             return False
         self._position = min(self._packets)
         return True
@@ -158,11 +245,12 @@ class Playout:
         if self._position in self._packets:
             return self._play(now)
         if not self._packets:
-            self._stood_still += BLOCK
+            self._standing += BLOCK
             return self._conceal(BLOCK)
         gap = min(self._packets) - self._position
-        missing = gap - self._stood_still
+        missing = gap - self._standing
         if missing <= 0 or missing > LARGEST_GAP:
+            self.counts.skipped += max(0, missing)
             self._settle(gap)
             self._position += gap
             return SILENCE[:0]
@@ -170,12 +258,38 @@ class Playout:
         if missing <= self._frame and carries_fec(following):
             with contextlib.suppress(OpusError):
                 return self._recover(following, gap, missing)
-        self._settle(self._stood_still)
+        self._settle(self._standing)
         step = min(missing, BLOCK)
         self._position += gap - missing + step
         return self._conceal(step)
 
     def _play(self, now: float) -> Samples:
+        """The frame whose turn it is, made shorter or longer if the delay is off its target."""
+        assert self._position is not None
+        self._delay = now - self._position / SAMPLE_RATE - (self._transit.base or 0.0)
+        excess = self._delay - self.target
+        sound = self._decode(now)
+        slack = max(LEAST_SLACK, SLACK_FRAMES * self._frame / SAMPLE_RATE)
+        if excess > slack and len(sound) < 2 * BLOCK and self._position in self._packets:
+            sound = np.concatenate((sound, self._decode(now)))
+        background = self._loudness.is_background(sound)
+        hurry = excess > HURRY
+        self._unchanged += len(sound)
+        if not self._adaptive or self._unchanged < (HURRIED if hurry else CALM):
+            return sound
+        alike = ANYHOW if background else HURRIED_ALIKE if hurry else ALIKE
+        changed = sound
+        if excess > slack:
+            changed = shorten(sound, round((excess - slack / 2) * SAMPLE_RATE), alike=alike)
+        elif excess < -max(LEAST_SLACK / 2, self.target / 4):
+            changed = lengthen(self._past, sound, round(-excess * SAMPLE_RATE), alike=alike)
+        if len(changed) != len(sound):
+            self._unchanged = 0
+            self.counts.removed += max(0, len(sound) - len(changed))
+            self.counts.inserted += max(0, len(changed) - len(sound))
+        return changed
+
+    def _decode(self, now: float) -> Samples:
         assert self._position is not None
         payload, arrived = self._packets.pop(self._position)
         try:
@@ -215,5 +329,5 @@ class Playout:
 
     def _settle(self, lost: int) -> None:
         """End a standstill: ``lost`` samples of it stood in for lost ones, the rest made the delay longer."""
-        self.counts.inserted += max(0, self._stood_still - lost)
-        self._stood_still = 0
+        self.counts.stood_still += max(0, self._standing - lost)
+        self._standing = 0

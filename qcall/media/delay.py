@@ -1,0 +1,100 @@
+"""How long the playout buffer must hold packets back: the network's jitter, learned and forgotten.
+
+After NetEQ, the buffer of WebRTC: the delay of every packet relative to the fastest of the last seconds goes
+into a histogram that forgets, and 95 % of it must be covered. For what comes out of its turn more delay is
+added as long as each percent of frames saved costs less than 20 ms.
+
+Two things differ. The buckets are 5 ms wide, a quarter of NetEQ's, because playout here asks every 10 ms.
+And a frame that comes out of the redundancy in a later packet counts as one that came out of its turn, at
+that moment: so a path that loses packets teaches the buffer to wait for the repair, as long as that pays.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+
+BUCKET = 0.005
+"""Seconds."""
+SHORTEST, LONGEST = 0.005, 0.5
+"""Seconds; the bounds of the target."""
+QUANTILE = 0.95
+FORGET = 0.983
+"""Weight that a packet keeps from one to the next: about a second of memory at 50 packets/s."""
+FORGET_COST = 0.998
+"""The same for weighing delay against loss: about ten seconds, or rare losses would go unlearned."""
+COST_OF_LOSS = 2.0
+"""Seconds of delay that the loss of all frames is worth: 20 ms for each percent, as in NetEQ."""
+WINDOW = 2.0
+"""Seconds over which the fastest packet is remembered; it also sets how fast clock drift is followed."""
+
+
+class Transit:
+    """Delay of packets relative to the fastest within ``WINDOW``; all times in seconds.
+
+    The absolute delay is unknowable without a common clock, and not needed.
+    """
+
+    def __init__(self) -> None:
+        self._fastest: deque[tuple[float, float]] = deque()
+
+    @property
+    def base(self) -> float | None:
+        """The least of arrival time minus media time; the drift between both clocks moves it."""
+        return self._fastest[0][1] if self._fastest else None
+
+    def observe(self, media_time: float, now: float) -> float:
+        """The relative delay of a packet that carries ``media_time`` and arrives at ``now``."""
+        transit = now - media_time
+        while self._fastest and self._fastest[-1][1] >= transit:
+            self._fastest.pop()
+        self._fastest.append((now, transit))
+        while self._fastest[0][0] < now - WINDOW:
+            self._fastest.popleft()
+        return transit - self._fastest[0][1]
+
+
+class Histogram:
+    """Shares of delays by bucket; old ones fade by ``forget`` with every new one."""
+
+    def __init__(self, forget: float) -> None:
+        self._forget = forget
+        self._count = 0
+        self.shares = np.zeros(round(LONGEST / BUCKET) + 1)
+
+    def add(self, delay: float) -> None:
+        """Count ``delay`` seconds. While there are few, all weigh the same."""
+        self._count += 1
+        forget = min(self._forget, 1 - 1 / self._count)
+        self.shares *= forget
+        self.shares[min(int(delay / BUCKET), len(self.shares) - 1)] += 1 - forget
+
+
+class TargetDelay:
+    """The delay that playout should keep, in seconds, learned from when frames become available."""
+
+    def __init__(self, initial: float) -> None:
+        self._in_turn = Histogram(FORGET)
+        self._extra = Histogram(FORGET_COST)
+        self._covering = initial
+        self._waiting = BUCKET * np.arange(len(self._extra.shares))
+        self.seconds = initial
+
+    def observe(self, delay: float) -> None:
+        """A frame came in its turn, ``delay`` seconds later than the fastest would have."""
+        self._in_turn.add(delay)
+        covered = self._in_turn.shares.cumsum().searchsorted(QUANTILE)
+        self._covering = BUCKET * (int(covered) + 1)
+        self._extra.add(0.0)
+        self._decide()
+
+    def observe_repair(self, delay: float) -> None:
+        """A frame came out of its turn, or out of a later packet's redundancy, that many seconds late."""
+        self._extra.add(max(0.0, delay - self._covering + BUCKET))
+        self._decide()
+
+    def _decide(self) -> None:
+        saved = self._extra.shares.cumsum()
+        worthwhile = int((self._waiting - COST_OF_LOSS * saved).argmin())
+        self.seconds = min(max(self._covering + BUCKET * worthwhile, SHORTEST), LONGEST)
