@@ -143,7 +143,7 @@ class Encoder:
     a variable-rate coder tell a listener on the wire what is said.
     """
 
-    def __init__(self, *, frame_ms: int = 20, bitrate: int = 32_000, expected_loss: float = 0.05) -> None:
+    def __init__(self, *, frame_ms: int = 20, bitrate: int = 32_000, expected_loss: float = 0.0) -> None:
         if frame_ms not in (10, 20):
             raise ValueError("frame_ms must be 10 or 20")
         if bitrate not in BIT_RATES:

@@ -135,13 +135,15 @@ class RelayedIce:
     def __init__(self, connection: Any, relay: Relay) -> None:
         self._connection = connection
         self._relay = relay
-        self._allocating: asyncio.Task[tuple[Candidate, StunProtocol]] | None = None
+        self._allocating: asyncio.Task[Candidate] | None = None
+        self._stopped = False
         self._aioice_check_incoming = connection.check_incoming
         connection.get_component_candidates = self._allocate
         connection.check_incoming = self._check_incoming
 
     def stop(self) -> None:
-        """Let an allocation that is under way fail."""
+        """Let an allocation that is under way, and any later one, fail."""
+        self._stopped = True
         if self._allocating is not None:
             self._allocating.cancel()
 
@@ -154,35 +156,38 @@ class RelayedIce:
 
     async def _allocate(self, component: int, addresses: Sequence[str], timeout: int = 5) -> list[Candidate]:
         """In the place of ``Connection.get_component_candidates``: one relayed candidate, or the reason."""
-        relay = self._relay
-        where = f"the relay's media server at {relay.host}:{relay.port}"
-        self._allocating = asyncio.create_task(
-            relayed_candidate(
-                component=component,
-                hide_related_address=True,
-                protocol_factory=lambda: StunProtocol(self._connection),
-                turn_server=(relay.host, relay.port),
-                turn_username=relay.username,
-                turn_password=relay.password,
-                turn_ssl=False,
-                turn_transport="udp",
-            )
-        )
+        where = f"the relay's media server at {self._relay.host}:{self._relay.port}"
+        ended = Unavailable("the call was ended while it was being set up")
+        if self._stopped:
+            raise ended
+        self._allocating = asyncio.create_task(self._relayed_candidate(component))
         try:
             async with asyncio.timeout(ALLOCATE_LIMIT):
-                candidate, protocol = await self._allocating
+                return [await self._allocating]
         except TransactionFailed as error:
             _, why = error.response.attributes.get("ERROR-CODE", (0, "no reason given"))
             raise Unavailable(f"{where} refuses this phone ({why}); register again") from None
         except (TransactionError, TimeoutError, OSError) as error:
             raise Unavailable(f"{where} does not answer; is the relay running?") from error
         except asyncio.CancelledError:
-            current = asyncio.current_task()
-            if current is not None and current.cancelling():
-                raise
-            raise Unavailable("the call was ended while it was being set up") from None
+            if self._stopped:
+                raise ended from None
+            raise
+
+    async def _relayed_candidate(self, component: int) -> Candidate:
+        """An allocation, and its place in the connection, which will delete it."""
+        candidate, protocol = await relayed_candidate(
+            component=component,
+            hide_related_address=True,
+            protocol_factory=lambda: StunProtocol(self._connection),
+            turn_server=(self._relay.host, self._relay.port),
+            turn_username=self._relay.username,
+            turn_password=self._relay.password,
+            turn_ssl=False,
+            turn_transport="udp",
+        )
         self._connection._protocols.append(protocol)
-        return [candidate]
+        return candidate
 
     def _check_incoming(self, message: Any, address: tuple[str, int], protocol: StunProtocol) -> None:
         """After ``Connection.check_incoming``: repeat at once a check of ours that is still unanswered."""
@@ -224,7 +229,7 @@ class Peer:
         sink: Sink,
         frame_ms: int = 20,
         bitrate: int = 32_000,
-        playout_delay: float = 0.02,
+        playout_delay: float = 0.005,
     ) -> None:
         self.on_connected: Callable[[], None] = ignore
         self.on_control_open: Callable[[], None] = ignore
@@ -235,7 +240,7 @@ class Peer:
         self._exporter = exporter
         self._exporter_context = exporter_context
         self._source, self._sink = source, sink
-        self._playout = Playout(Decoder(), target=playout_delay)
+        self._playout = Playout(Decoder(), initial=playout_delay)
         self._reception = Reception()
         self._sequence = Unwrapper(16)
         self._remote_report: dict[str, Any] = {}
@@ -317,6 +322,7 @@ class Peer:
         remote = self._remote_report
         report: dict[str, float | int] = {
             **self._playout.counts.stats(),
+            "jitterBufferTargetDelay": self._playout.target,
             "packetsReceived": self._reception.received,
             "packetsLost": self._reception.lost,
             "jitter": self._reception.jitter,
