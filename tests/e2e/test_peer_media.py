@@ -1,0 +1,357 @@
+"""Two media peers over our own TURN server: what is heard, by whom, how soon, and what is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+import wave
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from qcall.crypto.secret import Secret
+from qcall.errors import PeerFault, QcallError, Unavailable
+from qcall.media.devices import NullSink, NullSource, Sink, Source, WavSink, WavSource
+from qcall.media.opus import Samples
+from qcall.media.peer import Peer, Relay
+from qcall.media.playout import BLOCK
+from qcall.media.quality import chirp_delays, chirps, locate
+from qcall.media.srtp import KEY_LENGTH, SrtpKeyPair
+from relay.path.model import Hop
+from relay.path.routes import Routes
+from relay.turn.credentials import SharedSecret
+from relay.turn.udp import TurnServer, WireEvent
+
+SPEECH = Path(__file__).parents[1] / "data/speech"
+CREDENTIALS = SharedSecret(b"a secret of this test")
+FIBRE = [Hop(name="fibre", km=1_000, processing=0.0, jitter=0.0, loss=0.0)]
+LIMIT = 10.0
+
+
+def derive(exported: bytes, direction: str, secret: str) -> Secret:
+    material = hashlib.shake_256(exported + direction.encode() + secret.encode())
+    return Secret(material.digest(KEY_LENGTH))
+
+
+@dataclass
+class Phone:
+    """A peer, and what it has told us."""
+
+    peer: Peer
+    connected: asyncio.Event = field(default_factory=asyncio.Event)
+    open: asyncio.Event = field(default_factory=asyncio.Event)
+    heard: asyncio.Event = field(default_factory=asyncio.Event)
+    failed: asyncio.Event = field(default_factory=asyncio.Event)
+    messages: asyncio.Queue[bytes] = field(default_factory=asyncio.Queue)
+    errors: list[QcallError] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.peer.on_connected = self.connected.set
+        self.peer.on_control_open = self.open.set
+        self.peer.on_first_audio = self.heard.set
+        self.peer.on_control = self.messages.put_nowait
+        self.peer.on_failed = self.fail
+
+    def fail(self, error: QcallError) -> None:
+        self.errors.append(error)
+        self.failed.set()
+
+
+class Exchange:
+    """A TURN server with a path between two sites, and the phones that use it."""
+
+    def __init__(self, server: TurnServer, routes: Routes) -> None:
+        self.server = server
+        self.routes = routes
+        self.open = True
+        self.phones: list[Phone] = []
+
+    def phone(
+        self,
+        role: str,
+        *,
+        source: Source | None = None,
+        sink: Sink | None = None,
+        secret: str = "shared",
+        frame_ms: int = 20,
+        password: str | None = None,
+    ) -> Phone:
+        site = "beijing" if role == "caller" else "hefei"
+        username, minted = CREDENTIALS.mint(role, site, time.time(), 600)
+        send, receive = ("there", "back") if role == "caller" else ("back", "there")
+
+        def keys(exported: bytes) -> SrtpKeyPair:
+            return SrtpKeyPair(derive(exported, send, secret), derive(exported, receive, secret))
+
+        phone = Phone(
+            Peer(
+                turn=Relay(*self.server.address, username, password or minted),
+                exporter=keys,
+                exporter_context=lambda: bytes(48),
+                source=source or NullSource(),
+                sink=sink or NullSink(),
+                frame_ms=frame_ms,
+            )
+        )
+        self.phones.append(phone)
+        return phone
+
+    async def close(self) -> None:
+        if self.open:
+            self.open = False
+            await self.server.close()
+
+
+@asynccontextmanager
+async def exchange(
+    hops: list[Hop] = FIBRE, wiretap: Callable[[WireEvent], None] | None = None
+) -> AsyncIterator[Exchange]:
+    routes = Routes({("beijing", "hefei"): hops}, seed=7)
+    server = await TurnServer.start(
+        "127.0.0.1", 0, realm="qcall", credentials=CREDENTIALS, routes=routes, wiretap=wiretap
+    )
+    made = Exchange(server, routes)
+    try:
+        yield made
+    finally:
+        await asyncio.gather(*(phone.peer.close() for phone in made.phones))
+        await made.close()
+
+
+async def happens(*events: asyncio.Event) -> None:
+    async with asyncio.timeout(LIMIT):
+        await asyncio.gather(*(event.wait() for event in events))
+
+
+async def connect(caller: Phone, callee: Phone) -> None:
+    await caller.peer.accept_answer(await callee.peer.answer(await caller.peer.offer()))
+
+
+def talk(*phones: Phone) -> None:
+    for phone in phones:
+        phone.peer.start_sending()
+        phone.peer.start_playing()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(LIMIT):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+def samples(file: Path) -> Samples:
+    with wave.open(str(file)) as opened:
+        return np.frombuffer(opened.readframes(10**9), np.int16)
+
+
+class Chirps(NullSource):
+    """A microphone that hears chirps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sound = chirps(10 * 48_000)
+        self._blocks = (self.sound[at : at + BLOCK] for at in range(0, len(self.sound), BLOCK))
+
+
+class Ear(NullSink):
+    """A loudspeaker that remembers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks: list[Samples] = []
+
+    def write(self, block: Samples) -> None:
+        self.blocks.append(block)
+
+
+async def test_speech_arrives_in_both_directions(tmp_path: Path) -> None:
+    clips = {name: SPEECH / f"{name}_harvard_phrases.wav" for name in ("F1", "M1")}
+    async with exchange() as made:
+        caller = made.phone("caller", source=WavSource(clips["F1"]), sink=WavSink(tmp_path / "at_caller.wav"))
+        callee = made.phone("callee", source=WavSource(clips["M1"]), sink=WavSink(tmp_path / "at_callee.wav"))
+        await connect(caller, callee)
+        await happens(caller.open, callee.open)
+        talk(caller, callee)
+        await until(lambda: caller.peer.stats()["packetsSent"] >= 150)
+    for clip, heard in (("F1", "at_callee"), ("M1", "at_caller")):
+        spoken = samples(clips[clip])[24_000 : 24_000 + 96_000]
+        assert locate(spoken, samples(tmp_path / f"{heard}.wav")).peak > 0.9
+
+
+@pytest.mark.parametrize(("frame_ms", "limit"), [(20, 0.050), (10, 0.035)])
+async def test_mouth_to_ear_is_short(frame_ms: int, limit: float) -> None:
+    async with exchange() as made:
+        mouth, ear = Chirps(), Ear()
+        caller = made.phone("caller", source=mouth, frame_ms=frame_ms)
+        callee = made.phone("callee", sink=ear, frame_ms=frame_ms)
+        await connect(caller, callee)
+        await happens(caller.open, callee.open)
+        talk(caller, callee)
+        await until(lambda: len(ear.blocks) >= 300)
+        path = made.routes.between("beijing", "hefei")
+        assert mouth.started is not None
+        assert ear.started is not None
+        delays = chirp_delays(np.concatenate(ear.blocks), ear.started - mouth.started)
+    assert len(delays) >= 4
+    assert path is not None
+    assert float(np.quantile(delays, 0.95)) < limit + path.propagation
+
+
+async def test_a_call_is_set_up_and_heard_at_once() -> None:
+    async with exchange() as made:
+        caller, callee = made.phone("caller"), made.phone("callee")
+        start = time.monotonic()
+        await connect(caller, callee)
+        await happens(caller.open, callee.open)
+        opened = time.monotonic()
+        talk(caller, callee)
+        await happens(caller.heard, callee.heard)
+        heard = time.monotonic()
+    assert opened - start < 0.5, "the control channel opens within four round trips and the handshakes' work"
+    assert heard - opened < 0.15
+
+
+async def test_the_control_channel_carries_messages_both_ways() -> None:
+    async with exchange() as made:
+        caller, callee = made.phone("caller"), made.phone("callee")
+        with pytest.raises(Unavailable):
+            caller.peer.send_control(b"too early")
+        await connect(caller, callee)
+        await happens(caller.open, callee.open)
+        for number in range(20):
+            caller.peer.send_control(b"%d" % number)
+        callee.peer.send_control(bytes(10_000))
+        async with asyncio.timeout(LIMIT):
+            assert [await callee.messages.get() for _ in range(20)] == [b"%d" % n for n in range(20)]
+            assert await caller.messages.get() == bytes(10_000)
+
+
+async def test_a_peer_with_a_wrong_key_hears_nothing() -> None:
+    async with exchange() as made:
+        ear = Ear()
+        caller, callee = made.phone("caller", source=Chirps()), made.phone("callee", secret="wrong", sink=ear)
+        await connect(caller, callee)
+        await happens(caller.open, callee.open)
+        talk(caller, callee)
+        await until(lambda: callee.peer.stats()["srtpAuthenticationFailures"] >= 50)
+        assert callee.peer.stats()["jitterBufferEmittedCount"] == 0
+        assert not callee.heard.is_set()
+        assert not np.concatenate(ear.blocks).any()
+
+
+async def test_nothing_is_sent_or_played_before_it_is_allowed() -> None:
+    async with exchange() as made:
+        ear = Ear()
+        caller, callee = made.phone("caller", source=Chirps()), made.phone("callee", sink=ear)
+        await connect(caller, callee)
+        await happens(caller.open, callee.open)
+        callee.peer.start_sending()
+        await until(lambda: callee.peer.stats()["packetsSent"] >= 10)
+        assert caller.peer.stats()["packetsSent"] == 0
+        assert caller.peer.stats()["jitterBufferEmittedCount"] == 0
+        assert ear.blocks == []
+
+
+async def test_packets_on_the_wire_have_one_size_and_no_extension() -> None:
+    voice: list[bytes] = []
+
+    def tap(event: WireEvent) -> None:
+        data = event.data[4:] if event.data[:1] == b"\x40" else b""  # ChannelData, RFC 8656, section 12.4
+        if event.direction == "in" and data[:1] >= b"\x80" and not 192 <= data[1] <= 223:
+            voice.append(data)
+
+    async with exchange(wiretap=tap) as made:
+        caller = made.phone("caller", source=WavSource(SPEECH / "F1_harvard_phrases.wav"))
+        callee = made.phone("callee", source=WavSource(SPEECH / "M1_harvard_phrases.wav"))
+        await connect(caller, callee)
+        await happens(caller.open, callee.open)
+        talk(caller, callee)
+        await until(lambda: len(voice) >= 200)
+    # 12 bytes of RTP header, 80 of Opus, 16 of tag; ChannelData over UDP is not padded.
+    assert {len(packet) for packet in voice} == {12 + 80 + 16}
+    assert {packet[0] for packet in voice} == {0x80}, "version 2, no padding, no extension, no CSRC"
+
+
+async def test_a_wrong_password_is_named() -> None:
+    async with exchange() as made:
+        caller = made.phone("caller", password="wrong")
+        with pytest.raises(Unavailable, match="media server"):
+            await caller.peer.offer()
+
+
+async def test_a_peer_that_leaves_is_noticed_at_once() -> None:
+    async with exchange() as made:
+        caller, callee = made.phone("caller"), made.phone("callee")
+        await connect(caller, callee)
+        await happens(caller.open, callee.open)
+        await caller.peer.close()
+        await happens(callee.failed)
+        assert [error.code for error in callee.errors] == ["media-closed"]
+        assert caller.errors == []
+
+
+async def test_a_refusal_by_the_agreement_ends_the_connection() -> None:
+    async with exchange() as made:
+        caller, callee = made.phone("caller"), made.phone("callee")
+
+        def refuse(_: bytes) -> SrtpKeyPair:
+            raise PeerFault("no keys for this one", code="no-keys")
+
+        callee.peer._exporter = refuse
+        await connect(caller, callee)
+        await happens(callee.failed)
+        assert callee.errors[0].code == "no-keys"
+        assert not callee.open.is_set()
+
+
+@pytest.mark.parametrize("patience", [0.0, 0.002, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16])
+async def test_a_call_can_be_ended_at_any_moment(patience: float) -> None:
+    async with exchange() as made:
+        caller, callee = made.phone("caller"), made.phone("callee")
+        setup = asyncio.create_task(connect(caller, callee))
+        await asyncio.wait({setup}, timeout=patience)
+        before = time.monotonic()
+        setup.cancel()
+        await asyncio.gather(caller.peer.close(), callee.peer.close(), setup, return_exceptions=True)
+        await caller.peer.close()
+        assert time.monotonic() - before < 1.0
+        await until(lambda: asyncio.all_tasks() == {asyncio.current_task()})
+
+
+async def test_closing_does_not_wait_for_a_relay_that_is_gone() -> None:
+    async with exchange() as made:
+        caller, callee = made.phone("caller"), made.phone("callee")
+        await connect(caller, callee)
+        await happens(caller.open, callee.open)
+        await made.close()
+        before = time.monotonic()
+        await asyncio.gather(caller.peer.close(), callee.peer.close())
+        assert time.monotonic() - before < 2.5
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_an_offer_that_is_being_made_ends_with_the_call() -> None:
+    deaf = await asyncio.get_running_loop().create_datagram_endpoint(
+        asyncio.DatagramProtocol, local_addr=("127.0.0.1", 0)
+    )
+    address: Any = deaf[0].get_extra_info("sockname")
+    peer = Peer(
+        turn=Relay(address[0], address[1], "user", "password"),
+        exporter=lambda _: SrtpKeyPair(Secret(bytes(44)), Secret(bytes(44))),
+        exporter_context=lambda: b"",
+        source=NullSource(),
+        sink=NullSink(),
+    )
+    offer = asyncio.create_task(peer.offer())
+    await asyncio.wait({offer}, timeout=0.05)
+    await peer.close()
+    with pytest.raises(Unavailable):
+        await offer
+    deaf[0].close()
+    await until(lambda: asyncio.all_tasks() == {asyncio.current_task()})
