@@ -1,23 +1,27 @@
 """The relay's certificate authority: made on first start, it vouches for key nodes, their SAEs and itself.
 
 ETSI GS QKD 014 clause 5 wants mutual TLS with the SAE ID in the SAE's certificate and the KME ID in the
-KME's. The ID is the common name, and a URI in the subject alternative name. An SAE's private key never
-leaves its phone: the authority signs a request (RFC 2986) whose own signature proves possession, and
-chooses the name itself.
+KME's. The ID is the common name, and a URI in the subject alternative name; an SAE's certificate also names
+the key node that serves it. An SAE's private key never leaves its phone: the authority signs a request
+(RFC 2986) whose own signature proves possession, and chooses the name itself. Elliptic curves, because TLS
+libraries of other vendors' SAEs know them; the post-quantum protection of a key is ``qcall_seal``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import fcntl
 import hashlib
 import ipaddress
 import os
 import ssl
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -26,17 +30,19 @@ from relay.errors import Refused, StorageError
 
 AUTHORITY_DAYS = 3650
 LEAF_DAYS = 397
+KME_URN = "urn:qkd:kme:"
 BACKDATED = datetime.timedelta(minutes=5)
 """For clocks that are not quite right."""
 
 
 class Authority:
-    """An opened certificate authority. Safe to open from several processes at once."""
+    """An opened certificate authority. Safe to open, and to write with, from several processes at once."""
 
     def __init__(self, home: Path, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate) -> None:
         self._home = home
         self._key = key
         self._certificate = certificate
+        self._revoked: tuple[tuple[int, ...], frozenset[int]] = ((), frozenset())
         self.ca_pem = certificate.public_bytes(serialization.Encoding.PEM)
         spki = certificate.public_key().public_bytes(
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
@@ -46,24 +52,24 @@ class Authority:
 
     @classmethod
     def open_or_create(cls, home: Path) -> Authority:
-        """The authority in ``home`` (files ``ca.key`` at mode 0600, ``ca.pem``, ``crl.pem``)."""
+        """The authority in ``home`` (``ca.key`` at mode 0600, ``ca.pem``, ``crl.pem``, ``saes/``)."""
         try:
             home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (home / "saes").mkdir(mode=0o700, exist_ok=True)
             # One process makes it; another that starts at the same time waits and then finds it.
-            with (home / "lock").open("a") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
+            with _locked(home):
                 if not (home / "ca.pem").exists():
                     _create(home)
                 key = serialization.load_pem_private_key((home / "ca.key").read_bytes(), None)
                 certificate = x509.load_pem_x509_certificate((home / "ca.pem").read_bytes())
+                assert isinstance(key, ec.EllipticCurvePrivateKey)
+                authority = cls(home, key, certificate)
+                if not authority.crl.exists():
+                    authority._write_crl(frozenset())
         except OSError as error:
             raise StorageError(f"cannot use the authority in {home}: {error.strerror}") from None
         except ValueError:
             raise StorageError(f"the authority in {home} is damaged; restore it, or remove it") from None
-        assert isinstance(key, ec.EllipticCurvePrivateKey)
-        authority = cls(home, key, certificate)
-        if not authority.crl.exists():
-            authority._write_crl([])
         return authority
 
     @property
@@ -71,47 +77,118 @@ class Authority:
         """The file of the revocation list (RFC 5280, section 5)."""
         return self._home / "crl.pem"
 
-    def issue_server(self, name: str, hosts: Sequence[str]) -> tuple[bytes, bytes]:
-        """A fresh certificate and private key, both PEM, for a server called ``name`` on ``hosts``."""
+    def revoked(self) -> frozenset[int]:
+        """Serial numbers on the revocation list as it is on disk now, whichever process wrote it."""
+        stat = self.crl.stat()
+        changed = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
+        if changed != self._revoked[0]:
+            entries = x509.load_pem_x509_crl(self.crl.read_bytes())
+            self._revoked = changed, frozenset(entry.serial_number for entry in entries)
+        return self._revoked[1]
+
+    def issue_kme(self, kme_id: str, hosts: Sequence[str]) -> tuple[bytes, bytes]:
+        """A fresh certificate and private key, both PEM, for the key node ``kme_id`` on ``hosts``.
+
+        The KME ID is a DNS name of the certificate too: a client that asks TLS for that name is refused by
+        a key node of another name, whatever its address.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
-        names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(f"urn:qkd:kme:{name}")]
-        for host in hosts:
+        names: list[x509.GeneralName] = [
+            x509.UniformResourceIdentifier(f"urn:qkd:kme:{quote(kme_id, safe='')}")
+        ]
+        for host in (kme_id, *hosts):
             try:
                 names.append(x509.IPAddress(ipaddress.ip_address(host)))
             except ValueError:
                 names.append(x509.DNSName(host))
         usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
-        return self._issue(name, key.public_key(), names, usages), private_pem(key)
+        return self._issue(kme_id, key.public_key(), names, usages), private_pem(key)
 
-    def sign_sae_csr(self, csr_pem: bytes, sae_id: str) -> bytes:
-        """The certificate, PEM, of the SAE ``sae_id`` for the key in ``csr_pem``. Raises ``Refused``."""
+    def kme_files(self, directory: Path, kme_id: str, hosts: Sequence[str]) -> tuple[Path, Path]:
+        """Files of a fresh certificate and key for ``kme_id``, mode 0600, in ``directory``."""
+        certificate, key = self.issue_kme(kme_id, hosts)
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with _locked(directory):
+                write(directory / "kme.pem", certificate)
+                write(directory / "kme.key", key)
+        except OSError as error:
+            raise StorageError(f"cannot write to {directory}: {error.strerror}") from None
+        return directory / "kme.pem", directory / "kme.key"
+
+    def sign_sae_csr(self, csr_pem: bytes, sae_id: str, kme_id: str) -> bytes:
+        """The certificate, PEM, of the SAE ``sae_id``, served by ``kme_id``, for the key in ``csr_pem``.
+
+        Its name is the authority's choice, whatever the request says. A certificate that the SAE had before
+        is revoked. Raises :class:`Refused` for a request that is malformed or proves no possession.
+        """
         try:
             request = x509.load_pem_x509_csr(csr_pem)
             key = request.public_key()
             valid = request.is_signature_valid
-        except ValueError:
+        except (ValueError, UnsupportedAlgorithm):
             raise Refused("the certificate request is malformed", code="bad-csr") from None
         if not valid or not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.key_size < 256:
             raise Refused("the certificate request does not prove an EC key of 256 bits", code="bad-csr")
-        uri = x509.UniformResourceIdentifier(f"urn:qkd:sae:{sae_id}")
-        return self._issue(sae_id, key, [uri], [ExtendedKeyUsageOID.CLIENT_AUTH])
+        names = [
+            x509.UniformResourceIdentifier(f"urn:qkd:{kind}:{quote(name, safe='')}")
+            for kind, name in (("sae", sae_id), ("kme", kme_id))
+        ]
+        certificate = self._issue(sae_id, key, names, [ExtendedKeyUsageOID.CLIENT_AUTH])
+        try:
+            with _locked(self._home):
+                if (record := self._record(sae_id)).exists():
+                    self._write_crl(self.revoked() | {_serial(record.read_bytes())})
+                write(record, certificate)
+        except OSError as error:
+            raise StorageError(f"cannot record the certificate of {sae_id}: {error.strerror}") from None
+        return certificate
+
+    def home_of(self, sae_id: str) -> str | None:
+        """The KME ID of the key node that serves ``sae_id``; None for an SAE never enrolled or revoked."""
+        try:
+            certificate = x509.load_pem_x509_certificate(self._record(sae_id).read_bytes())
+        except OSError:
+            return None
+        if certificate.serial_number in self.revoked():
+            return None
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+        return next(unquote(uri.removeprefix(KME_URN)) for uri in uris if uri.startswith(KME_URN))
 
     def revoke(self, certificate_pem: bytes) -> None:
-        """Put a certificate on the revocation list; key nodes read it at their next start or reload."""
-        serial = x509.load_pem_x509_certificate(certificate_pem).serial_number
-        listed = [entry.serial_number for entry in x509.load_pem_x509_crl(self.crl.read_bytes())]
-        self._write_crl([*listed, serial])
+        """Put a certificate on the revocation list; running key nodes refuse it from the next request on."""
+        with _locked(self._home):
+            self._write_crl(self.revoked() | {_serial(certificate_pem)})
+
+    def revoke_sae(self, sae_id: str) -> None:
+        """Revoke the certificate that ``sae_id`` has; raises :class:`Refused` when it has none."""
+        try:
+            self.revoke(self._record(sae_id).read_bytes())
+        except FileNotFoundError:
+            raise Refused(f"{sae_id} has no certificate to revoke", code="unknown-sae") from None
 
     def server_context(self, certificate: Path, key: Path) -> ssl.SSLContext:
-        """TLS 1.3 for a server that accepts only certificates of this authority that are not revoked."""
+        """TLS 1.2 or later (ETSI GS QKD 014 clause 5) for a server that demands a certificate of ours.
+
+        Revocation is not checked here, because a context reads its list once: see :meth:`revoked`.
+        """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.load_cert_chain(certificate, key)
-        context.load_verify_locations(self._home / "ca.pem")
-        context.load_verify_locations(self.crl)
-        context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
+        context.load_verify_locations(cadata=self.ca_pem.decode())
         context.verify_mode = ssl.CERT_REQUIRED
         return context
+
+    def client_context(self, certificate: Path, key: Path) -> ssl.SSLContext:
+        """TLS 1.3 from one key node to another; the KME ID asked for is checked as a host name."""
+        context = ssl.create_default_context(cadata=self.ca_pem.decode())
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        context.load_cert_chain(certificate, key)
+        return context
+
+    def _record(self, sae_id: str) -> Path:
+        return self._home / "saes" / (hashlib.sha256(sae_id.encode()).hexdigest() + ".pem")
 
     def _issue(
         self,
@@ -138,7 +215,7 @@ class Authority:
         )
         return builder.sign(self._key, hashes.SHA384()).public_bytes(serialization.Encoding.PEM)
 
-    def _write_crl(self, serials: Sequence[int]) -> None:
+    def _write_crl(self, serials: Set[int]) -> None:
         now = datetime.datetime.now(datetime.UTC)
         builder = (
             x509.CertificateRevocationListBuilder()
@@ -146,10 +223,22 @@ class Authority:
             .last_update(now - BACKDATED)
             .next_update(now + datetime.timedelta(days=AUTHORITY_DAYS))
         )
-        for serial in serials:
+        for serial in sorted(serials):
             revoked = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now)
             builder = builder.add_revoked_certificate(revoked.build())
         write(self.crl, builder.sign(self._key, hashes.SHA384()).public_bytes(serialization.Encoding.PEM))
+
+
+@contextlib.contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """Only one process at a time; the kernel releases the lock when a process dies."""
+    with (directory / "lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _serial(certificate_pem: bytes) -> int:
+    return x509.load_pem_x509_certificate(certificate_pem).serial_number
 
 
 def _create(home: Path) -> None:

@@ -143,6 +143,10 @@ class Seal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     aead: Literal["AES-256-GCM"] = "AES-256-GCM"
     public_key: bytes = b""
 
+    def suite(self) -> dict[str, str]:
+        """The suite alone: what a container says of how it was sealed."""
+        return {"kem": self.kem, "kdf": self.kdf, "aead": self.aead}
+
 
 def seal_info(kme_id: str, master_sae_id: str, slave_sae_id: str, key_id: str) -> bytes:
     """HPKE's ``info``: a sealed key opens only as this key, of this pair, from this key node."""

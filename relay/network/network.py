@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from relay.errors import NoKeyMaterial, UsageError
+from relay.kme.keys import ANY_PATH, Wish
 
 from .key_relay import HopRejected, HopReport, Message, xor
 from .link import BLOCK_BITS, DEFAULT_CAPACITY, LinkEnd
@@ -31,15 +32,6 @@ ATTEMPTS = 4
 """Paths tried for one key before the request fails."""
 CAPTURE_LIMIT = 65_536
 """End keys a compromised node remembers."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What a request wants of its path. ``route`` names every node; ``disjoint`` counts XOR shares."""
-
-    route: tuple[str, ...] = ()
-    max_hops: int | None = None
-    disjoint: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +112,7 @@ class Network:
         key: bytes,
         now: float,
         *,
-        wish: Wish = Wish(),
+        wish: Wish = ANY_PATH,
         pads: Sequence[bytes] = (),
     ) -> Relayed:
         """Carry ``key`` from ``source`` to ``target``; a path that fails on the way is replaced by another.
@@ -159,7 +151,7 @@ class Network:
         target: str,
         now: float,
         *,
-        wish: Wish = Wish(),
+        wish: Wish = ANY_PATH,
         avoid: set[frozenset[str]] | None = None,
     ) -> list[tuple[str, ...]]:
         """The paths a key would take now, every hop of them up and holding enough key.

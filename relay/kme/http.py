@@ -1,0 +1,164 @@
+"""The mutual-TLS server of one key node (ETSI GS QKD 014 clause 5).
+
+The SAE ID is the common name of the client's certificate. TLS admits only certificates of our authority;
+one that was revoked, or is a key node's, gets 401, so that every refusal after the handshake has a JSON
+body. Every request leaves a line in the log ``relay.kme.audit``: who asked what, with which key IDs; never
+key bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import ssl
+import time
+from collections.abc import Callable, Set
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from relay.errors import AddressInUse, LocalFault
+
+from .service import KeyService, KmeRefusal, Reply, Request
+
+MAX_BODY = 64 * 1024
+KEEP_ALIVE = 3600.0
+"""Seconds that an idle connection is kept, so that a phone's next rekey finds it warm."""
+UPKEEP_SECONDS = 0.25
+TEXT_TYPE = "application/json"
+
+audit = logging.getLogger("relay.kme.audit")
+
+
+class KmeServer:
+    """A listening key node. ``upkeep`` is called with unix time soon after a key went out, and regularly."""
+
+    def __init__(
+        self, service: KeyService, revoked: Callable[[], Set[int]], upkeep: Callable[[float], None]
+    ) -> None:
+        self._service = service
+        self._revoked = revoked
+        self._upkeep = upkeep
+        self._keys_went_out = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._runner: web.ServerRunner | None = None
+        self.host = ""
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        """Where SAEs find it, without a trailing slash."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"https://{host}:{self.port}"
+
+    async def listen(self, host: str, port: int, context: ssl.SSLContext) -> None:
+        """Begin to serve; port 0 takes a free one. Raises :class:`AddressInUse`."""
+        server = web.Server(self._handle, keepalive_timeout=KEEP_ALIVE, access_log=None)
+        self._runner = web.ServerRunner(server, shutdown_timeout=1.0)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, host, port, ssl_context=context)
+        try:
+            await site.start()
+        except OSError as error:
+            await self._runner.cleanup()
+            if error.errno == errno.EADDRINUSE:
+                raise AddressInUse(
+                    f"port {port} on {host} is taken; choose another for the key node"
+                ) from None
+            raise LocalFault(f"the key node cannot listen on {host}:{port}: {error.strerror}") from None
+        self.host, self.port = self._runner.addresses[0][:2]
+        self._tasks.append(asyncio.create_task(self._keep_up()))
+
+    async def close(self) -> None:
+        """Stop listening, let running answers finish."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        sae_id, reply = "", Reply(HTTPStatus.INTERNAL_SERVER_ERROR, b"")
+        path, _, query = request.raw_path.partition("?")
+        try:
+            sae_id = self._authenticate(request)
+            body = await _body(request)
+            reply = await self._service.respond(
+                Request(request.method, path, query, body, sae_id), time.time()
+            )
+        except KmeRefusal as refusal:
+            reply = refusal.reply()
+        except Exception as fault:
+            logging.getLogger("relay.kme").error("request failed: %s", type(fault).__name__)
+            reply = KmeRefusal(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error of the KME").reply()
+        self._audit(sae_id, request, path, reply)
+        if reply.key_ids:
+            self._keys_went_out.set()
+        if reply.delay > 0:
+            await asyncio.sleep(reply.delay)
+        return web.Response(
+            status=reply.status, body=reply.body, content_type=TEXT_TYPE, headers=dict(reply.headers)
+        )
+
+    def _authenticate(self, request: web.BaseRequest) -> str:
+        """The SAE ID of the caller's certificate; raises :class:`KmeRefusal` with 401."""
+        peer: dict[str, Any] = (request.get_extra_info("peercert") if request.transport else None) or {}
+        if not any(
+            uri.startswith("urn:qkd:sae:") for kind, uri in peer.get("subjectAltName", ()) if kind == "URI"
+        ):
+            raise KmeRefusal(HTTPStatus.UNAUTHORIZED, "the client certificate is not that of an SAE")
+        if int(peer["serialNumber"], 16) in self._revoked():
+            raise KmeRefusal(HTTPStatus.UNAUTHORIZED, "the client certificate is revoked; enrol again")
+        names = [value for part in peer["subject"] for name, value in part if name == "commonName"]
+        return str(names[0])
+
+    def _audit(self, sae_id: str, request: web.BaseRequest, path: str, reply: Reply) -> None:
+        entry = {
+            "time": time.time(), "kme": self._service.kme_id, "sae": sae_id, "method": request.method,
+            "path": path[:512], "status": int(reply.status), "key_ids": reply.key_ids,
+        }  # fmt: skip
+        audit.info("%s", msgspec.json.encode(entry).decode())
+
+    async def _keep_up(self) -> None:
+        while True:
+            self._keys_went_out.clear()
+            try:
+                self._upkeep(time.time())
+            except LocalFault as error:
+                logging.getLogger("relay.kme").error("%s", error)
+            try:
+                async with asyncio.timeout(UPKEEP_SECONDS):
+                    await self._keys_went_out.wait()
+            except TimeoutError:
+                continue
+            await asyncio.sleep(0)
+
+
+async def _body(request: web.BaseRequest) -> bytes:
+    """The body, at most :data:`MAX_BODY` bytes; raises :class:`KmeRefusal` with 413."""
+    chunks: list[bytes] = []
+    total = 0
+    async for chunk in request.content.iter_any():
+        total += len(chunk)
+        if total > MAX_BODY:
+            raise KmeRefusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body exceeds {MAX_BODY} bytes")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+async def serve_kme(
+    service: KeyService,
+    *,
+    host: str,
+    port: int,
+    context: ssl.SSLContext,
+    revoked: Callable[[], Set[int]],
+    upkeep: Callable[[float], None],
+) -> KmeServer:
+    """A key node that is listening. ``context`` is :meth:`relay.pki.Authority.server_context`."""
+    server = KmeServer(service, revoked, upkeep)
+    await server.listen(host, port, context)
+    return server

@@ -1,0 +1,121 @@
+"""What a key node holds and asks for: end keys, who may fetch them, and the two interfaces it stands on.
+
+:class:`KeyStore` keeps keys so that each side gets one once, whatever crashes; SQLite is one implementation,
+a server's database can be another. :class:`Supply` brings end keys from the quantum network, which the key
+node itself knows nothing about. Times are unix seconds: they outlive the process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from relay.errors import Refused
+
+UNIT_BITS = 256
+"""Size of one end key as the network relays it; longer keys are made of several."""
+
+
+class NotHeld(Refused):
+    """A key is not here, or no longer: never assigned, voided, expired or fetched before."""
+
+    code = "key-not-held"
+
+
+class NotASlave(Refused):
+    """A key is here, but its master did not name this SAE."""
+
+    code = "not-a-slave"
+
+
+@dataclass(frozen=True, slots=True)
+class EndKey:
+    """A key that both ends of a site pair hold, and how it came here."""
+
+    key_id: str
+    key: bytes = field(repr=False)
+    paths: tuple[tuple[str, ...], ...]
+    """Node names; several paths when the key is the XOR of shares."""
+    qber: tuple[float, ...] = ()
+    """Of every hop, all paths one after the other."""
+    age: tuple[float, ...] = ()
+    """Seconds that the link key of every hop had waited."""
+    ready_at: float = 0.0
+    """When it has arrived at this end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """Tells a slave's key node whose a key is. The key is ``units`` joined and cut to ``size`` bits."""
+
+    key_id: str
+    units: tuple[str, ...]
+    size: int
+    master: str
+    slaves: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a request wants of its path. ``route`` names every node; ``disjoint`` counts XOR shares."""
+
+    route: tuple[str, ...] = ()
+    max_hops: int | None = None
+    disjoint: int = 1
+
+
+ANY_PATH = Wish()
+
+
+class KeyStore(Protocol):
+    """Every method is one transaction that is committed when it returns. Raises :class:`StorageError`."""
+
+    def add_stock(self, peer: str, keys: Sequence[EndKey], *, owned: bool, expires: float) -> None:
+        """Keep unassigned end keys shared with ``peer``; only the side that owns them hands them out."""
+
+    def take_stock(self, peer: str, number: int, now: float) -> list[EndKey]:
+        """Remove up to ``number`` owned end keys, oldest first: they are the caller's, once."""
+
+    def count_stock(self, peer: str, now: float) -> int:
+        """Owned end keys in stock for ``peer``."""
+
+    def clear_stock(self, peer: str) -> None:
+        """Void the owned stock for ``peer``."""
+
+    def assign(self, peer: str, keys: Sequence[Assignment], *, ready_at: float, expires: float) -> None:
+        """Turn end keys that ``peer`` owns into keys waiting for slaves, all or none; raises NotHeld."""
+
+    def hold(self, key: EndKey, master: str, slaves: Sequence[str], *, expires: float) -> None:
+        """Keep a key for slaves at this key node."""
+
+    def deliver(self, master: str, slave: str, key_ids: Sequence[str], now: float) -> list[EndKey]:
+        """The keys that ``master`` shares with ``slave``, the one time that ``slave`` gets them, all or none.
+
+        Raises :class:`NotHeld` or :class:`NotASlave`; nothing is delivered then.
+        """
+
+    def void(self, master: str, key_ids: Sequence[str]) -> None:
+        """Forget keys that nobody shall fetch any more."""
+
+    def count_waiting(self, master: str, now: float) -> int:
+        """Keys of ``master`` that slaves at this key node have not fetched yet."""
+
+    def expire(self, now: float) -> int:
+        """Remove what is past its time; how many keys that were."""
+
+
+class Supply(Protocol):
+    """End keys towards other key nodes. ``now`` in unix seconds."""
+
+    def stored(self, target: str, now: float) -> int:
+        """End keys ready for the key node ``target``; asking puts the pair in use: it gets a stock."""
+
+    async def take(self, targets: Sequence[str], number: int, wish: Wish, now: float) -> list[EndKey]:
+        """``number`` end keys that this key node and all ``targets`` hold, each key for this caller alone.
+
+        Raises :class:`NoKeyMaterial`, with code ``no-route`` when no path can meet the wish.
+        """
+
+    async def assign(self, target: str, keys: Sequence[Assignment], now: float) -> None:
+        """Tell ``target`` whose the keys are; raises :class:`NoKeyMaterial` when it cannot be told."""

@@ -1,0 +1,316 @@
+"""ETSI GS QKD 014 V1.1.1 as a function: a request of an authenticated SAE in, an answer out.
+
+Status, get key and get key with key IDs (clauses 5.1-5.3), every mandated error with its text, always with a
+JSON body. What it stands on are two interfaces, :class:`~relay.kme.keys.KeyStore` and
+:class:`~relay.kme.keys.Supply`. It is a coroutine only because a supply may have to ask other nodes.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, NoReturn
+
+from cryptography.hazmat.primitives.hpke import MLKEM1024P384PublicKey
+
+from qcall.wire import etsi014
+from qcall.wire.etsi014 import BadFormat, Key, KeyContainer, KeyIds, KeyRequest
+from relay.errors import NoKeyMaterial, Refused, StorageError
+
+from . import seal
+from .extensions import NOTHING_ASKED, BadExtension, Options, understand
+from .keys import UNIT_BITS, Assignment, EndKey, KeyStore, NotASlave, NotHeld, Supply
+
+MAX_SAE_ID = 256
+"""Characters of an SAE ID; the standard sets no limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one key node grants. Sizes in bits, times in seconds."""
+
+    key_size: int = UNIT_BITS
+    min_key_size: int = 64
+    max_key_size: int = 4096
+    max_key_per_request: int = 64
+    max_key_count: int = 1024
+    """Keys of one master that may wait for its slaves at one time."""
+    max_slaves: int = 16
+    """Additional slaves of one request (``max_SAE_ID_count``)."""
+    time_to_live: float = 300.0
+    """How long a slave may take to fetch its key."""
+
+
+DEFAULT_LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request. ``sae_id`` is the caller's, from its certificate; ``path`` is still encoded."""
+
+    method: str
+    path: str
+    query: str
+    body: bytes
+    sae_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One HTTP answer, to be sent ``delay`` seconds from now: that is when the keys in it have arrived."""
+
+    status: int
+    body: bytes
+    delay: float = 0.0
+    key_ids: tuple[str, ...] = ()
+    """For the audit log."""
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class KmeRefusal(Refused):
+    """An answer other than 200."""
+
+    code = "kme-refusal"
+
+    def __init__(self, status: HTTPStatus, message: str, *details: dict[str, Any], allow: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.details = details
+        self.allow = allow
+
+    def reply(self) -> Reply:
+        """Clause 6.5, and RFC 9110 section 15.5.6 for 405."""
+        headers = (("Allow", self.allow),) if self.allow else ()
+        return Reply(
+            self.status, etsi014.encode(etsi014.Error(message=str(self), details=self.details or None)),
+            headers=headers,
+        )  # fmt: skip
+
+
+class KeyService:
+    """One key node. ``home_of`` tells which key node serves an SAE, ``entropy`` gives n random bytes."""
+
+    def __init__(
+        self,
+        kme_id: str,
+        node: str,
+        store: KeyStore,
+        supply: Supply,
+        *,
+        home_of: Callable[[str], str | None],
+        entropy: Callable[[int], bytes],
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
+        self.kme_id = kme_id
+        self.limits = limits
+        self._node = node
+        self._store = store
+        self._supply = supply
+        self._home_of = home_of
+        self._entropy = entropy
+
+    async def respond(self, request: Request, now: float) -> Reply:
+        """Answer ``request`` at unix time ``now``; every fault becomes an answer."""
+        try:
+            return await self._dispatch(request, now)
+        except KmeRefusal as refusal:
+            return refusal.reply()
+        except BadFormat as error:
+            return KmeRefusal(
+                HTTPStatus.BAD_REQUEST, f"request does not follow the data format: {error}"
+            ).reply()
+        except (NoKeyMaterial, StorageError) as error:
+            return KmeRefusal(HTTPStatus.SERVICE_UNAVAILABLE, str(error), {"code": error.code}).reply()
+
+    async def _dispatch(self, request: Request, now: float) -> Reply:
+        parsed = etsi014.parse_path(request.path)
+        if parsed is None:
+            raise KmeRefusal(HTTPStatus.NOT_FOUND, "no such path; see ETSI GS QKD 014 clause 5")
+        other, method = parsed
+        allowed = ("GET",) if method == "status" else ("GET", "POST")
+        if request.method not in allowed:
+            raise KmeRefusal(
+                HTTPStatus.METHOD_NOT_ALLOWED,
+                f"{method} takes {' or '.join(allowed)}",
+                allow=", ".join(allowed),
+            )
+        if self._home_of(request.sae_id) != self.kme_id:
+            raise KmeRefusal(HTTPStatus.UNAUTHORIZED, f"this SAE is not served by {self.kme_id}")
+        if method == "status":
+            return self._status(request.sae_id, other, now)
+        if method == "enc_keys":
+            asked = (
+                etsi014.decode(request.body, KeyRequest)
+                if request.method == "POST"
+                else etsi014.key_request_of_query(request.query)
+            )
+            return await self._get_key(request.sae_id, other, asked, now)
+        wanted = (
+            etsi014.decode(request.body, KeyIds)
+            if request.method == "POST"
+            else etsi014.key_ids_of_query(request.query)
+        )
+        return self._get_key_with_ids(other, request.sae_id, wanted, now)
+
+    def _status(self, master: str, slave: str, now: float) -> Reply:
+        target = self._target(slave)
+        limits = self.limits
+        stored = limits.max_key_count if target == self.kme_id else self._supply.stored(target, now)
+        status = etsi014.Status(
+            source_kme_id=self.kme_id,
+            target_kme_id=target,
+            master_sae_id=master,
+            slave_sae_id=slave,
+            key_size=limits.key_size,
+            stored_key_count=stored,
+            max_key_count=limits.max_key_count,
+            max_key_per_request=limits.max_key_per_request,
+            max_key_size=limits.max_key_size,
+            min_key_size=limits.min_key_size,
+            max_sae_id_count=limits.max_slaves,
+            status_extension={etsi014.SIMULATED: True},
+        )
+        return Reply(HTTPStatus.OK, etsi014.encode(status))
+
+    async def _get_key(self, master: str, slave: str, asked: KeyRequest, now: float) -> Reply:
+        number, size = self._amount(asked)
+        slaves = (slave, *(asked.additional_slave_sae_ids or ()))
+        if len(slaves) - 1 > self.limits.max_slaves:
+            _bad(f"at most {self.limits.max_slaves} additional_slave_SAE_IDs")
+        if len(set(slaves)) != len(slaves):
+            _bad("a slave SAE is named twice")
+        by_target: dict[str, list[str]] = {}
+        for each in slaves:
+            by_target.setdefault(self._target(each), []).append(each)
+        options = _understood(asked.extension_mandatory or (), asked.extension_optional or ())
+        if self._store.count_waiting(master, now) + number > self.limits.max_key_count:
+            raise KmeRefusal(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "too many keys of this SAE wait for their slaves; fetch them first",
+            )
+        units = math.ceil(size / UNIT_BITS)
+        targets = [target for target in by_target if target != self.kme_id]
+        taken = await self._take(targets, number * units, options, now)
+        groups = [taken[i : i + units] for i in range(0, len(taken), units)]
+        keys = [_joined(group, size) for group in groups]
+        await self._hand_over(keys, groups, size, master, by_target, now)
+        return self._container(keys, master, slave, options.seal_to, now)
+
+    async def _take(self, targets: Sequence[str], number: int, options: Options, now: float) -> list[EndKey]:
+        if not targets:  # both SAEs are at this key node: no quantum link lies between them
+            fresh = (
+                (str(uuid.UUID(bytes=self._entropy(16), version=4)), self._entropy(32)) for _ in range(number)
+            )
+            return [EndKey(key_id, key, ((self._node,),), ready_at=now) for key_id, key in fresh]
+        for wish in options.wishes:
+            try:
+                return await self._supply.take(targets, number, wish, now)
+            except NoKeyMaterial as error:
+                if error.code != "no-route":
+                    raise
+        reason = {"reason": "no path from here meets the request"}
+        raise KmeRefusal(HTTPStatus.BAD_REQUEST, etsi014.EXTENSION_UNMET, reason)
+
+    async def _hand_over(
+        self,
+        keys: Sequence[EndKey],
+        groups: Sequence[Sequence[EndKey]],
+        size: int,
+        master: str,
+        by_target: dict[str, list[str]],
+        now: float,
+    ) -> None:
+        """Before the master sees a key, every slave's key node knows whose it is."""
+        for target, slaves in by_target.items():
+            if target == self.kme_id:
+                for key in keys:
+                    self._store.hold(key, master, slaves, expires=now + self.limits.time_to_live)
+                continue
+            assignments = [
+                Assignment(key.key_id, tuple(unit.key_id for unit in group), size, master, tuple(slaves))
+                for key, group in zip(keys, groups, strict=True)
+            ]
+            await self._supply.assign(target, assignments, now)
+
+    def _get_key_with_ids(self, master: str, slave: str, wanted: KeyIds, now: float) -> Reply:
+        key_ids = [each.key_id for each in wanted.key_ids]
+        if not 0 < len(key_ids) <= self.limits.max_key_per_request:
+            _bad(f"give between 1 and {self.limits.max_key_per_request} key_IDs")
+        options = _understood((), (wanted.key_ids_extension,)) if wanted.key_ids_extension else NOTHING_ASKED
+        if len(set(key_ids)) != len(key_ids):  # the second of two would find its key gone
+            _bad(etsi014.KEY_NOT_FOUND)
+        try:
+            keys = self._store.deliver(master, slave, key_ids, now)
+        except NotHeld:
+            _bad(etsi014.KEY_NOT_FOUND)
+        except NotASlave:
+            raise KmeRefusal(
+                HTTPStatus.UNAUTHORIZED, "the master SAE did not name this SAE as a slave of the key"
+            ) from None
+        return self._container(keys, master, slave, options.seal_to, now)
+
+    def _container(
+        self, keys: Sequence[EndKey], master: str, slave: str, to: MLKEM1024P384PublicKey | None, now: float
+    ) -> Reply:
+        listed = []
+        for key in keys:
+            info = etsi014.seal_info(self.kme_id, master, slave, key.key_id)
+            shown = key.key if to is None else seal.seal(key.key, to, info)
+            listed.append(
+                Key(key_id=key.key_id, key=base64.b64encode(shown).decode(), key_extension=_origin(key))
+            )
+        container = KeyContainer(
+            keys=tuple(listed),
+            key_container_extension=None if to is None else {etsi014.SEAL: etsi014.Seal().suite()},
+        )
+        delay = max(0.0, *(key.ready_at - now for key in keys))
+        return Reply(HTTPStatus.OK, etsi014.encode(container), delay, tuple(key.key_id for key in keys))
+
+    def _amount(self, asked: KeyRequest) -> tuple[int, int]:
+        """Number and size in bits, within the limits (clause 5.2)."""
+        number = 1 if asked.number is None else asked.number
+        size = self.limits.key_size if asked.size is None else asked.size
+        if not 1 <= number <= self.limits.max_key_per_request:
+            _bad(f"number shall be between 1 and {self.limits.max_key_per_request}")
+        if size % 8:
+            _bad(etsi014.SIZE_NOT_BYTES)
+        if not self.limits.min_key_size <= size <= self.limits.max_key_size:
+            _bad(f"size shall be between {self.limits.min_key_size} and {self.limits.max_key_size}")
+        return number, size
+
+    def _target(self, slave: str) -> str:
+        target = self._home_of(slave) if len(slave) <= MAX_SAE_ID else None
+        if target is None:
+            _bad("a slave SAE is not known to this KME")
+        return target
+
+
+def _bad(message: str, *details: dict[str, Any]) -> NoReturn:
+    raise KmeRefusal(HTTPStatus.BAD_REQUEST, message, *details)
+
+
+def _joined(units: Sequence[EndKey], size: int) -> EndKey:
+    first = units[0]
+    key = b"".join(unit.key for unit in units)[: size // 8]
+    return EndKey(first.key_id, key, first.paths, first.qber, first.age, max(unit.ready_at for unit in units))
+
+
+def _origin(key: EndKey) -> dict[str, Any]:
+    """What ``key_extension`` tells: node paths, error rate and age per hop, and that it is simulated."""
+    return {
+        etsi014.ROUTE: key.paths[0] if len(key.paths) == 1 else key.paths,
+        etsi014.QBER: [round(value, 6) for value in key.qber],
+        etsi014.AGE: [round(value, 3) for value in key.age],
+        etsi014.SIMULATED: True,
+    }
+
+
+def _understood(mandatory: Sequence[etsi014.Extension], optional: Sequence[etsi014.Extension]) -> Options:
+    try:
+        return understand(mandatory, optional)
+    except BadExtension as error:
+        _bad(error.message, *error.details)

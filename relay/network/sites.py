@@ -1,0 +1,106 @@
+"""The key nodes of all access sites, joined by one network in this process: simulated links, real servers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from relay.kme.http import KmeServer, serve_kme
+from relay.kme.keystore import SqliteKeyStore
+from relay.kme.service import DEFAULT_LIMITS, KeyService, Limits
+from relay.pki import Authority
+
+from .network import Network
+from .supply import NetworkSupply
+from .topology import Topology
+
+
+def kme_id(site: str) -> str:
+    """The KME ID of a site's key node."""
+    return f"kme-{site}"
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One access site: its key node's server, store and supply."""
+
+    name: str
+    server: KmeServer
+    store: SqliteKeyStore
+    supply: NetworkSupply
+
+    @property
+    def kme_id(self) -> str:
+        return kme_id(self.name)
+
+
+class KeySites:
+    """A running quantum key network: :attr:`network` and one key node per access site."""
+
+    def __init__(self, network: Network, sites: Mapping[str, Site]) -> None:
+        self.network = network
+        self.sites = sites
+
+    @classmethod
+    async def start(
+        cls,
+        topology: Topology,
+        *,
+        authority: Authority,
+        directory: Path,
+        node_keys: Callable[[str], bytes],
+        host: str,
+        ports: Mapping[str, int],
+        clock: Callable[[], float],
+        entropy: Callable[[int], bytes],
+        home_of: Callable[[str], str | None] | None = None,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> KeySites:
+        """Start a key node for every access site of ``topology``, listening on ``host``.
+
+        ``directory`` holds certificate and store of each; ``node_keys`` gives the 32-byte key that the store
+        of a KME ID is encrypted under; ``ports`` may name a port by site (default: a free one). ``home_of``
+        maps SAE ID to KME ID and is the authority's record unless given. Nothing is left running when this
+        fails.
+        """
+        network = Network(topology, seed=entropy(32), now=clock())
+        nodes = {kme_id(site): site for site in topology.sites}
+        stores: dict[str, SqliteKeyStore] = {}
+        started: dict[str, Site] = {}
+        try:
+            for kme, site in nodes.items():
+                files = authority.kme_files(directory / kme, kme, [host, "localhost"])
+                stores[kme] = SqliteKeyStore(directory / kme / "keys.db", node_keys(kme))
+                started_context = authority.server_context(*files)
+                supply = NetworkSupply(kme, network, stores, nodes, clock=clock, entropy=entropy)
+                service = KeyService(
+                    kme, site, stores[kme], supply,
+                    home_of=home_of or authority.home_of, entropy=entropy, limits=limits,
+                )  # fmt: skip
+                server = await serve_kme(
+                    service, host=host, port=ports.get(site, 0), context=started_context,
+                    revoked=authority.revoked, upkeep=_upkeep(stores[kme], supply),
+                )  # fmt: skip
+                started[site] = Site(site, server, stores[kme], supply)
+        except BaseException:
+            for each in started.values():
+                await each.server.close()
+            for store in stores.values():
+                store.close()
+            raise
+        return cls(network, started)
+
+    async def close(self) -> None:
+        """Stop every key node and close its store."""
+        for site in self.sites.values():
+            await site.server.close()
+            site.store.close()
+
+
+def _upkeep(store: SqliteKeyStore, supply: NetworkSupply) -> Callable[[float], None]:
+    def upkeep(now: float) -> None:
+        store.expire(now)
+        supply.top_up(now)
+
+    return upkeep
