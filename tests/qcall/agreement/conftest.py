@@ -205,16 +205,16 @@ def phones(tmp_path: Path) -> Iterator[Callable[..., Phone]]:
     """Makes phones; the memory of a name is the same file every time, as after a restart."""
     opened: list[Records] = []
 
-    def make(name: str, **changes: Any) -> Phone:
-        memory = Records(tmp_path / f"{name}.db")
+    def make(who: str, **changes: Any) -> Phone:
+        memory = Records(tmp_path / f"{who}.db")
         opened.append(memory)
         phone = Phone(
-            name=name,
-            identity=IDENTITIES[name],
+            name=who,
+            identity=IDENTITIES[who],
             memory=memory,
-            entropy=random.Random(f"{name} {len(opened)}").randbytes,
-            sae_id=f"sae-{name}",
-            kme_id="kme-beijing" if name == "alice" else "kme-hefei",
+            entropy=random.Random(f"{who} {len(opened)}").randbytes,
+            sae_id=f"sae-{who}",
+            kme_id="kme-beijing" if who == "alice" else "kme-hefei",
         )
         return replace(phone, **changes)
 
