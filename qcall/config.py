@@ -78,6 +78,15 @@ class Home:
             raise StorageError(f"cannot read {self.account_file}: {error.strerror}") from None
         return parse(text, str(self.account_file), Account)
 
+    def ca(self) -> bytes:
+        """The certificate, PEM, of the relay's authority. Raises ``StorageError``."""
+        try:
+            return self.ca_certificate.read_bytes()
+        except OSError as error:
+            raise StorageError(
+                f"cannot read {self.ca_certificate}: {error.strerror}; enrol again: qcall init"
+            ) from None
+
     def save_account(self, account: Account) -> None:
         """Write ``account.toml``; the last step of enrolment, so that half an enrolment is none."""
         fields = msgspec.to_builtins(account)

@@ -7,13 +7,15 @@ and aioice are taken hold of; each has a contract test, and the versions are pin
     RTCRtpReceiver.__jitter_buffer                  packets go straight to our playout buffer
     RTCRtpReceiver.__stop_decoder                   the decoder thread, which nothing feeds, ends at once
     RTCPeerConnection.__connect                     its task is ours to watch and to end
-    RTCSctpTransport._rto                           a lost first packet costs a fraction of a second
+    RTCSctpTransport._rto, _sent_queue              a lost packet costs little; what is unacknowledged
     aioice.Connection, see RelayedIce               relayed candidates only, prompt checks, prompt end
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import contextlib
 import fractions
 import time
 from collections.abc import Callable, Sequence
@@ -57,8 +59,10 @@ REPORT_INTERVAL = 1.0
 """Seconds between two looks at what the far phone reports (aiortc's own RTCP interval)."""
 SCTP_RETRY = 0.5
 """Seconds until the control channel repeats a packet, before it knows the path (aiortc waits for 3)."""
+FLUSH_POLL = 0.005
 ALLOCATE_LIMIT = 5.0
 """Seconds for the relay to give us a media address."""
+FLUSH_POLL = 0.005
 TIME_BASE = fractions.Fraction(1, SAMPLE_RATE)
 
 
@@ -229,7 +233,7 @@ class Peer:
         sink: Sink,
         frame_ms: int = 20,
         bitrate: int = 32_000,
-        playout_delay: float = 0.005,
+        playout_delay: float = 0.01,
     ) -> None:
         self.on_connected: Callable[[], None] = ignore
         self.on_control_open: Callable[[], None] = ignore
@@ -316,6 +320,24 @@ class Peer:
         if self._control.readyState != "open":
             raise Unavailable("the connection to the other phone is not open; dial again")
         self._control.send(message)
+
+    async def flush_control(self, limit: float) -> None:
+        """Wait until the peer has acknowledged everything that was sent to it, for ``limit`` seconds at most."""
+        sctp = self._connection.sctp
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit):
+                while self._control.readyState == "open" and (
+                    sctp._data_channel_queue or sctp._outbound_queue or sctp._sent_queue
+                ):
+                    await asyncio.sleep(FLUSH_POLL)
+
+    async def flush_control(self, limit: float) -> None:
+        """Wait until the peer has acknowledged every control message, for ``limit`` seconds at most."""
+        sctp = self._connection.sctp
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit):
+                while self._control.readyState == "open" and (sctp._outbound_queue or sctp._sent_queue):
+                    await asyncio.sleep(FLUSH_POLL)
 
     def stats(self) -> dict[str, float | int]:
         """The numbers of the call, called as in the W3C's webrtc-stats; times in seconds."""

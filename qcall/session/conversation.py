@@ -16,8 +16,8 @@ from typing import Any
 from qcall.agreement import effects as agree
 from qcall.agreement.caller import Caller
 from qcall.agreement.control import Answered, Hangup
-from qcall.agreement.machine import Machine
-from qcall.agreement.machine import State as Agreement
+from qcall.agreement.machine import Agreement
+from qcall.agreement.machine import State as Stage
 from qcall.agreement.messages import RefuseCode
 from qcall.call import events as call
 from qcall.call.events import Input, Reason
@@ -57,7 +57,7 @@ class Conversation:
     ``failure`` is the error to show when the call did not end normally.
     """
 
-    def __init__(self, line: Line, agreement: Machine, call_id: bytes) -> None:
+    def __init__(self, line: Line, agreement: Agreement, call_id: bytes) -> None:
         self.call_id = call_id
         self.contact = agreement.peer_name
         self.outgoing = isinstance(agreement, Caller)
@@ -100,7 +100,7 @@ class Conversation:
 
     def undeliverable(self, failure: QcallError) -> None:
         """The relay could not deliver what was sent; once the keys are confirmed it does not matter."""
-        if self._agreement.state is not Agreement.CONFIRMED:
+        if self._agreement.state is not Stage.CONFIRMED:
             self._fail(failure)
 
     def answer(self) -> None:
@@ -281,10 +281,10 @@ class Conversation:
                 task.add_done_callback(self._released)
 
     def _tell_ended(self, declined: bool) -> None:
-        if self._agreement.state is Agreement.CONFIRMED:
+        if self._agreement.state is Stage.CONFIRMED:
             word = RefuseCode.DECLINED.value if declined else Reason.HANGUP.value
             self._agreed(self._agreement.send(Hangup(word)))
-        elif self._agreement.state is not Agreement.ENDED:
+        elif self._agreement.state is not Stage.ENDED:
             code = RefuseCode.DECLINED if declined else RefuseCode.CANCELLED
             # The agreement answers with an Abort; that this phone wanted it is no failure.
             for effect in self._agreement.refuse(code):

@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import os
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-
 from qcall.config import Account, Home, write_private
 from qcall.crypto.identity import Identity, Role
 from qcall.crypto.identity_file import dump, load
 from qcall.errors import NotSetUp, StorageError, UsageError
 from qcall.net import signalling
+from qcall.net.kme import sae_key_and_request
 
 
 class RelaySigner:
@@ -43,22 +39,19 @@ async def enrol(home: Home, name: str, relay: str, invite: str, passphrase: str 
         )
     home.create()
     identity = Identity.create(os.urandom)
-    sae_key = ec.generate_private_key(ec.SECP256R1())
+    public = identity.public()
+    sae_key, request = sae_key_and_request()
     enrolled = await signalling.enrol(
         relay,
         name=name,
         invite=invite,
-        keys=(identity.public().ed25519, identity.public().mldsa),
-        csr_pem=certificate_request(sae_key, name),
+        ed25519_public=public.ed25519,
+        mldsa_public=public.mldsa,
+        csr_pem=request,
         signer=RelaySigner(identity),
     )
     write_private(home.identity, dump(identity, passphrase, os.urandom))
-    write_private(
-        home.sae_key,
-        sae_key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        ),
-    )
+    write_private(home.sae_key, sae_key)
     write_private(home.sae_certificate, enrolled.certificate_pem)
     write_private(home.ca_certificate, enrolled.ca_pem)
     account = Account(
@@ -70,13 +63,6 @@ async def enrol(home: Home, name: str, relay: str, invite: str, passphrase: str 
     )
     home.save_account(account)
     return account
-
-
-def certificate_request(key: ec.EllipticCurvePrivateKey, name: str) -> bytes:
-    """A PKCS #10 request (RFC 2986), PEM; its signature proves that this phone holds ``key``."""
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
-    return request.public_bytes(serialization.Encoding.PEM)
 
 
 def open_identity(home: Home, passphrase: str | None) -> Identity:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
-from collections.abc import Callable
-from typing import Self
+from collections.abc import Callable, Coroutine
+from typing import Any, Self
 
 from qcall.agreement.callee import Callee
 from qcall.agreement.caller import Caller
@@ -64,6 +65,7 @@ class Phone:
         self._sequence: dict[bytes, int] = {}
         self._signalling: SignallingClient | None = None
         self._qkd: QkdSource | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def online(self, *, kme_url: str | None = None) -> Self:
         """Register at the relay and greet the key node, whose address ``kme_url`` overrides.
@@ -72,27 +74,25 @@ class Phone:
         call needs it is the policy's to say.
         """
         home, account = self._home, self.account
-        client = SignallingClient(
+        ca_pem = home.ca()
+        self._signalling = await SignallingClient.connect(
             account.relay,
-            name=account.name,
-            signer=RelaySigner(self._identity),
-            ca_pem=home.ca_certificate.read_bytes(),
+            account.name,
+            RelaySigner(self._identity),
+            ca_pem,
+            on_delivery=self._on_delivery,
+            on_failed=self._on_failed,
+            on_state=lambda up: self._say("relay", connected=up),
         )
-        client.on_delivery = self._on_delivery
-        client.on_failed = self._on_failed
-        client.on_state = lambda up: self._say("relay", connected=up)
-        self._signalling = client
-        welcome = await client.connect()
         node = KeyNode(
-            kme_url or welcome.kme_url,
+            kme_url or self._signalling.welcome.kme_url,
             kme_id=account.kme_id,
-            sae_id=account.sae_id,
             certificate=home.sae_certificate,
             key=home.sae_key,
-            ca=home.ca_certificate,
+            ca_pem=ca_pem,
         )
         self._qkd = node
-        node.warm()
+        self._start(greet(node))
         self._say("registered", name=account.name, site=account.site, relay=account.relay)
         return self
 
@@ -119,6 +119,9 @@ class Phone:
         if self.conversation is not None:
             self.conversation.hang_up()
             await asyncio.wait({self.conversation.ended})
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._qkd is not None:
             await self._qkd.close()
         if self._signalling is not None:
@@ -206,7 +209,7 @@ class Phone:
         """Say no to a call that gets no conversation."""
         assert self._signalling is not None
         refusal = frame(Kind.REFUSE, Refuse(code))
-        self._signalling.post(delivery.sender, delivery.call_id, 0, refusal)
+        self._start(self._signalling.send(delivery.sender, delivery.call_id, 0, refusal))
 
     def _on_failed(self, failed: Failed) -> None:
         current = self.conversation
@@ -214,8 +217,19 @@ class Phone:
             return
         current.undeliverable(undeliverable(current.contact, failed.reason))
 
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     def _say(self, kind: str, **fields: object) -> None:
         self._tell(Event(kind, time.monotonic(), fields))
+
+
+async def greet(node: KeyNode) -> None:
+    """Do the TLS handshake before a call waits for it; a node that is away is met again when it is needed."""
+    with contextlib.suppress(QcallError):
+        await node.connect()
 
 
 def undeliverable(contact: str, reason: Reason) -> QcallError:

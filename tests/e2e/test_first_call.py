@@ -1,0 +1,61 @@
+"""One call through the whole product: two phones, one relay, 1,000 km, keys from all three layers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from scripts.demonstration.hearing import compare, load
+from scripts.demonstration.stage import Stage
+
+
+async def test_each_phone_hears_the_other(
+    phones: Stage, spoken: Path, answered: Path, tmp_path: Path
+) -> None:
+    at_bob, at_alice = tmp_path / "at-bob.wav", tmp_path / "at-alice.wav"
+    bob = await phones.listen(
+        "bob", "--auto-answer", "--once", "--input", answered, "--output", at_bob, "--qkd", "require"
+    )
+    alice = await phones.call(
+        "alice", "bob", "--input", spoken, "--output", at_alice, "--duration", "5", "--qkd", "require"
+    )
+    assert (await alice.ended(), await bob.ended()) == (0, 0), alice.account() + bob.account()
+    mine, theirs = await alice.event("ended"), await bob.event("ended")
+    assert (mine["reason"], theirs["reason"]) == ("hangup", "remote-hangup")
+
+    for said, heard, speaker, listener in (
+        (spoken, at_bob, mine, theirs),
+        (answered, at_alice, theirs, mine),
+    ):
+        hearing = compare(
+            load(said),
+            speaker["timing"]["capture_started_at"],
+            load(heard),
+            listener["timing"]["playout_started_at"],
+        )
+        assert hearing.correlation > 0.9
+        assert hearing.percentile(95) < 0.080 + phones.ready["path"]["delay_ms"] / 1000
+
+    security = mine["security"]
+    assert security["suite"] == "Q5"
+    assert security["qkd"]["state"] == "present"
+    assert len(security["qkd"]["path"]) == 16
+    assert security["qkd"]["key_ids"] == theirs["security"]["qkd"]["key_ids"]
+    assert security["words"] == theirs["security"]["words"]
+    assert security["contact"] == "new"
+
+
+async def test_the_second_call_finds_the_identity_pinned(phones: Stage) -> None:
+    for expected in ("new", "pinned"):
+        bob = await phones.listen("bob", "--auto-answer", "--once")
+        alice = await phones.call("alice", "bob", "--duration", "0.5")
+        assert (await alice.ended(), await bob.ended()) == (0, 0), alice.account() + bob.account()
+        assert (await alice.event("ended"))["security"]["contact"] == expected
+        assert (await bob.event("ended"))["security"]["contact"] == expected
+
+
+async def test_private_files_are_private(phones: Stage) -> None:
+    for home in (phones.home("alice"), phones.relay_home):
+        kept = [path for path in home.rglob("*") if path.is_file() and path.suffix not in (".pem", ".toml")]
+        assert kept
+        assert {oct(path.stat().st_mode & 0o077) for path in kept} == {"0o0"}
+        assert home.stat().st_mode & 0o077 == 0
