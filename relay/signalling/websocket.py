@@ -108,7 +108,7 @@ class SignallingServer:
         limits: Limits | None,
         tap: Tap | None,
     ) -> None:
-        self._accounts = accounts
+        self.accounts = accounts
         self._services = services
         self._ca = ca
         self._routes = routes
@@ -233,7 +233,7 @@ class SignallingServer:
         if not NAME.fullmatch(hello.name):
             raise Rejection(Code.BAD_NAME)
         nonce = secrets.token_bytes(NONCE_LENGTH)
-        connection.send(Challenge(nonce, self._accounts.fingerprint))
+        connection.send(Challenge(nonce, self.accounts.fingerprint))
         match await connection.receive():
             case Login() as login:
                 return self._login(connection, hello.name, nonce, login)
@@ -248,8 +248,8 @@ class SignallingServer:
                 raise Rejection(Code.BAD_MESSAGE)
 
     def _login(self, connection: Connection, name: str, nonce: bytes, login: Login) -> Registration:
-        account = self._accounts.find(name)
-        transcript = login_transcript(relay=self._accounts.fingerprint, nonce=nonce, name=name)
+        account = self.accounts.find(name)
+        transcript = login_transcript(relay=self.accounts.fingerprint, nonce=nonce, name=name)
         if not (account.keys if account else NOBODY).signed(transcript, login) or account is None:
             raise Rejection(Code.NOT_ENROLLED)
         registration, effects = self.directory.login(name, account.site, time.monotonic())
@@ -278,7 +278,7 @@ class SignallingServer:
     def _enrol(self, name: str, nonce: bytes, enrol: Enrol) -> Enrolled:
         """Check everything, have the certificate made, and only then use the invite up."""
         transcript = enrol_transcript(
-            relay=self._accounts.fingerprint,
+            relay=self.accounts.fingerprint,
             nonce=nonce,
             name=name,
             invite=enrol.invite,
@@ -294,9 +294,7 @@ class SignallingServer:
             return self._services.sign_csr(enrol.csr_pem, sae_id(name), self._services.site_info(site).kme_id)
 
         try:
-            account, certificate = self._accounts.enrol(
-                enrol.invite, name, keys, time.time(), certify=certify
-            )
+            account, certificate = self.accounts.enrol(enrol.invite, name, keys, time.time(), certify=certify)
         except Refused as refused:
             known = refused.code in (Code.INVITE, Code.NAME_TAKEN)
             raise Rejection(Code(refused.code) if known else Code.BAD_REQUEST) from None
