@@ -41,7 +41,7 @@ class Lost(Exception):
 
 
 class Lane:
-    """An open WebSocket. Its methods raise `Lost` when it is over, ``RelayRefused`` when the relay refuses."""
+    """An open WebSocket. Raises `Lost` when it is over, ``RelayRefused`` when the relay refuses."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self._socket = socket
