@@ -15,7 +15,7 @@ from relay.path.model import Hop
 from relay.path.routes import Routes
 from relay.signalling.accounts import Accounts
 from relay.signalling.directory import Limits
-from relay.signalling.websocket import SignallingServer
+from relay.signalling.websocket import LEAST_TIMEOUT, SignallingServer
 from tests.e2e.signalling import CA, FINGERPRINT, Phone, enrolled, services, serving
 
 CALL = bytes(range(16))
@@ -95,9 +95,11 @@ async def test_a_lossy_path_delays_and_loses_nothing(tmp_path: Path) -> None:
         ):
             await alice.log_in()
             await bob.log_in()
+            started = time.monotonic()
             for seq in range(20):
                 await alice.send(wire.Envelope("bob", CALL, seq, b"M1"))
             assert [(await bob.receive(wire.Delivery)).seq for _ in range(20)] == list(range(20))
+            assert time.monotonic() - started >= LEAST_TIMEOUT
 
 
 async def test_a_cut_path_is_told_to_the_sender(tmp_path: Path) -> None:
