@@ -99,7 +99,7 @@ def show(result: Result, console: Console) -> None:
 def path(result: Result) -> Group:
     """The nodes the voice and the keys went through."""
     modelled = result.ready["path"]
-    nodes = result.caller["security"]["qkd"]["node_path"]
+    nodes = result.caller["security"]["qkd"]["path"]
     title = (
         f"[bold]Path[/]  {len(nodes)} trusted nodes, {len(nodes) - 1} hops, {modelled['km']:.0f} km, "
         f"{modelled['delay_ms']:.1f} ms one way [dim](modelled)[/]"
@@ -116,7 +116,8 @@ def layers(security: dict[str, Any]) -> Table:
         table.add_row(name, security[name]["algorithm"], security[name]["source"])
     qkd = security["qkd"]
     table.add_row("qkd", f"{qkd['master_kme']} and {qkd['slave_kme']} (simulated)", "\n".join(qkd["key_ids"]))
-    table.add_row("identities", security["identity"], " ".join(security["words"]))
+    identity = f"bob {security['fingerprint']}\nwords {' '.join(security['words'])}"
+    table.add_row("identities", f"{security['signatures']}, signed on both phones", identity)
     return table
 
 
