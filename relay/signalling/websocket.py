@@ -16,50 +16,50 @@ import secrets
 import ssl
 import time
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
 from typing import Self
 
-from aiohttp import web
+from aiohttp import WSMsgType, web
 
 from qcall.wire.signalling import (
     CA_PATH,
     MAX_FRAME,
-    NAME,
     NONCE_LENGTH,
     PATH,
-    VERSION,
-    Challenge,
     Code,
     Delivery,
     Enrol,
-    Enrolled,
     Envelope,
+    FromPhone,
+    FromRelay,
     Heartbeat,
     HeartbeatAck,
-    Hello,
     Login,
     Reason,
+    Rejected,
     TurnCredentials,
     Welcome,
-    enrol_transcript,
-    login_transcript,
-    version_of,
+    encode,
 )
 from relay.config import is_loopback
-from relay.errors import AddressInUse, Refused, RelayError, UsageError
+from relay.errors import AddressInUse, RelayError, UsageError
 from relay.path.routes import Routes
 from relay.path.wheel import Wheel
 
-from .accounts import Accounts
+from .accounts import Account, Accounts
+from .admission import TEXTS, Admission, Rejection, Services, SiteInfo, hello, read, sae_id
 from .budget import Budget, Rate
-from .connection import CLOSING_LIMIT, REJECTIONS, Connection, Rejection, read
 from .directory import Cross, Directory, Drop, Effect, Limits, Registration, Send
-from .identity import NOBODY, PublicKeys
+
+__all__ = ["Services", "SignallingServer", "SiteInfo", "Tap"]
 
 log = logging.getLogger(__name__)
 
 GREETING_LIMIT = 10.0
 """Seconds from the connection to Login or Enrol."""
+CLOSING_LIMIT = 1.0
+"""Seconds for a phone to take its last message."""
+BACKLOG = 256
+"""Messages that wait for a phone which reads too slowly."""
 ATTEMPTS = Rate(per_second=2.0, burst=60.0)
 """Connections from one address: each may cost the relay two signature checks."""
 ENROLMENTS = Rate(per_second=0.2, burst=20.0)
@@ -74,26 +74,58 @@ Tap = Callable[[float, str, Delivery], None]
 """Sees (time, receiver, delivery) of everything that passes between phones: what the relay's owner sees."""
 
 
-@dataclass(frozen=True, slots=True)
-class SiteInfo:
-    """The key node of an access site, and the PEM of the authority that certifies it."""
+class Connection:
+    """One WebSocket, written to by one task from a bounded queue: a slow phone holds up nobody else."""
 
-    kme_id: str
-    kme_url: str
-    ca: bytes
+    def __init__(self, socket: web.WebSocketResponse, transport: asyncio.Transport) -> None:
+        self._socket = socket
+        self._transport = transport
+        self._queue: asyncio.Queue[FromRelay | None] = asyncio.Queue(BACKLOG)
+        self._writer = asyncio.create_task(self._write(), name="signalling writer")
+        self.turn_renewal = 0.0
+        """When the phone is due for fresh TURN credentials, in unix seconds."""
 
+    async def receive(self) -> FromPhone | None:
+        """The next message; ``None`` when the connection is over."""
+        frame = await self.receive_frame()
+        return None if frame is None else read(frame)
 
-@dataclass(frozen=True, slots=True)
-class Services:
-    """What the rest of the relay does for signalling.
+    async def receive_frame(self) -> bytes | None:
+        """The next message, not decoded."""
+        message = await self._socket.receive()
+        if message.type is WSMsgType.TEXT:
+            raise Rejection(Code.BAD_MESSAGE)
+        return message.data if message.type is WSMsgType.BINARY else None
 
-    ``sign_csr(csr_pem, sae_id, kme_id)`` returns a PEM certificate, or raises ``Refused`` for a request that
-    is none; ``site_info(site)``; ``turn_credentials(name, site)`` mints fresh credentials.
-    """
+    def send(self, message: FromRelay | None) -> None:
+        """Queue ``message``; ``None``, and a rejection, end the connection once they are written."""
+        try:
+            self._queue.put_nowait(message)
+        except asyncio.QueueFull:
+            self._transport.abort()
 
-    sign_csr: Callable[[bytes, str, str], bytes]
-    site_info: Callable[[str], SiteInfo]
-    turn_credentials: Callable[[str, str], TurnCredentials]
+    def reject(self, code: Code) -> None:
+        """Say why, and end."""
+        self.send(Rejection(code).message)
+
+    async def _write(self) -> None:
+        try:
+            while message := await self._queue.get():
+                await self._socket.send_bytes(encode(message))
+                if isinstance(message, Rejected):
+                    break
+            await self._socket.close()
+        except (ConnectionError, RuntimeError):
+            self._transport.abort()
+
+    async def close(self) -> None:
+        """Write what is queued, within a limit, and end."""
+        self.send(None)
+        done, _ = await asyncio.wait((self._writer,), timeout=CLOSING_LIMIT)
+        if not done:
+            self._writer.cancel()
+            self._transport.abort()
+            await asyncio.wait((self._writer,))
 
 
 class SignallingServer:
@@ -110,6 +142,7 @@ class SignallingServer:
     ) -> None:
         self.accounts = accounts
         self._services = services
+        self._admission = Admission(accounts, services)
         self._ca = ca
         self._routes = routes
         self._tap = tap
@@ -191,7 +224,7 @@ class SignallingServer:
         source = _source(request.remote or "::")
         if not self._attempts.spend(source, time.monotonic()):
             self.counters["connections-refused-rate-limited"] += 1
-            return web.Response(status=429, text=REJECTIONS[Code.BUSY] + "\n")
+            return web.Response(status=429, text=TEXTS[Code.BUSY] + "\n")
         socket = web.WebSocketResponse(max_msg_size=MAX_FRAME, compress=False, timeout=CLOSING_LIMIT)
         await socket.prepare(request)
         assert request.transport is not None
@@ -225,43 +258,34 @@ class SignallingServer:
         frame = await connection.receive_frame()
         if frame is None:
             return None
-        if version_of(frame) not in (VERSION, None):
-            raise Rejection(Code.VERSION)
-        hello = read(frame)
-        if not isinstance(hello, Hello):
-            raise Rejection(Code.BAD_MESSAGE)
-        if not NAME.fullmatch(hello.name):
-            raise Rejection(Code.BAD_NAME)
-        nonce = secrets.token_bytes(NONCE_LENGTH)
-        connection.send(Challenge(nonce, self.accounts.fingerprint))
+        name = hello(frame)
+        challenge = self._admission.challenge(secrets.token_bytes(NONCE_LENGTH))
+        connection.send(challenge)
         match await connection.receive():
             case Login() as login:
-                return self._login(connection, hello.name, nonce, login)
+                return self._welcome(connection, self._admission.login(name, challenge, login))
             case Enrol() as enrol:
                 if not self._enrolments.spend(source, time.monotonic()):
                     raise Rejection(Code.BUSY)
-                connection.send(self._enrol(hello.name, nonce, enrol))
+                connection.send(self._admission.enrol(name, challenge, enrol, time.time()))
+                self.counters["enrolments"] += 1
                 return None
             case None:
                 return None
             case _:
                 raise Rejection(Code.BAD_MESSAGE)
 
-    def _login(self, connection: Connection, name: str, nonce: bytes, login: Login) -> Registration:
-        account = self.accounts.find(name)
-        transcript = login_transcript(relay=self.accounts.fingerprint, nonce=nonce, name=name)
-        if not (account.keys if account else NOBODY).signed(transcript, login) or account is None:
-            raise Rejection(Code.NOT_ENROLLED)
-        registration, effects = self.directory.login(name, account.site, time.monotonic())
+    def _welcome(self, connection: Connection, account: Account) -> Registration:
+        info = self._services.site_info(account.site)
+        registration, effects = self.directory.login(account.name, account.site, time.monotonic())
         self._run(effects)
         self._connections[registration.epoch] = connection
-        info = self._services.site_info(account.site)
         connection.send(
             Welcome(
                 self.directory.limits.ttl,
                 registration.epoch,
                 account.site,
-                sae_id(name),
+                sae_id(account.name),
                 info.kme_id,
                 info.kme_url,
                 self._turn(connection, registration),
@@ -274,33 +298,6 @@ class SignallingServer:
         turn = self._services.turn_credentials(registration.name, registration.site)
         connection.turn_renewal = (time.time() + turn.expires) / 2
         return turn
-
-    def _enrol(self, name: str, nonce: bytes, enrol: Enrol) -> Enrolled:
-        """Check everything, have the certificate made, and only then use the invite up."""
-        transcript = enrol_transcript(
-            relay=self.accounts.fingerprint,
-            nonce=nonce,
-            name=name,
-            invite=enrol.invite,
-            ed25519_public=enrol.ed25519_public,
-            mldsa_public=enrol.mldsa_public,
-            csr_pem=enrol.csr_pem,
-        )
-        keys = PublicKeys(enrol.ed25519_public, enrol.mldsa_public)
-        if not keys.signed(transcript, enrol):
-            raise Rejection(Code.BAD_SIGNATURE)
-
-        def certify(site: str) -> bytes:
-            return self._services.sign_csr(enrol.csr_pem, sae_id(name), self._services.site_info(site).kme_id)
-
-        try:
-            account, certificate = self.accounts.enrol(enrol.invite, name, keys, time.time(), certify=certify)
-        except Refused as refused:
-            known = refused.code in (Code.INVITE, Code.NAME_TAKEN)
-            raise Rejection(Code(refused.code) if known else Code.BAD_REQUEST) from None
-        self.counters["enrolments"] += 1
-        info = self._services.site_info(account.site)
-        return Enrolled(account.site, sae_id(name), info.kme_id, certificate, info.ca)
 
     async def _converse(self, connection: Connection, registration: Registration) -> None:
         while (message := await connection.receive()) is not None:
@@ -367,8 +364,3 @@ def _source(address: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     """Who counts as one source: an IPv4 address, or an IPv6 /64, which is what one customer has."""
     bits = 64 if ":" in address else 32
     return ipaddress.ip_network(f"{address.partition('%')[0]}/{bits}", strict=False)
-
-
-def sae_id(name: str) -> str:
-    """The SAE ID of the phone of ``name``, which its certificate carries."""
-    return f"sae-{name}"
