@@ -31,6 +31,7 @@ from relay.errors import Refused, StorageError
 AUTHORITY_DAYS = 3650
 LEAF_DAYS = 397
 KME_URN = "urn:qkd:kme:"
+HOMES_CACHED = 65_536
 BACKDATED = datetime.timedelta(minutes=5)
 """For clocks that are not quite right."""
 
@@ -43,6 +44,7 @@ class Authority:
         self._key = key
         self._certificate = certificate
         self._revoked: tuple[tuple[int, ...], frozenset[int]] = ((), frozenset())
+        self._homes: dict[str, tuple[tuple[int, int], int, str]] = {}
         self.ca_pem = certificate.public_bytes(serialization.Encoding.PEM)
         spki = certificate.public_key().public_bytes(
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
@@ -146,15 +148,18 @@ class Authority:
 
     def home_of(self, sae_id: str) -> str | None:
         """The KME ID of the key node that serves ``sae_id``; None for an SAE never enrolled or revoked."""
+        record = self._record(sae_id)
         try:
-            certificate = x509.load_pem_x509_certificate(self._record(sae_id).read_bytes())
+            stat = record.stat()
+            version = (stat.st_mtime_ns, stat.st_ino)
+            known = self._homes.get(sae_id)
+            if known is None or known[0] != version:
+                if len(self._homes) >= HOMES_CACHED:
+                    self._homes.clear()
+                known = self._homes[sae_id] = version, *_serial_and_home(record.read_bytes())
         except OSError:
             return None
-        if certificate.serial_number in self.revoked():
-            return None
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        uris = names.get_values_for_type(x509.UniformResourceIdentifier)
-        return next(unquote(uri.removeprefix(KME_URN)) for uri in uris if uri.startswith(KME_URN))
+        return None if known[1] in self.revoked() else known[2]
 
     def revoke(self, certificate_pem: bytes) -> None:
         """Put a certificate on the revocation list; running key nodes refuse it from the next request on."""
@@ -239,6 +244,15 @@ def _locked(directory: Path) -> Iterator[None]:
 
 def _serial(certificate_pem: bytes) -> int:
     return x509.load_pem_x509_certificate(certificate_pem).serial_number
+
+
+def _serial_and_home(certificate_pem: bytes) -> tuple[int, str]:
+    """Of an SAE's certificate: serial number, and the KME ID that serves it."""
+    certificate = x509.load_pem_x509_certificate(certificate_pem)
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+    home = next(uri.removeprefix(KME_URN) for uri in uris if uri.startswith(KME_URN))
+    return certificate.serial_number, unquote(home)
 
 
 def _create(home: Path) -> None:

@@ -28,6 +28,8 @@ MAX_BODY = 64 * 1024
 KEEP_ALIVE = 3600.0
 """Seconds that an idle connection is kept, so that a phone's next rekey finds it warm."""
 UPKEEP_SECONDS = 0.25
+AFTER_ANSWER = 0.01
+"""Seconds that upkeep waits after a key went out, so that the answers of a call's setup go first."""
 TEXT_TYPE = "application/json"
 
 audit = logging.getLogger("relay.kme.audit")
@@ -134,7 +136,7 @@ class KmeServer:
                     await self._keys_went_out.wait()
             except TimeoutError:
                 continue
-            await asyncio.sleep(0)
+            await asyncio.sleep(AFTER_ANSWER)
 
 
 async def _body(request: web.BaseRequest) -> bytes:
