@@ -1,8 +1,9 @@
 """How long the playout buffer must hold packets back: the network's jitter, learned and forgotten.
 
 After NetEQ, the buffer of WebRTC: the delay of every packet relative to the fastest of the last seconds goes
-into a histogram that forgets, and 95 % of it must be covered. For what comes out of its turn more delay is
-added as long as each percent of frames saved costs less than 20 ms.
+into a histogram that forgets, and 95 % of it must be covered, and more where that costs less than 10 ms for
+each percent. For what comes out of its turn delay is added as long as a percent costs less than 20 ms: late
+frames are still heard, lost ones are not.
 
 Two things differ. The buckets are 5 ms wide, a quarter of NetEQ's, because playout here asks every 10 ms.
 And a frame that comes out of the redundancy in a later packet counts as one that came out of its turn, at
@@ -22,10 +23,12 @@ SHORTEST, LONGEST = 0.005, 0.5
 QUANTILE = 0.95
 FORGET = 0.983
 """Weight that a packet keeps from one to the next: about a second of memory at 50 packets/s."""
-FORGET_COST = 0.998
-"""The same for weighing delay against loss: about ten seconds, or rare losses would go unlearned."""
+FORGET_LATENESS, FORGET_REPAIRS = 0.995, 0.998
+"""The same where rare events count: four and ten seconds."""
 COST_OF_LOSS = 2.0
 """Seconds of delay that the loss of all frames is worth: 20 ms for each percent, as in NetEQ."""
+COST_OF_LATENESS = 1.0
+"""The same for frames that come in their turn but late."""
 WINDOW = 2.0
 """Seconds over which the fastest packet is remembered; it also sets how fast clock drift is followed."""
 
@@ -62,6 +65,7 @@ class Histogram:
         self._forget = forget
         self._count = 0
         self.shares = np.zeros(round(LONGEST / BUCKET) + 1)
+        self._waiting = BUCKET * np.arange(len(self.shares))
 
     def add(self, delay: float) -> None:
         """Count ``delay`` seconds. While there are few, all weigh the same."""
@@ -70,31 +74,35 @@ class Histogram:
         self.shares *= forget
         self.shares[min(int(delay / BUCKET), len(self.shares) - 1)] += 1 - forget
 
+    def worthwhile(self, cost: float) -> int:
+        """The bucket up to which waiting pays, when missing all is worth ``cost`` seconds of delay."""
+        return int((self._waiting - cost * self.shares.cumsum()).argmin())
+
 
 class TargetDelay:
     """The delay that playout should keep, in seconds, learned from when frames become available."""
 
     def __init__(self, initial: float) -> None:
-        self._in_turn = Histogram(FORGET)
-        self._extra = Histogram(FORGET_COST)
+        self._recent = Histogram(FORGET)
+        self._in_turn = Histogram(FORGET_LATENESS)
+        self._repairs = Histogram(FORGET_REPAIRS)
         self._covering = initial
-        self._waiting = BUCKET * np.arange(len(self._extra.shares))
         self.seconds = initial
 
     def observe(self, delay: float) -> None:
         """A frame came in its turn, ``delay`` seconds later than the fastest would have."""
+        self._recent.add(delay)
         self._in_turn.add(delay)
-        covered = self._in_turn.shares.cumsum().searchsorted(QUANTILE)
-        self._covering = BUCKET * (int(covered) + 1)
-        self._extra.add(0.0)
+        covered = int(self._recent.shares.cumsum().searchsorted(QUANTILE))
+        self._covering = BUCKET * (max(covered, self._in_turn.worthwhile(COST_OF_LATENESS)) + 1)
+        self._repairs.add(0.0)
         self._decide()
 
     def observe_repair(self, delay: float) -> None:
         """A frame came out of its turn, or out of a later packet's redundancy, that many seconds late."""
-        self._extra.add(max(0.0, delay - self._covering + BUCKET))
+        self._repairs.add(max(0.0, delay - self._covering + BUCKET))
         self._decide()
 
     def _decide(self) -> None:
-        saved = self._extra.shares.cumsum()
-        worthwhile = int((self._waiting - COST_OF_LOSS * saved).argmin())
-        self.seconds = min(max(self._covering + BUCKET * worthwhile, SHORTEST), LONGEST)
+        extra = BUCKET * self._repairs.worthwhile(COST_OF_LOSS)
+        self.seconds = min(max(self._covering + extra, SHORTEST), LONGEST)

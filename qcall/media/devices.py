@@ -8,6 +8,8 @@ monotonic clock exactly like a sound card, so that all of it works, and measures
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import struct
 import time
 from collections import deque
@@ -233,6 +235,20 @@ class WavSink(NullSink):
         return DeviceError(f"cannot write {self._name}: {error.strerror}; choose another file with --output")
 
 
+@contextlib.contextmanager
+def silence_native() -> Iterator[None]:
+    """Keep ALSA and JACK, which write to standard error themselves, from talking over the program."""
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
 class Card:
     """PortAudio, which is started with the first stream and stopped with the last."""
 
@@ -244,20 +260,22 @@ class Card:
                 "PyAudio is not installed; run: pip install 'qcall[audio]', or give --input and --output"
             ) from None
         self.pyaudio = pyaudio
-        self.portaudio = pyaudio.PyAudio()
+        with silence_native():
+            self.portaudio = pyaudio.PyAudio()
 
     def open(self, *, input: bool, callback: Callable[..., tuple[bytes | None, int]]) -> Any:
         """A running stream on the default device. Raises ``DeviceError`` when there is none."""
         try:
-            return self.portaudio.open(
-                rate=SAMPLE_RATE,
-                channels=1,
-                format=self.pyaudio.paInt16,
-                frames_per_buffer=BLOCK,
-                input=input,
-                output=not input,
-                stream_callback=callback,
-            )
+            with silence_native():
+                return self.portaudio.open(
+                    rate=SAMPLE_RATE,
+                    channels=1,
+                    format=self.pyaudio.paInt16,
+                    frames_per_buffer=BLOCK,
+                    input=input,
+                    output=not input,
+                    stream_callback=callback,
+                )
         except (OSError, ValueError) as error:
             self.portaudio.terminate()
             kind, option = ("microphone", "--input") if input else ("loudspeaker", "--output")

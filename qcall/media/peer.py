@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import contextlib
 import fractions
 import time
 from collections.abc import Callable, Sequence
@@ -62,7 +61,6 @@ SCTP_RETRY = 0.5
 FLUSH_POLL = 0.005
 ALLOCATE_LIMIT = 5.0
 """Seconds for the relay to give us a media address."""
-FLUSH_POLL = 0.005
 TIME_BASE = fractions.Fraction(1, SAMPLE_RATE)
 
 
@@ -322,21 +320,13 @@ class Peer:
         self._control.send(message)
 
     async def flush_control(self, limit: float) -> None:
-        """Wait until the peer has acknowledged everything that was sent to it, for ``limit`` seconds at most."""
+        """Wait until the peer has acknowledged every message, for ``limit`` seconds at most."""
         sctp = self._connection.sctp
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limit):
-                while self._control.readyState == "open" and (
+                while self._control.readyState == "open" and (  # noqa: ASYNC110 - aiortc tells nobody
                     sctp._data_channel_queue or sctp._outbound_queue or sctp._sent_queue
                 ):
-                    await asyncio.sleep(FLUSH_POLL)
-
-    async def flush_control(self, limit: float) -> None:
-        """Wait until the peer has acknowledged every control message, for ``limit`` seconds at most."""
-        sctp = self._connection.sctp
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(limit):
-                while self._control.readyState == "open" and (sctp._outbound_queue or sctp._sent_queue):
                     await asyncio.sleep(FLUSH_POLL)
 
     def stats(self) -> dict[str, float | int]:

@@ -141,7 +141,7 @@ class Playout:
     the path; without ``adaptive`` it stays. ``now`` is in seconds on any monotonic clock.
     """
 
-    def __init__(self, decoder: Decoder, *, initial: float = 0.005, adaptive: bool = True) -> None:
+    def __init__(self, decoder: Decoder, *, initial: float = 0.01, adaptive: bool = True) -> None:
         self.counts = Counts()
         self._decoder = decoder
         self._unwrapper = Unwrapper(32)
@@ -267,7 +267,8 @@ class Playout:
         """The frame whose turn it is, made shorter or longer if the delay is off its target."""
         assert self._position is not None
         self._delay = now - self._position / SAMPLE_RATE - (self._transit.base or 0.0)
-        excess = self._delay - self.target
+        lack = self.target - self._delay
+        excess = len(self._pending) / SAMPLE_RATE - lack
         sound = self._decode(now)
         slack = max(LEAST_SLACK, SLACK_FRAMES * self._frame / SAMPLE_RATE)
         if excess > slack and len(sound) < 2 * BLOCK and self._position in self._packets:
@@ -281,8 +282,8 @@ class Playout:
         changed = sound
         if excess > slack:
             changed = shorten(sound, round((excess - slack / 2) * SAMPLE_RATE), alike=alike)
-        elif excess < -max(LEAST_SLACK / 2, self.target / 4):
-            changed = lengthen(self._past, sound, round(-excess * SAMPLE_RATE), alike=alike)
+        elif lack > max(LEAST_SLACK / 2, self.target / 4):
+            changed = lengthen(self._past, sound, round(lack * SAMPLE_RATE), alike=alike)
         if len(changed) != len(sound):
             self._unchanged = 0
             self.counts.removed += max(0, len(sound) - len(changed))

@@ -232,6 +232,17 @@ async def test_the_control_channel_carries_messages_both_ways() -> None:
             assert await caller.messages.get() == bytes(10_000)
 
 
+async def test_the_last_message_arrives_before_the_connection_is_closed() -> None:
+    async with exchange() as made:
+        caller, callee = made.phone("caller"), made.phone("callee")
+        await connect(caller, callee)
+        await happens(caller.open, callee.open)
+        caller.peer.send_control(b"goodbye")
+        await caller.peer.flush_control(LIMIT)
+        await caller.peer.close()
+        assert callee.messages.get_nowait() == b"goodbye"
+
+
 async def test_a_peer_with_a_wrong_key_hears_nothing() -> None:
     async with exchange() as made:
         ear = Ear()

@@ -24,14 +24,16 @@ def test_a_calm_path_needs_the_shortest_delay() -> None:
 
 
 @pytest.mark.parametrize("jitter", [0.01, 0.03, 0.08])
-def test_the_target_covers_19_of_20_packets(jitter: float) -> None:
+def test_the_target_covers_19_of_20_packets_at_least(jitter: float) -> None:
     draws = np.random.default_rng(3).exponential(jitter, 4_000).tolist()
     target = TargetDelay(0.02)
-    covered = []
+    covered, targets = [], []
     for delay in draws:
         target.observe(delay)
         covered.append(delay <= target.seconds)
-    assert 0.93 <= np.mean(covered[500:]) <= 0.985
+        targets.append(target.seconds)
+    assert np.mean(covered[500:]) > 0.94
+    assert np.mean(targets[500:]) < 5 * jitter
 
 
 def test_one_late_packet_does_not_move_the_target() -> None:
@@ -41,7 +43,7 @@ def test_one_late_packet_does_not_move_the_target() -> None:
 def test_a_path_that_got_worse_is_learned_within_a_second_and_forgotten_in_a_few() -> None:
     target = learned([0.0] * 200 + [0.06] * 50)
     assert target.seconds >= 0.06
-    for _ in range(200):
+    for _ in range(500):
         target.observe(0.0)
     assert target.seconds == SHORTEST
 

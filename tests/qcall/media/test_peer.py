@@ -63,6 +63,7 @@ def test_the_connection_connects_in_one_replaceable_method() -> None:
 
 def test_sctp_times_its_first_packets_by_its_rto() -> None:
     calls(RTCSctpTransport._t1_start, "call_later(self._rto")
+    calls(RTCSctpTransport.__init__, "self._data_channel_queue", "self._outbound_queue", "self._sent_queue")
 
 
 def test_ice_gathers_and_checks_in_replaceable_methods() -> None:
