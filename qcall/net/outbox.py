@@ -37,11 +37,11 @@ class Outbox:
         return tuple(envelope for _, envelope in self._waiting.values())
 
     def put(self, envelope: Envelope, now: float) -> None:
-        """Keep ``envelope`` until it is accepted. Each (call_id, seq) may be used once."""
+        """Keep ``envelope`` until it is accepted. A (call_id, seq) that waits may only be put as it was."""
         key = (envelope.call_id, envelope.seq)
-        if key in self._waiting:
+        _, waiting = self._waiting.setdefault(key, (now + PATIENCE, envelope))
+        if waiting != envelope:
             raise ValueError(f"seq {envelope.seq} of this call is in use")
-        self._waiting[key] = (now + PATIENCE, envelope)
 
     def settle(self, call_id: bytes, seq: int) -> None:
         """The relay has accepted or failed that envelope."""

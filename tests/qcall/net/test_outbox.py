@@ -47,8 +47,10 @@ def test_nothing_waits_in_a_new_outbox() -> None:
 def test_a_sequence_number_is_used_once() -> None:
     outbox = Outbox()
     outbox.put(envelope(1), 0.0)
+    outbox.put(envelope(1), 1.0)
+    assert (len(outbox), outbox.deadline) == (1, PATIENCE)
     with pytest.raises(ValueError, match="in use"):
-        outbox.put(envelope(1), 0.0)
+        outbox.put(Envelope("bob", CALL, 1, b"another"), 0.0)
 
 
 def test_a_delivery_that_comes_twice_is_new_once() -> None:
