@@ -182,6 +182,16 @@ async def test_a_relay_that_stays_away_is_told_of_what_was_sent(
         assert alice.failed == [Failed(CALL, 0, Reason.RELAY_LOST)]
 
 
+async def test_every_envelope_is_answered_once(house: RelayHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox, "PATIENCE", 0.2)
+    async with online(house, "alice") as alice, online(house, "bob") as bob:
+        await alice.client.send("bob", CALL, 0, b"")
+        await alice.client.send("nobody", CALL, 1, b"")
+        await alice.until(lambda: alice.failed and bob.delivered)
+        with pytest.raises(TimeoutError):
+            await alice.until(lambda: len(alice.failed) > 1, limit=0.5)
+
+
 async def test_a_second_login_ends_the_first_for_good(house: RelayHouse) -> None:
     async with online(house, "alice") as first:
         second = Phone(house, "alice")
