@@ -31,6 +31,19 @@ class Routes:
             return None
         return self._paths.get((source, target))
 
+    def replace(self, source: str, target: str, hops: Sequence[Hop]) -> None:
+        """Go over ``hops`` from ``source`` to ``target``, and back the other way, from the next packet on.
+
+        Without hops there is no way through, and everything is lost.
+        """
+        self._paths[source, target].replace(hops)
+        self._paths[target, source].replace(hops[::-1])
+
+    def outage(self, hop: str, start: float, end: float) -> None:
+        """Lose everything that enters the hop called ``hop``, on any path, from ``start`` until ``end``."""
+        for path in self._paths.values():
+            path.outage(hop, start, end)
+
     def items(self) -> Mapping[tuple[str, str], Path]:
         """Every path by (from, to)."""
         return self._paths

@@ -30,3 +30,25 @@ def test_there_is_no_path_within_a_site_nor_to_nowhere() -> None:
     assert routes.between("beijing", "beijing") is None
     assert routes.between("beijing", "atlantis") is None
     assert routes.between(None, "hefei") is None
+
+
+def test_a_hop_that_is_out_is_out_in_both_directions_and_on_every_path() -> None:
+    hops = [Hop("beijing-tianjin", 60.0), Hop("tianjin-hefei", 80.0)]
+    routes = Routes({("beijing", "hefei"): hops, ("beijing", "tianjin"): hops[:1]}, seed=1)
+    routes.outage("beijing-tianjin", 10.0, 20.0)
+    for path in routes.items().values():
+        assert path.release("a", 100, 9.0) is not None
+        assert path.release("a", 100, 15.0) is None
+        assert path.release("a", 100, 21.0) is not None
+
+
+def test_a_new_way_is_taken_in_both_directions() -> None:
+    routes = Routes({("beijing", "hefei"): HOPS}, seed=1)
+    there, back = routes.between("beijing", "hefei"), routes.between("hefei", "beijing")
+    routes.replace("beijing", "hefei", detour := [Hop("beijing-jinan", 400.0), Hop("jinan-hefei", 600.0)])
+    assert there is not None
+    assert back is not None
+    assert there.hops == tuple(detour)
+    assert back.hops == tuple(detour[::-1])
+    routes.replace("beijing", "hefei", [])
+    assert there.release("a", 100, 0.0) is None
