@@ -128,7 +128,7 @@ class Allocating:
         return self._create(request, opened.relayed, token)
 
     def refresh(self, request: Request) -> Outcome:
-        """RFC 8656 §8.2; a lifetime of 0 deletes (one family of two if asked), even with expired credentials."""
+        """RFC 8656 §8.2; a lifetime of 0 deletes, one family if asked, even with expired credentials."""
         allocation = self._table.by_tuple.get(request.five_tuple)
         lifetime = _lifetime(request.message)
         if allocation is None:

@@ -113,6 +113,10 @@ class TurnMachine:
         except Rejected as rejected:
             return *unused, *self._refuse(request, rejected)
 
+    def serves(self, five_tuple: FiveTuple) -> bool:
+        """Whether the client has an allocation."""
+        return five_tuple in self._table.by_tuple
+
     def disconnected(self, five_tuple: FiveTuple) -> tuple[Effect, ...]:
         """The client's connection is gone, and its allocation with it (RFC 8656 §7.2)."""
         self._opening.pop(five_tuple, None)

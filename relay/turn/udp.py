@@ -1,4 +1,4 @@
-"""The TURN server's sockets: runs the machine's effects and keeps its one timer.
+"""The TURN server's sockets: runs the machine's effects and keeps its one timer; ``tcp.py`` cuts streams.
 
 Sockets are read in the event loop without transports: binding one is then done at once, which is what an
 Allocate waits for, and an allocation costs the kernel's socket and little else.
@@ -11,6 +11,7 @@ import errno
 import ipaddress
 import secrets
 import socket
+import ssl
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -27,6 +28,8 @@ from .credentials import Credentials
 from .effects import Effect, FiveTuple, OpenRelay, Send, SendFromRelay
 from .machine import CHALLENGES_PER_SECOND, Settings, TurnMachine
 from .peers import IPNetwork
+from .tcp import ClientStream
+from .timerfd import TimerDescriptor
 
 MAX_DATAGRAM: Final = 65_535
 BATCH: Final = 64
@@ -35,6 +38,9 @@ LISTENER_BUFFER: Final = 4 << 20
 RELAY_PORTS: Final = (49_152, 65_535)
 """RFC 8656 §7.2 recommends the dynamic range."""
 _BIND_ATTEMPTS: Final = 64
+MAX_STREAMS: Final = 4096
+STREAM_GRACE: Final = 30.0
+"""Seconds that a connection may last without an allocation."""
 
 # Linux numbers that the socket module does not name.
 _IP_MTU_DISCOVER: Final = 10
@@ -55,6 +61,10 @@ class WireEvent(NamedTuple):
 Wiretap: TypeAlias = Callable[[WireEvent], None]
 
 
+class _Stream(ClientStream, asyncio.Protocol):
+    """A client's connection as asyncio knows it."""
+
+
 class TurnServer:
     """A running TURN server; made by :meth:`start`."""
 
@@ -63,12 +73,21 @@ class TurnServer:
         self._machine = machine
         self._wiretap = wiretap
         self._listener = listener
+        self._stream_servers: list[asyncio.Server] = []
+        self._streams: dict[FiveTuple, ClientStream] = {}
+        self._streams_closed = asyncio.Event()
+        self._streams_closed.set()
         self._relayed: dict[Address, socket.socket] = {}
-        self._timer: asyncio.TimerHandle | None = None
         self._armed_for: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._precise_timer = TimerDescriptor.open()
         self.address: Address = _address(listener.getsockname())
-        """Where clients reach the server."""
+        """Where clients reach the server, over UDP and TCP."""
+        self.tls_address: Address | None = None
+        """Where clients reach the server over TLS."""
         self._loop.add_reader(listener, self._client_readable)
+        if self._precise_timer is not None:
+            self._loop.add_reader(self._precise_timer.fileno(), self._timer_fired)
 
     @classmethod
     async def start(
@@ -84,8 +103,9 @@ class TurnServer:
         quotas: Quotas | None = None,
         challenges_per_second: float = CHALLENGES_PER_SECOND,
         wiretap: Wiretap | None = None,
+        tls: tuple[int, ssl.SSLContext] | None = None,
     ) -> TurnServer:
-        """Listen on ``host``:``port`` (0: any free port).
+        """Listen on ``host``:``port`` (0: any free port) over UDP and TCP, and on ``tls``'s port over TLS.
 
         ``relay_hosts``: what relayed sockets are bound to, one address of a family at most; default ``host``.
         ``wiretap`` sees every message between clients and server. Raises ``AddressInUse`` and ``UsageError``.
@@ -94,7 +114,8 @@ class TurnServer:
         for relay_host in hosts:
             if ipaddress.ip_address(relay_host).is_unspecified:
                 raise UsageError(f"relayed addresses cannot be {relay_host}; name an address of this machine")
-        listener = _bind(host, port)
+        bound = _bind_listeners(host, port, None if tls is None else tls[0])
+        listener = bound[0]
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, LISTENER_BUFFER)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LISTENER_BUFFER)
@@ -107,9 +128,14 @@ class TurnServer:
                 challenges_per_second=challenges_per_second,
             )
             machine = TurnMachine(settings, credentials, secrets.token_bytes(32), routes=routes)
-            return cls(machine, listener, wiretap)
+            server = cls(machine, listener, wiretap)
+            await server._listen("tcp", bound[1], None)
+            if tls is not None:
+                server.tls_address = await server._listen("tls", bound[2], tls[1])
+            return server
         except BaseException:
-            listener.close()
+            for opened in bound:
+                opened.close()
             raise
 
     @property
@@ -123,12 +149,63 @@ class TurnServer:
 
     async def close(self) -> None:
         """Close every socket at once; allocations end with the process that held them."""
-        if self._timer is not None:
-            self._timer.cancel()
+        if self._listener.fileno() < 0:
+            return
         self._loop.remove_reader(self._listener)
         self._listener.close()
+        for server in self._stream_servers:
+            server.close()
+        for stream in list(self._streams.values()):
+            stream.abort()
+        await self._streams_closed.wait()
         for relayed in list(self._relayed):
             self._close_relayed(relayed)
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._precise_timer is not None:
+            self._loop.remove_reader(self._precise_timer.fileno())
+            self._precise_timer.close()
+
+    def stream_opened(self, stream: ClientStream) -> None:
+        """A connection stands; it has half a minute to allocate."""
+        self._streams[stream.five_tuple] = stream
+        self._streams_closed.clear()
+        if len(self._streams) > MAX_STREAMS:
+            self.counters.drops["too-many-streams"] += 1
+            stream.abort()
+        else:
+            self._loop.call_later(STREAM_GRACE, self._reap, stream)
+
+    def stream_message(self, stream: ClientStream, data: bytes) -> None:
+        """One message of a connection."""
+        self._machine.wall_offset = time.time() - time.monotonic()
+        self._receive(data, stream.five_tuple)
+        self._arm()
+
+    def stream_closed(self, stream: ClientStream) -> None:
+        """A connection is gone, and what it had allocated."""
+        del self._streams[stream.five_tuple]
+        if not self._streams:
+            self._streams_closed.set()
+        self._run(self._machine.disconnected(stream.five_tuple))
+
+    def _reap(self, stream: ClientStream) -> None:
+        if self._streams.get(stream.five_tuple) is not stream:
+            return
+        if self._machine.serves(stream.five_tuple):
+            self._loop.call_later(STREAM_GRACE, self._reap, stream)
+        else:
+            stream.abort()
+
+    async def _listen(
+        self, kind: Literal["tcp", "tls"], opened: socket.socket, context: ssl.SSLContext | None
+    ) -> Address:
+        address = _address(opened.getsockname())
+        server = await self._loop.create_server(
+            lambda: _Stream(self, kind, address, _address), sock=opened, ssl=context
+        )
+        self._stream_servers.append(server)
+        return address
 
     def _client_readable(self) -> None:
         self._machine.wall_offset = time.time() - time.monotonic()
@@ -160,12 +237,17 @@ class TurnServer:
         deadline = self._machine.deadline
         if deadline is None or (self._armed_for is not None and self._armed_for <= deadline):
             return
+        self._armed_for = deadline
+        if self._precise_timer is not None:
+            self._precise_timer.set(deadline)
+            return
         if self._timer is not None:
             self._timer.cancel()
-        self._armed_for = deadline
         self._timer = self._loop.call_later(max(0.0, deadline - time.monotonic()), self._timer_fired)
 
     def _timer_fired(self) -> None:
+        if self._precise_timer is not None:
+            self._precise_timer.acknowledge()
         self._armed_for = None
         self._run(self._machine.timer(time.monotonic()))
         self._arm()
@@ -184,6 +266,11 @@ class TurnServer:
     def _send(self, effect: Send) -> None:
         if self._wiretap is not None:
             self._wiretap(WireEvent("out", effect.to, time.monotonic(), effect.data))
+        if effect.to.transport != "udp":
+            stream = self._streams.get(effect.to)
+            if stream is None or not stream.send(effect.data):
+                self.counters.drops["slow-client"] += 1
+            return
         try:
             self._listener.sendto(effect.data, effect.to.client)
         except OSError:  # full buffer, no route: a datagram may be lost
@@ -241,24 +328,49 @@ def _address(name: tuple[str, int] | tuple[str, int, int, int]) -> Address:
     return (host if ":" not in host or "%" in host else _canonical(host)), port
 
 
-def _udp_socket(host: str) -> socket.socket:
+def _socket(host: str, kind: socket.SocketKind = socket.SOCK_DGRAM) -> socket.socket:
     family = socket.AF_INET6 if family_of(host) is Family.IPV6 else socket.AF_INET
-    opened = socket.socket(family, socket.SOCK_DGRAM)
+    opened = socket.socket(family, kind)
     opened.setblocking(False)
     if family is socket.AF_INET6:
         opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    if kind is socket.SOCK_STREAM:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # past connections in TIME_WAIT
     return opened
 
 
-def _bind(host: str, port: int) -> socket.socket:
-    opened = _udp_socket(host)
+def _bind_listeners(host: str, port: int, tls_port: int | None) -> list[socket.socket]:
+    """A UDP socket, a TCP socket on the same port, and one for TLS if that has a port."""
+    for _ in range(_BIND_ATTEMPTS):
+        bound: list[socket.socket] = []
+        try:
+            bound.append(_bind(host, port, socket.SOCK_DGRAM))
+            bound.append(_bind(host, bound[0].getsockname()[1], socket.SOCK_STREAM))
+            if tls_port is not None:
+                bound.append(_bind(host, tls_port, socket.SOCK_STREAM))
+            return bound
+        except BaseException as error:
+            for opened in bound:
+                opened.close()
+            if port or len(bound) != 1 or not isinstance(error, AddressInUse):
+                raise
+    raise AddressInUse(f"no port of {host} is free for both UDP and TCP; choose one for TURN")
+
+
+def _bind(host: str, port: int, kind: socket.SocketKind) -> socket.socket:
+    name = "UDP" if kind is socket.SOCK_DGRAM else "TCP"
+    opened = _socket(host, kind)
     try:
         opened.bind((host, port))
+        if kind is socket.SOCK_STREAM:
+            opened.listen(128)
     except OSError as error:
         opened.close()
         if error.errno == errno.EADDRINUSE:
-            raise AddressInUse(f"UDP port {port} of {host} is in use; choose another port for TURN") from None
-        raise UsageError(f"cannot listen on UDP port {port} of {host}: {error.strerror}") from None
+            raise AddressInUse(
+                f"{name} port {port} of {host} is in use; choose another port for TURN"
+            ) from None
+        raise UsageError(f"cannot listen on {name} port {port} of {host}: {error.strerror}") from None
     return opened
 
 
@@ -272,7 +384,7 @@ def _bind_relayed(host: str, even: bool, reserve: bool) -> tuple[socket.socket, 
         bound: list[socket.socket] = []
         try:
             for number in (port, port + 1) if reserve else (port,):
-                bound.append(_udp_socket(host))
+                bound.append(_socket(host))
                 bound[-1].bind((host, number))
         except OSError:
             for opened in bound:

@@ -98,6 +98,63 @@ async def test_two_parties_talk_inside_the_relay(start, dial, host):
     assert server.counters.peer_packets_out == 0, "nothing between two clients goes through the kernel"
 
 
+async def test_the_same_over_tcp(start, dial):
+    server = await start()
+    one, other = await dial(server, transport="tcp"), await dial(server)
+    await speak(*one, *other, b"seven b")
+    await speak(*other, *one, b"hello back")
+    assert server.counters.peer_packets_out == 0
+
+
+async def read_to_the_end(address, data: bytes) -> bytes:
+    """What the server says over TCP to ``data`` before it hangs up."""
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(data)
+    try:
+        return await asyncio.wait_for(reader.read(), LIMIT)
+    except ConnectionResetError:
+        return b""
+    finally:
+        writer.close()
+
+
+async def test_a_stream_that_is_no_turn_is_ended(start):
+    server = await start()
+    assert await read_to_the_end(server.address, b"\x16\x03\x01\x02\x00") == b""
+
+
+async def test_a_stream_that_never_allocates_is_ended(start, monkeypatch):
+    monkeypatch.setattr("relay.turn.udp.STREAM_GRACE", 0.05)
+    server = await start()
+    assert await read_to_the_end(server.address, b"") == b""
+
+
+async def test_no_more_streams_are_kept_than_there_may_be(start, monkeypatch):
+    monkeypatch.setattr("relay.turn.udp.MAX_STREAMS", 0)
+    server = await start()
+    assert await read_to_the_end(server.address, b"") == b""
+    assert server.counters.drops["too-many-streams"] == 1
+
+
+async def test_an_allocation_ends_with_its_stream(start, dial):
+    server = await start()
+    transport, ear = await dial(server, transport="tcp")
+    assert server.counters.allocations == 1
+    transport.close()
+    await asyncio.wait_for(asyncio.shield(ear.closed), LIMIT)
+    deadline = time.monotonic() + LIMIT
+    while server.counters.allocations and time.monotonic() < deadline:
+        await asyncio.sleep(0)
+    assert server.counters.allocations == 0
+
+
+async def test_closing_the_server_ends_every_stream(start, dial):
+    server = await start()
+    _, ear = await dial(server, transport="tcp")
+    await server.close()
+    await asyncio.wait_for(asyncio.shield(ear.closed), LIMIT)
+
+
 async def test_a_wrong_password_is_refused(start):
     server = await start()
     with pytest.raises(Exception, match="401"):

@@ -7,13 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime
 import re
 import shutil
 import socket
+import ssl
+import tempfile
 from dataclasses import dataclass
 from ipaddress import ip_network
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from relay.turn.counters import Counters
 from relay.turn.credentials import StaticUsers
@@ -36,6 +43,12 @@ MODES: dict[str, tuple[str, ...]] = {
     "extra requests": ("-c", "-G", *TO_PEER),
     "mobility asked for": ("-c", "-M", "-y"),
     "both families": ("-Z", "-y"),
+    "wrong requests beside right ones": ("-N", "-c", "-y"),
+    "TCP to a peer": ("-t", "-c", *TO_PEER),
+    "TCP between clients": ("-t", "-y"),
+    "TCP indications between clients": ("-t", "-s", "-y"),
+    "TLS to a peer": ("-t", "-S", "-c", *TO_PEER),
+    "TLS between clients": ("-t", "-S", "-y"),
 }
 
 pytestmark = [
@@ -59,29 +72,63 @@ class Run:
         return int(found[-1])
 
 
-async def run_mode(flags: tuple[str, ...], peer_port: int) -> Run:
-    """One server and one client."""
-    server = await TurnServer.start(
+def tls_context() -> ssl.SSLContext:
+    """A server context with a certificate made now; the client verifies none."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "relay")])
+    day = datetime.timedelta(days=1)
+    now = datetime.datetime.now(datetime.UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, now - day, now + day)
+    encoding = serialization.Encoding.PEM
+    no_encryption = serialization.NoEncryption()
+    pem = builder.sign(key, hashes.SHA256()).public_bytes(encoding)
+    pem += key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, no_encryption)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(pem)
+        file.flush()
+        context.load_cert_chain(file.name)
+    return context
+
+
+async def start_server() -> TurnServer:
+    return await TurnServer.start(
         "127.0.0.1",
         0,
         realm="relay",
         credentials=StaticUsers({"alice": "wonderland"}),
         allow_peers=[ip_network("127.0.0.0/8")],
         relay_hosts=("127.0.0.1", "::1"),
+        challenges_per_second=100.0,
+        tls=(0, tls_context()),
     )
+
+
+async def run_client(server: TurnServer, flags: tuple[str, ...], peer_port: int, limit: float) -> str:
+    """What one client prints; it is stopped at the limit."""
+    _, port = server.tls_address if "-S" in flags else server.address
     client = await asyncio.create_subprocess_exec(
-        "turnutils_uclient", "-u", "alice", "-w", "wonderland", "-p", str(server.address[1]),
+        "turnutils_uclient", "-u", "alice", "-w", "wonderland", "-p", str(port),
         "-r", str(peer_port), "-n", str(MESSAGES), *flags, "127.0.0.1",
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
     try:
-        output, _ = await asyncio.wait_for(client.communicate(), LIMIT)
+        output, _ = await asyncio.wait_for(client.communicate(), limit)
+    except TimeoutError:
+        return ""
     finally:
         if client.returncode is None:
             client.kill()
             await client.wait()
+    return output.decode(errors="replace")
+
+
+async def run_mode(flags: tuple[str, ...], peer_port: int) -> Run:
+    server = await start_server()
+    try:
+        return Run(await run_client(server, flags, peer_port, LIMIT), server.counters)
+    finally:
         await server.close()
-    return Run(output.decode(errors="replace"), server.counters)
 
 
 def free_ports() -> int:
@@ -133,3 +180,15 @@ def test_clients_meet_inside_the_relay(runs, mode):
 def test_peers_are_reached_outside(runs, mode):
     assert runs[mode].counters.peer_packets_out >= MESSAGES
     assert runs[mode].counters.hairpinned == 0
+
+
+async def test_a_client_that_garbles_its_messages_does_no_harm():
+    """``-R`` flips random bytes; the client gives up, the server serves the next one."""
+    server = await start_server()
+    try:
+        await asyncio.gather(*(run_client(server, ("-R", "-c", "-y"), 3480, 3.0) for _ in range(4)))
+        assert server.counters.drops["malformed"] > 0
+        run = Run(await run_client(server, ("-c", "-y"), 3480, LIMIT), server.counters)
+    finally:
+        await server.close()
+    assert run.number(r"tot_recv_msgs=(\d+)") == 2 * MESSAGES

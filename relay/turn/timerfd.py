@@ -1,0 +1,60 @@
+"""Linux's timer as a file descriptor: it wakes the event loop in time, where the loop's own timers come late.
+
+Timers of asyncio and of uvloop wait in whole milliseconds (epoll's timeout), four times the error that the
+modelled path may have.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+from typing import Final
+
+_CLOCK_MONOTONIC: Final = 1
+_TFD_FLAGS: Final = os.O_NONBLOCK | getattr(os, "O_CLOEXEC", 0)
+_TFD_TIMER_ABSTIME: Final = 1
+
+
+class _Timespec(ctypes.Structure):
+    _fields_ = (("seconds", ctypes.c_long), ("nanoseconds", ctypes.c_long))
+
+
+class _Itimerspec(ctypes.Structure):
+    _fields_ = (("interval", _Timespec), ("value", _Timespec))
+
+
+class TimerDescriptor:
+    """One alarm; its descriptor becomes readable when the time has come."""
+
+    def __init__(self, descriptor: int, library: ctypes.CDLL) -> None:
+        self._descriptor = descriptor
+        self._settime = library.timerfd_settime
+
+    @classmethod
+    def open(cls) -> TimerDescriptor | None:
+        """An alarm that is not set; None where the platform has none."""
+        try:
+            library = ctypes.CDLL(None, use_errno=True)
+            descriptor = library.timerfd_create(_CLOCK_MONOTONIC, _TFD_FLAGS)
+        except (AttributeError, OSError):
+            return None
+        return cls(descriptor, library) if descriptor >= 0 else None
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def set(self, at: float) -> None:
+        """Go off at ``at``, in seconds of ``time.monotonic``, instead of what was set before."""
+        seconds, fraction = divmod(max(at, 1e-6), 1.0)  # zero would switch it off
+        spec = _Itimerspec(_Timespec(0, 0), _Timespec(int(seconds), int(fraction * 1e9)))
+        if self._settime(self._descriptor, _TFD_TIMER_ABSTIME, ctypes.byref(spec), None):
+            raise OSError(ctypes.get_errno(), "timerfd_settime")
+
+    def acknowledge(self) -> None:
+        """Make the descriptor wait again after it went off."""
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._descriptor, 8)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
