@@ -57,8 +57,9 @@ class Conversation:
     ``failure`` is the error to show when the call did not end normally.
     """
 
-    def __init__(self, line: Line, agreement: Agreement, call_id: bytes) -> None:
-        self.call_id = call_id
+    def __init__(self, line: Line, agreement: Agreement, dialogue: bytes) -> None:
+        self.dialogue = dialogue
+        """What signalling routes the call's messages by; both phones' agreement names the call itself."""
         self.contact = agreement.peer_name
         self.outgoing = isinstance(agreement, Caller)
         self.failure: QcallError | None = None
@@ -87,7 +88,7 @@ class Conversation:
         """Begin an outgoing call."""
         assert isinstance(self._agreement, Caller)
         self._told(Input.DIALLED)
-        self._tell("dialling", call_id=self.call_id.hex())
+        self._tell("dialling")
         self._agreed(self._agreement.start(time.monotonic()))
 
     def invited(self) -> None:
@@ -311,7 +312,7 @@ class Conversation:
         self._agreement.close()
         self._keep(reason)
         fields = {"security": self._security(), "quality": statistics, "timing": self.timing.as_json()}
-        self._tell("ended", reason=reason, call_id=self.call_id.hex(), **fields)
+        self._tell("ended", reason=reason, **fields)
 
     def _released(self, task: asyncio.Task[None]) -> None:
         if (error := task.exception()) is not None and isinstance(error, QcallError):
@@ -324,7 +325,7 @@ class Conversation:
     def _keep(self, reason: str) -> None:
         """Write the call into the history."""
         record = CallRecord(
-            call_id=self.call_id,
+            call_id=self._agreement.call_id or self.dialogue,
             contact=self.contact,
             outgoing=self.outgoing,
             began_at=self._began_at,

@@ -1,7 +1,8 @@
 """Sets a phone up: an identity of its own making, and a relay that knows it.
 
-The account file is written last, and only with it the phone counts as set up: an enrolment that is
-interrupted or refused leaves a home in which ``qcall init`` starts anew.
+The keys are written first and the account last, and only with it the phone counts as set up. An enrolment
+whose answer is lost is repeated by ``qcall init`` with the same keys, which the relay recognises: an invite
+that was used for nothing locks nobody out.
 """
 
 from __future__ import annotations
@@ -38,7 +39,11 @@ async def enrol(home: Home, name: str, relay: str, invite: str, passphrase: str 
             f"{home.directory} already holds the phone of {home.account().name}; choose another --home"
         )
     home.create()
-    identity = Identity.create(os.urandom)
+    if home.identity.exists():
+        identity = open_identity(home, passphrase)
+    else:
+        identity = Identity.create(os.urandom)
+        write_private(home.identity, dump(identity, passphrase, os.urandom))
     public = identity.public()
     sae_key, request = sae_key_and_request()
     enrolled = await signalling.enrol(
@@ -50,7 +55,6 @@ async def enrol(home: Home, name: str, relay: str, invite: str, passphrase: str 
         csr_pem=request,
         signer=RelaySigner(identity),
     )
-    write_private(home.identity, dump(identity, passphrase, os.urandom))
     write_private(home.sae_key, sae_key)
     write_private(home.sae_certificate, enrolled.certificate_pem)
     write_private(home.ca_certificate, enrolled.ca_pem)

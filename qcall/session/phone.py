@@ -32,6 +32,10 @@ from .report import Event
 
 SUITES = {"Q5": (Q5, Q3), "Q3": (Q3,)}
 """What a phone offers, by its setting."""
+REFUSED_KEPT = 64
+"""Dialogues that are remembered as refused: each gets one answer."""
+GREETING_LIMIT = 0.5
+"""Seconds to let what is under way with relay and key node finish when the phone is closed."""
 Sound = Callable[[], tuple[Source, Sink]]
 
 
@@ -66,6 +70,7 @@ class Phone:
         self._signalling: SignallingClient | None = None
         self._qkd: QkdSource | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._refused: list[bytes] = []
 
     async def online(self, *, kme_url: str | None = None) -> Self:
         """Register at the relay and greet the key node, whose address ``kme_url`` overrides.
@@ -102,10 +107,10 @@ class Phone:
             raise UsageError("this phone cannot call itself; give the name of somebody else")
         if self.busy:
             raise UsageError("a call is in progress; hang up first")
-        call_id = os.urandom(16)
+        dialogue = os.urandom(16)
         now = time.monotonic()
         caller = Caller(self._agreement(allow_less), peer_name=contact, now=now, unix=time.time())
-        conversation = self._begin(Conversation(self._line(contact, call_id), caller, call_id))
+        conversation = self._begin(Conversation(self._line(contact, dialogue), caller, dialogue))
         conversation.dial()
         return conversation
 
@@ -119,6 +124,9 @@ class Phone:
         if self.conversation is not None:
             self.conversation.hang_up()
             await asyncio.wait({self.conversation.ended})
+        if self._tasks:
+            # A TLS handshake that is cut short makes a noise; it is over in milliseconds.
+            await asyncio.wait(self._tasks, timeout=GREETING_LIMIT)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -147,14 +155,14 @@ class Phone:
             allow_less=allow_less,
         )
 
-    def _line(self, contact: str, call_id: bytes) -> Line:
+    def _line(self, contact: str, dialogue: bytes) -> Line:
         assert self._signalling is not None
         assert self._qkd is not None
         signalling = self._signalling
 
         async def send(payload: bytes) -> None:
-            sequence = self._sequence[call_id] = self._sequence.get(call_id, -1) + 1
-            await signalling.send(contact, call_id, sequence, payload)
+            sequence = self._sequence[dialogue] = self._sequence.get(dialogue, -1) + 1
+            await signalling.send(contact, dialogue, sequence, payload)
 
         def relay() -> Relay:
             turn = signalling.turn
@@ -174,12 +182,12 @@ class Phone:
 
     def _begin(self, conversation: Conversation) -> Conversation:
         self.conversation = conversation
-        conversation.ended.add_done_callback(lambda _: self._sequence.pop(conversation.call_id, None))
+        conversation.ended.add_done_callback(lambda _: self._sequence.pop(conversation.dialogue, None))
         return conversation
 
     def _on_delivery(self, delivery: Delivery) -> None:
         current = self.conversation
-        if current is not None and current.call_id == delivery.call_id:
+        if current is not None and current.dialogue == delivery.call_id:
             if current.contact == delivery.sender:
                 current.receive(delivery.payload)
             return
@@ -208,12 +216,15 @@ class Phone:
     def _refuse(self, delivery: Delivery, code: RefuseCode) -> None:
         """Say no to a call that gets no conversation."""
         assert self._signalling is not None
+        if delivery.call_id in self._refused:
+            return
+        self._refused = [*self._refused[-REFUSED_KEPT:], delivery.call_id]
         refusal = frame(Kind.REFUSE, Refuse(code))
         self._start(self._signalling.send(delivery.sender, delivery.call_id, 0, refusal))
 
     def _on_failed(self, failed: Failed) -> None:
         current = self.conversation
-        if current is None or current.call_id != failed.call_id or current.state is State.ENDED:
+        if current is None or current.dialogue != failed.call_id or current.state is State.ENDED:
             return
         current.undeliverable(undeliverable(current.contact, failed.reason))
 

@@ -9,71 +9,60 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-RATE = 48_000
-WINDOW = 1.0
-"""Seconds of speech that each delay is measured over."""
-STEP = 0.25
-LONGEST = 1.0
-"""Seconds; a longer mouth-to-ear delay than this is not looked for."""
-SILENT = 0.01
-"""RMS, of full scale, below which a window holds no speech to match."""
+from qcall.media.opus import SAMPLE_RATE, Samples
+from qcall.media.quality import locate
 
-Samples = NDArray[np.float64]
+WINDOW = SAMPLE_RATE
+"""Samples of speech that each delay is measured over."""
+STEP = SAMPLE_RATE // 4
+LONGEST = SAMPLE_RATE // 2
+"""Samples; a longer mouth-to-ear delay than this is not looked for."""
+SILENT = 300.0
+"""RMS of 16-bit samples below which a window holds no speech to match."""
 
 
 @dataclass(frozen=True)
 class Hearing:
-    """How well, and how late, the far side heard."""
+    """How well, and how late, the far side heard: one entry for each window that holds speech."""
 
-    correlation: float
-    """Peak of the normalised cross-correlation of the whole recording with what was sent; 1 is identical."""
-    delays: tuple[float, ...]
-    """Mouth to ear, in seconds, of each window that holds speech."""
+    likeness: NDArray[np.float64]
+    """Peak of the normalised cross-correlation of what was heard with what was said; 1 is identical."""
+    delays: NDArray[np.float64]
+    """Mouth to ear, in seconds."""
+
+    @property
+    def correlation(self) -> float:
+        """The mean likeness; 0 when nothing was heard."""
+        return float(np.mean(self.likeness)) if len(self.likeness) else 0.0
 
     def percentile(self, share: float) -> float:
         """The delay that ``share`` percent of the windows stay under, in seconds."""
-        return float(np.percentile(self.delays, share))
+        return float(np.percentile(self.delays, share)) if len(self.delays) else float("inf")
 
 
 def load(path: Path) -> Samples:
-    """Mono samples at 48 kHz, full scale 1.0."""
+    """The samples of a mono WAV file of 16 bits at 48 kHz."""
     with wave.open(str(path)) as file:
-        assert (file.getframerate(), file.getsampwidth()) == (RATE, 2)
-        raw = np.frombuffer(file.readframes(file.getnframes()), dtype="<i2")
-        return raw.reshape(-1, file.getnchannels())[:, 0] / 32_768
-
-
-def correlate(needle: Samples, haystack: Samples) -> tuple[int, float]:
-    """Where ``needle`` lies in ``haystack``, in samples, and how alike they are there (-1 to 1)."""
-    size = 1 << (len(needle) + len(haystack) - 1).bit_length()
-    product = np.fft.irfft(np.fft.rfft(haystack, size) * np.conj(np.fft.rfft(needle, size)), size)
-    product = product[: len(haystack) - len(needle) + 1]
-    energy = np.concatenate(([0.0], np.cumsum(haystack**2)))
-    local = energy[len(needle) :] - energy[: -len(needle)]
-    score = product / np.sqrt(np.maximum(local, 1e-9) * max(float(np.sum(needle**2)), 1e-9))
-    at = int(np.argmax(score))
-    return at, float(score[at])
+        if (file.getframerate(), file.getsampwidth(), file.getnchannels()) != (SAMPLE_RATE, 2, 1):
+            raise ValueError(f"{path} is not mono at 48 kHz in 16 bits")
+        return np.frombuffer(file.readframes(file.getnframes()), dtype=np.int16)
 
 
 def compare(said: Samples, said_at: float, heard: Samples, heard_at: float) -> Hearing:
-    """Match ``heard`` against ``said``; ``…_at`` are the clock's seconds of each first sample."""
-    whole = min(len(said), len(heard))
-    longest = int(LONGEST * RATE)
-    padded = np.concatenate((heard, np.zeros(longest)))
-    first = int((said_at - heard_at) * RATE)
-    delays = []
-    for start in np.arange(0, whole / RATE - WINDOW, STEP):
-        window = said[int(start * RATE) : int((start + WINDOW) * RATE)]
-        begin = int(start * RATE) + first
-        if begin < 0 or np.sqrt(np.mean(window**2)) < SILENT:
+    """Match ``heard`` against ``said``; ``…_at`` are the clock's seconds of each first sample.
+
+    Window by window, because a playout buffer that adapts does not keep one delay for a whole call.
+    """
+    offset = round((said_at - heard_at) * SAMPLE_RATE)
+    likeness, delays = [], []
+    for start in range(0, len(said) - WINDOW, STEP):
+        window = said[start : start + WINDOW]
+        there = heard[max(0, start + offset) : start + offset + WINDOW + LONGEST]
+        if start + offset < 0 or np.sqrt(np.mean(window.astype(np.float64) ** 2)) < SILENT:
             continue
-        there = padded[begin : begin + len(window) + longest]
-        if len(there) < len(window) + longest or begin + len(window) > len(heard):
-            continue
-        at, score = correlate(window, there)
-        if score > 0.5:
-            delays.append(at / RATE)
-    overlap = said[max(0, -first) : max(0, -first) + whole]
-    middle = overlap[: max(len(overlap) - longest, len(overlap) // 2)]
-    _, peak = correlate(middle, np.concatenate((np.zeros(longest), padded)))
-    return Hearing(peak, tuple(delays))
+        if len(there) < WINDOW + LONGEST:
+            break
+        match = locate(window, there)
+        likeness.append(match.peak)
+        delays.append(match.lag / SAMPLE_RATE)
+    return Hearing(np.array(likeness), np.array(delays))

@@ -30,6 +30,8 @@ class Program:
         self.name = name
         self.process = process
         self.events: list[Event] = []
+        self.text = ""
+        """What was printed that is not JSON."""
         self.stderr = ""
         self._news = asyncio.Condition()
         self._closed = False
@@ -105,7 +107,7 @@ class Program:
                 try:
                     self.events.append(json.loads(line))
                 except ValueError:
-                    self.stderr += f"not JSON on stdout: {line.decode(errors='replace')}"
+                    self.text += line.decode(errors="replace")
                 self._news.notify_all()
         async with self._news:
             self._closed = True
@@ -143,8 +145,9 @@ class Stage:
         return program
 
     async def serve(self, *options: str | Path) -> Program:
-        """Start ``relay serve`` on free ports and wait until it is ready."""
-        addresses = ("--listen", "127.0.0.1:0", "--turn", "127.0.0.1:0")
+        """Start ``relay serve`` and wait until it is ready; its address stays, once it had one."""
+        listen = self.ready.get("signalling", "ws://127.0.0.1:0").removeprefix("ws://")
+        addresses = ("--listen", listen, "--turn", "127.0.0.1:0")
         command = (BIN / "relay", "--home", self.relay_home, "serve", *addresses, "--json", *options)
         relay = await self.start("relay serve", *command)
         self.ready = await relay.event("ready")

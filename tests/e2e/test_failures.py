@@ -1,0 +1,188 @@
+"""What users do wrong and what breaks: one line that says what to do, exit code 1 or 2, nothing left."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from qcall.wire.invite import Invite
+from scripts.demonstration.stage import BIN, Program, Stage
+
+
+def one_line(program: Program) -> str:
+    """What the user read; it must be one line and no traceback."""
+    text = program.stderr.strip()
+    assert text
+    assert len(text.splitlines()) == 1, text
+    assert "Traceback" not in text
+    return text
+
+
+async def refused(stage: Stage, name: str, *arguments: str | Path, code: int = 1) -> str:
+    """Run a phone that must fail with ``code`` and return its one line."""
+    return one_line(await stage.run(name, *stage.phone(name, *arguments), code=code))
+
+
+async def test_a_phone_that_is_not_set_up(theatre: Stage) -> None:
+    assert "qcall init" in await refused(theatre, "alice", "call", "bob")
+
+
+async def test_a_relay_that_is_not_there(theatre: Stage) -> None:
+    invite = str(Invite.create(bytes(9), bytes(32)))
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"ws://127.0.0.1:{unused.getsockname()[1]}"
+        said = await refused(theatre, "alice", "init", "alice", "--relay", url, "--invite", invite)
+    assert "relay" in said
+    assert url.removeprefix("ws://") in said
+
+
+async def test_a_relay_that_went_away(phones: Stage) -> None:
+    await phones.programs[0].stop()
+    said = await refused(phones, "alice", "call", "bob")
+    assert "relay" in said
+
+
+async def test_an_invite_works_once(theatre: Stage) -> None:
+    await theatre.serve()
+    invite = await theatre.run(
+        "invite",
+        BIN / "relay",
+        "--home",
+        theatre.relay_home,
+        "invite",
+        "alice",
+        "--site",
+        "beijing",
+        "--json",
+    )
+    code = invite.events[0]["code"]
+    where = ("--relay", theatre.ready["signalling"], "--invite", code)
+    await theatre.run("init", *theatre.phone("alice", "init", "alice", *where))
+    assert "invite" in await refused(theatre, "thief", "init", "alice", *where)
+
+
+async def test_a_wrong_invite(theatre: Stage) -> None:
+    await theatre.serve()
+    where = ("--relay", theatre.ready["signalling"], "--invite", "0000-0000-0000-0000")
+    assert "invite" in await refused(theatre, "alice", "init", "alice", *where)
+
+
+async def test_an_unknown_contact(phones: Stage) -> None:
+    assert "nobody" in await refused(phones, "alice", "call", "nobody")
+
+
+async def test_a_contact_who_is_offline(phones: Stage) -> None:
+    said = await refused(phones, "alice", "call", "bob")
+    assert "bob" in said
+    assert "online" in said or "offline" in said
+
+
+async def test_a_contact_who_declines(phones: Stage) -> None:
+    await phones.listen("bob", "--decline", "--once")
+    assert "declined" in await refused(phones, "alice", "call", "bob")
+
+
+async def test_a_contact_who_is_busy(phones: Stage) -> None:
+    await phones.enrol("carol", "beijing")
+    await phones.listen("bob", "--auto-answer", "--once")
+    talking = await phones.call("alice", "bob", "--duration", "10")
+    await talking.event("answered")
+    assert "busy" in await refused(phones, "carol", "call", "bob")
+    talking.interrupt()
+    assert await talking.ended() == 0
+
+
+@pytest.mark.parametrize("content", [None, b"RIFFgarbage that is no audio"])
+async def test_a_wav_file_that_cannot_be_played(phones: Stage, tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "speech.wav"
+    if content is not None:
+        path.write_bytes(content)
+    assert "speech.wav" in await refused(phones, "alice", "call", "bob", "--input", path)
+
+
+async def test_a_port_in_use(theatre: Stage) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        command = (BIN / "relay", "--home", theatre.relay_home, "serve", "--listen", address)
+        relay = await theatre.run("serve", *command, "--turn", "127.0.0.1:0", code=1)
+    assert address in one_line(relay)
+
+
+async def test_a_second_relay_in_the_same_home_on_the_same_port(theatre: Stage) -> None:
+    await theatre.serve()
+    address = theatre.ready["signalling"].removeprefix("ws://").rstrip("/")
+    command = (BIN / "relay", "--home", theatre.relay_home, "serve", "--listen", address)
+    assert "in use" in one_line(await theatre.run("serve", *command, "--turn", "127.0.0.1:0", code=1))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("call",),
+        ("call", "bob", "--duration", "soon"),
+        ("call", "bob", "--qkd", "perhaps"),
+        ("call", "bob", "--duration", "-1"),
+        ("dance",),
+    ],
+)
+async def test_wrong_usage_is_exit_code_2(theatre: Stage, arguments: tuple[str, ...]) -> None:
+    program = await theatre.run("qcall", *theatre.phone("alice", *arguments), code=2)
+    assert "Traceback" not in program.stderr
+
+
+async def test_no_key_node_under_require_refuses_the_call(phones: Stage) -> None:
+    bob = await phones.listen("bob", "--auto-answer", "--once")
+    said = await refused(
+        phones, "alice", "call", "bob", "--duration", "1", "--qkd", "require", "--kme", "https://127.0.0.1:9"
+    )
+    assert "key node" in said
+    assert await bob.ended() == 1
+
+
+async def test_no_key_node_under_prefer_is_shown_on_both_phones(phones: Stage) -> None:
+    bob = await phones.listen("bob", "--auto-answer", "--once")
+    alice = await phones.call("alice", "bob", "--duration", "1", "--kme", "https://127.0.0.1:9")
+    assert (await alice.ended(), await bob.ended()) == (0, 0), alice.account() + bob.account()
+    for phone in (alice, bob):
+        security = (await phone.event("ended"))["security"]
+        assert security["qkd"]["state"] == "absent"
+        assert "PQC only" in security["line"]
+
+
+@pytest.mark.parametrize("moment", ["registered", "dialling", "ringing", "answered", "media"])
+async def test_ctrl_c_at_any_moment_of_a_call(phones: Stage, moment: str) -> None:
+    ringing = moment == "ringing"
+    bob = await phones.listen("bob", "--once", *(() if ringing else ("--auto-answer",)))
+    alice = await phones.call("alice", "bob", "--duration", "30")
+    await alice.event(moment)
+    alice.interrupt()
+    assert await alice.ended(limit=5) in (0, 1)
+    assert "Traceback" not in alice.stderr
+    if moment != "registered":
+        assert (await alice.event("ended"))["reason"] in ("cancelled", "hangup")
+    if moment in ("ringing", "answered", "media"):
+        await bob.event("ended")
+        await bob.ended(limit=5)
+        assert "Traceback" not in bob.stderr
+
+
+async def test_ctrl_c_on_a_phone_that_listens(phones: Stage) -> None:
+    bob = await phones.listen("bob")
+    bob.interrupt()
+    assert await bob.ended(limit=5) == 0
+    assert bob.stderr == ""
+
+
+async def test_ctrl_c_on_the_relay_in_a_call(phones: Stage) -> None:
+    await phones.listen("bob", "--auto-answer", "--once")
+    alice = await phones.call("alice", "bob", "--duration", "30")
+    await alice.event("media")
+    relay = phones.programs[0]
+    relay.interrupt()
+    assert await relay.ended(limit=10) == 0
+    assert "Traceback" not in relay.stderr
