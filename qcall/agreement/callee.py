@@ -40,7 +40,6 @@ from .messages import (
     M3Body,
     M4Body,
     Maced,
-    QkdTerms,
     Refuse,
     RefuseCode,
     Signed,
@@ -57,6 +56,8 @@ from .messages import (
 )
 from .peer import ContactStatus, Peer, judge
 from .policy import QkdPolicy, QkdState, allows, stricter
+from .rekey import Ongoing, Rekey
+from .rekey_callee import CalleeRekey
 from .sas import words
 from .schedule import QKD_KEY_LENGTH, Direction, Early, Handshake, QuantumKey
 from .security import SecurityInfo
@@ -92,7 +93,7 @@ class Callee(Agreement):
 
     def __init__(self, phone: Phone, *, peer_name: str, now: float, unix: float) -> None:
         super().__init__(phone, peer_name=peer_name, now=now, unix=unix)
-        self.state, self.deadline = State.AWAIT_M1, now + HANDSHAKE_LIMIT
+        self.state, self._limit = State.AWAIT_M1, now + HANDSHAKE_LIMIT
         self._second = False
         self._met: Met | None = None
         self._known: Known | None = None
@@ -100,6 +101,8 @@ class Callee(Agreement):
     @guarded
     def qkd_keys(self, keys: Sequence[QuantumKey], now: float) -> Effects:
         """The keys that `FetchDecKeys` asked for; they belong to the machine from now on."""
+        if self._rekey is not None:
+            return self._told(self._rekey.qkd_keys(keys, now))
         for each in keys:
             self._keep(each.key)
         if self.state is not State.AWAIT_KEYS or self._known is None:
@@ -112,6 +115,8 @@ class Callee(Agreement):
     @guarded
     def qkd_failed(self, reason: str, now: float) -> Effects:
         """The own key node gave no keys: refuse, or have the caller begin again without."""
+        if self._rekey is not None:
+            return self._told(self._rekey.qkd_failed(reason, now))
         if self.state is not State.AWAIT_KEYS or self._met is None:
             return ()
         if self._second or stricter(self._policy, self._met.m1.policy) is QkdPolicy.REQUIRE:
@@ -150,8 +155,11 @@ class Callee(Agreement):
             words=self._known.words,
             transcript=self._th4,
         )
-        self.state, self.deadline = State.AGREED, now + MEDIA_LIMIT
+        self.state, self._limit = State.AGREED, now + MEDIA_LIMIT
         return (self._send_boxed(Kind.M4, encode(maced)), Agreed(self.security))
+
+    def _rekeying(self, call: Ongoing, now: float) -> Rekey:
+        return CalleeRekey(call, now)
 
     def _on_m1(self, message: Frame, now: float) -> Effects:
         m1 = read(message, M1)
@@ -224,9 +232,10 @@ class Callee(Agreement):
         if not identity.verify(Role.CALLER, th3, read_signature(signed)):
             raise AgreementFailed("the caller's signatures are wrong", code="signature")
         self._check_peer(identity, body)
+        self._suite, self._peer_identity, self._peer_sae = met.suite, identity, body.sae_id
         value = met.handshake.words_value(met.m1_raw, met.m2_raw, body.nonce, identity.fingerprint)
         self._known = Known(body, th3, (signed.ed25519, signed.mldsa, signed.mac), words(value))
-        if not self._check_terms(body.qkd):
+        if not self._check_terms(body):
             return self._mix(())
         assert body.qkd.master_sae is not None
         self.state = State.AWAIT_KEYS
@@ -247,9 +256,10 @@ class Callee(Agreement):
         if self.peer.status is ContactStatus.CHANGED:
             raise identity_changed(self.peer)
 
-    def _check_terms(self, qkd: QkdTerms) -> bool:
+    def _check_terms(self, body: M3Body) -> bool:
         """Whether there are quantum keys to fetch. AgreementFailed for terms that may not be."""
         assert self._met is not None
+        qkd, own_sae = body.qkd, self.phone.sae_id
         policy = stricter(self._policy, self._met.m1.policy)
         if not allows(policy, qkd.state):
             if self._pin is not None and self._pin.qkd_seen:
@@ -260,11 +270,11 @@ class Callee(Agreement):
             if named or qkd.master_sae is not None or qkd.slave_sae is not None:
                 raise AgreementFailed("the caller names quantum keys that it does not use", code="malformed")
             return False
-        if not named or len(set(named)) != len(named) or qkd.master_sae is None:
+        if not named or len(set(named)) != len(named) or None in (qkd.master_sae, qkd.slave_sae):
             raise AgreementFailed("the caller names no quantum key, or one twice", code="malformed")
         if self._second:
             raise AgreementFailed("the caller was asked to leave quantum keys out", code="policy")
-        if qkd.slave_sae is None or qkd.slave_sae != self.phone.sae_id or qkd.master_sae == qkd.slave_sae:
+        if qkd.master_sae == own_sae or (qkd.master_sae, qkd.slave_sae) != (body.sae_id, own_sae):
             raise AgreementFailed("the caller's quantum keys are for another SAE", code="sae")
         if not self.phone.memory.consume_keys(named):
             raise AgreementFailed("the caller names a quantum key that was used before", code="replayed-key")

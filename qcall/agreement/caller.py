@@ -58,6 +58,8 @@ from .messages import (
 )
 from .peer import ContactStatus, Peer, judge
 from .policy import QkdPolicy, QkdState, stricter
+from .rekey import Ongoing, Rekey
+from .rekey_caller import CallerRekey
 from .sas import words
 from .schedule import QKD_KEY_LENGTH, Direction, Early, Handshake, QuantumKey
 from .security import QkdInfo, SecurityInfo
@@ -100,7 +102,7 @@ class Caller(Agreement):
         """Send M1, and have the offer gathered meanwhile."""
         if self.state is not State.IDLE:
             raise OutOfTurn("a caller starts once")
-        self.deadline = now + HANDSHAKE_LIMIT
+        self._limit = now + HANDSHAKE_LIMIT
         return (self._m1(now), NeedOffer())
 
     @guarded
@@ -114,6 +116,8 @@ class Caller(Agreement):
     @guarded
     def qkd_keys(self, keys: Sequence[QuantumKey], now: float) -> Effects:
         """The keys that `FetchEncKeys` asked for; they belong to the machine from now on."""
+        if self._rekey is not None:
+            return self._told(self._rekey.qkd_keys(keys, now))
         for each in keys:
             self._keep(each.key)
         if self.state is not State.PREPARING or self._attempt.terms is not None:
@@ -133,16 +137,21 @@ class Caller(Agreement):
     @guarded
     def qkd_failed(self, reason: str, now: float) -> Effects:
         """There are no keys. ``reason`` is a short word of lower-case letters, digits and hyphens."""
+        if self._rekey is not None:
+            return self._told(self._rekey.qkd_failed(reason, now))
         if self.state is not State.PREPARING or self._attempt.terms is not None:
             return ()
         if stricter(self._policy, self._attempt.peer_policy) is QkdPolicy.REQUIRE:
             raise Unavailable(
-                f"this call requires quantum keys and there are none ({reason}); try again when the key"
-                " network is back",
+                f"this call requires quantum keys and the key node gave none ({reason}); try again when the"
+                " key network is back",
                 code=RefuseCode.QKD_REQUIRED,
             )
         self._attempt.terms = QkdTerms(QkdState.ABSENT, reason, None, None, ())
         return self._m3_when_ready()
+
+    def _rekeying(self, call: Ongoing, now: float) -> Rekey:
+        return CallerRekey(call, now)
 
     def _m1(self, now: float) -> Send:
         phone, floor = self.phone, self._floor(self._pin)
@@ -193,6 +202,7 @@ class Caller(Agreement):
             raise AgreementFailed("the callee's signatures are wrong", code="signature")
         self._attempt.th2_signed = (th2, signed.ed25519, signed.mldsa)
         self._attempt.suite, self._attempt.body2, self._attempt.peer_policy = suite, body, clear.policy
+        self._suite, self._peer_identity, self._peer_sae = suite, identity, body.sae_id
         self._check_peer(identity, body)
         own = self.phone.identity.fingerprint
         self._attempt.words = words(
@@ -249,6 +259,7 @@ class Caller(Agreement):
             M3Body(
                 identity=show_identity(phone.identity.public(scheme)),
                 name=phone.name,
+                sae_id=phone.sae_id,
                 kme_id=phone.kme_id,
                 callee=bytes(self.peer.fingerprint),
                 nonce=self._attempt.nonce,
@@ -290,7 +301,7 @@ class Caller(Agreement):
             words=self._attempt.words,
             transcript=self._th4,
         )
-        self.state, self.deadline = State.AGREED, now + MEDIA_LIMIT
+        self.state, self._limit = State.AGREED, now + MEDIA_LIMIT
         return (RemoteAnswer(body.answer), Agreed(self.security))
 
     def _refused(self, code: RefuseCode, *, sealed: bool, now: float) -> Effects:

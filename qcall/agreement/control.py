@@ -4,19 +4,23 @@
 
 The header is the box's associated data and the number its nonce. The data channel underneath is reliable
 and ordered, so the receiver opens exactly the next number: a message that is replayed, dropped, reordered
-or reflected ends the call. The first message of each side is its key confirmation (KC).
+or reflected ends the call. Numbers go on across epochs, so that the last messages of an epoch cannot be
+dropped either. The first message of each side is its key confirmation (KC).
 """
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
 
 from qcall.crypto.aead import Box
 from qcall.errors import AgreementFailed
 
-from .messages import VERSION, Hash, Word
+from .messages import VERSION, Bytes32, Hash, KemBytes, KeyId, QkdTerms, Word
 
-LONGEST = 1 << 14
+LONGEST = 1 << 16
 """Bytes of a sealed message."""
 HEADER_LENGTH = 13
 
@@ -47,27 +51,80 @@ class Mute(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="mute"):
     on: bool
 
 
-Message = Confirm | Ringing | Answered | Hangup | Mute
+class SignaturePair(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Both signatures of an identity, in every tenth rekey."""
+
+    ed25519: Annotated[bytes, Meta(min_length=64, max_length=64)]
+    mldsa: Annotated[bytes, Meta(max_length=4627)]
+
+
+class Rekey1(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="rk1"):
+    """Caller: fresh shares, and which quantum key goes into the root of ``epoch``."""
+
+    epoch: Annotated[int, Meta(ge=1, lt=1 << 32)]
+    share: Bytes32
+    kem_keys: Annotated[tuple[KemBytes, ...], Meta(min_length=1, max_length=4)]
+    qkd: QkdTerms
+
+
+class Rekey2Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The callee's shares, and the keys it fetched."""
+
+    share: Bytes32
+    ciphertexts: Annotated[tuple[KemBytes, ...], Meta(min_length=1, max_length=4)]
+    key_ids: Annotated[tuple[KeyId, ...], Meta(max_length=16)]
+
+
+class Rekey2(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="rk2"):
+    """Callee: an encoded `Rekey2Body`; it can receive the new epoch."""
+
+    body: Annotated[bytes, Meta(max_length=1 << 16)]
+    signature: SignaturePair | None
+    mac: Hash
+
+
+class Rekey3(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="rk3"):
+    """Caller: it can receive the new epoch, and what it sends on this channel from now on is under it."""
+
+    signature: SignaturePair | None
+    mac: Hash
+
+
+class RekeyAgain(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="again"):
+    """Callee: its key node gave no key, for this reason."""
+
+    reason: Word
+
+
+RekeyMessage = Rekey1 | Rekey2 | Rekey3 | RekeyAgain
+Message = Confirm | Ringing | Answered | Hangup | Mute | RekeyMessage
 _DECODER = msgspec.msgpack.Decoder(Message)
 
 
 class Control:
-    """Seals own messages and opens the peer's."""
+    """Seals own messages and opens the peer's, through the epochs of a call."""
 
-    def __init__(self, epoch: int, send: Box, receive: Box) -> None:
-        self.epoch = epoch
-        self._send = send
-        self._receive = receive
+    def __init__(self, send: Box, receive: Box) -> None:
+        self._send, self._send_epoch = send, 0
+        self._receive, self._receive_epoch = receive, 0
+        self._staged: Box | None = None
 
     def seal(self, message: Message) -> bytes:
         """The next message of this side."""
-        header = _header(self.epoch, self._send.number)
+        header = _header(self._send_epoch, self._send.number)
         return header + self._send.seal(msgspec.msgpack.encode(message), header)
 
     def open(self, sealed: bytes) -> Message:
         """The next message of the peer. AgreementFailed when it is anything else."""
-        header = _header(self.epoch, self._receive.number)
-        if not HEADER_LENGTH < len(sealed) <= LONGEST or sealed[:HEADER_LENGTH] != header:
+        if not HEADER_LENGTH < len(sealed) <= LONGEST:
+            raise AgreementFailed(f"a control message of {len(sealed)} bytes is none", code="length")
+        header = sealed[:HEADER_LENGTH]
+        number = self._receive.number
+        if self._staged is not None and header == _header(self._receive_epoch + 1, number):
+            self._staged.number = number
+            self._receive, self._staged = self._staged, None
+            self._receive_epoch += 1
+        if header != _header(self._receive_epoch, number):
             raise AgreementFailed(
                 "a control message is not the next one: it was replayed, dropped or changed", code="control"
             )
@@ -76,7 +133,20 @@ class Control:
             message: Message = _DECODER.decode(plaintext)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise AgreementFailed(f"a control message is malformed: {error}", code="malformed") from None
+        if msgspec.msgpack.encode(message) != plaintext:
+            raise AgreementFailed("a control message is not encoded in the one allowed way", code="malformed")
         return message
+
+    def stage(self, receive: Box) -> None:
+        """Take messages of the next epoch, from the first one that comes."""
+        if self._staged is not None:
+            raise AgreementFailed("the epoch before was not taken up by the other phone", code="out-of-turn")
+        self._staged = receive
+
+    def switch(self, send: Box) -> None:
+        """Seal under the next epoch from now on."""
+        send.number = self._send.number
+        self._send, self._send_epoch = send, self._send_epoch + 1
 
 
 def _header(epoch: int, number: int) -> bytes:

@@ -8,6 +8,7 @@ from qcall.errors import QcallError
 
 from .control import Message
 from .peer import Peer
+from .schedule import SrtpKeys
 from .security import SecurityInfo
 
 
@@ -80,6 +81,42 @@ class Received:
 
 
 @dataclass(frozen=True, slots=True)
+class StageEpoch:
+    """Be ready to receive media of this epoch, beside the current one."""
+
+    keys: SrtpKeys
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchEpoch:
+    """Send media of this epoch as soon as the sequence number is safe."""
+
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class RetireEpoch:
+    """Forget how to receive media of this epoch and of those before."""
+
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rekeyed:
+    """A new epoch holds. Show it, above all when the quantum layer went or came back."""
+
+    security: SecurityInfo
+
+
+@dataclass(frozen=True, slots=True)
+class RekeyFailing:
+    """Three rekeys have failed: warn the user. At ``ends_at`` the call ends, unless a rekey succeeds."""
+
+    reason: str
+    ends_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Abort:
     """It is over, and every key of it is wiped. Always the last effect.
 
@@ -102,6 +139,11 @@ Effect = (
     | SendControl
     | Confirmed
     | Received
+    | StageEpoch
+    | SwitchEpoch
+    | RetireEpoch
+    | Rekeyed
+    | RekeyFailing
     | Abort
 )
 Effects = tuple[Effect, ...]

@@ -16,22 +16,23 @@ from __future__ import annotations
 import enum
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
 from qcall.crypto.aead import Box
-from qcall.crypto.identity import Identity
+from qcall.crypto.identity import Identity, PublicIdentity
 from qcall.crypto.kdf import mac, mac_matches
 from qcall.crypto.kem import CRYPTOGRAPHY, Kem
 from qcall.crypto.secret import Secret
 from qcall.errors import AgreementFailed, CallRefused, QcallError
 
-from .control import Confirm, Control, Hangup, Message
-from .effects import Abort, Confirmed, Effect, Effects, Received, Send, SendControl
+from .control import Confirm, Control, Hangup, Message, RekeyMessage
+from .effects import Abort, Confirmed, Effect, Effects, Received, Rekeyed, Send, SendControl, SwitchEpoch
 from .messages import VERSION, Boxed, Frame, Kind, Refuse, RefuseCode, encode, frame, header, parse, read
 from .messages import decode as decode_message
 from .peer import Memory, Peer, Pin
 from .policy import QkdPolicy, stricter
+from .rekey import INTERVAL, Ongoing, Rekey
 from .schedule import Direction, Handshake, Mixed, QuantumKey, Root, SrtpKeys
 from .security import SecurityInfo
 from .suites import Q3, Q5, Suite, rank
@@ -48,7 +49,7 @@ CLOCK_SKEW = 300
 TOLD = {code.value: code for code in RefuseCode if code is not RefuseCode.QKD_FRESH}
 TEXTS = {
     RefuseCode.FAILED: "the other phone broke the call off: it found the key agreement wrong; try again",
-    RefuseCode.BUSY: "the other phone is in a call; try again later",
+    RefuseCode.BUSY: "the other phone is busy with a call; try again later",
     RefuseCode.DECLINED: "the call was declined",
     RefuseCode.OFFLINE: "the other phone is not online; try again later",
     RefuseCode.CANCELLED: "the caller gave up",
@@ -94,6 +95,7 @@ class Phone:
     suites: Sequence[Suite] = (Q5, Q3)
     kems: Mapping[str, Kem] = field(default_factory=lambda: CRYPTOGRAPHY, repr=False)
     allow_less: bool = False
+    rekey_interval: float = INTERVAL
 
 
 class OutOfTurn(Exception):
@@ -129,7 +131,7 @@ class Agreement:
 
     def __init__(self, phone: Phone, *, peer_name: str, now: float, unix: float) -> None:
         self.state = State.IDLE
-        self.deadline: float | None = None
+        self._limit: float | None = None
         self.call_id = b""
         self.security: SecurityInfo | None = None
         self.peer: Peer | None = None
@@ -142,10 +144,19 @@ class Agreement:
         self._mixed: Mixed | None = None
         self._root: Root | None = None
         self._control: Control | None = None
+        self._rekey: Rekey | None = None
+        self._suite: Suite | None = None
+        self._peer_identity: PublicIdentity | None = None
+        self._peer_sae: str | None = None
         self._sent_confirm = False
         self._peer_confirmed = False
         self._pin = phone.memory.contact(peer_name)
         self._policy = self._own_policy(self._pin)
+
+    @property
+    def deadline(self) -> float | None:
+        """When `timer` wants to be called, in seconds on the clock of ``now``."""
+        return self._limit if self._rekey is None else self._rekey.deadline
 
     @guarded
     def receive(self, raw: bytes, now: float) -> Effects:
@@ -169,8 +180,10 @@ class Agreement:
 
     @guarded
     def timer(self, now: float) -> Effects:
-        """Abort what has taken too long."""
-        if self.deadline is None or now < self.deadline:
+        """Abort what has taken too long; rekey what is due."""
+        if self._rekey is not None:
+            return self._told(self._rekey.timer(now))
+        if self._limit is None or now < self._limit:
             return ()
         if self.state is State.CONFIRMING:
             raise AgreementFailed("the other phone did not confirm the keys; hung up", code="no-confirmation")
@@ -198,8 +211,8 @@ class Agreement:
             self._root = self._mixed.mix_dtls(exporter, self._th4, self.call_id)
         self._secrets.append(self._root)
         boxes = (self._root.control_box(d) for d in (self.direction, self.direction.other))
-        self._control = Control(0, *boxes)
-        self.state, self.deadline = State.CONFIRMING, now + CONFIRM_LIMIT
+        self._control = Control(*boxes)
+        self.state, self._limit = State.CONFIRMING, now + CONFIRM_LIMIT
         return self._root.srtp(self.direction)
 
     @guarded
@@ -210,7 +223,7 @@ class Agreement:
         assert self._root is not None
         self._sent_confirm = True
         with self._root.confirm_key(self.direction) as key:
-            return (self._seal(Confirm(mac(key, self._th4))), *self._confirm_when_both())
+            return (self._seal(Confirm(mac(key, self._th4))), *self._confirm_when_both(now))
 
     @guarded
     def control_received(self, data: bytes, now: float) -> Effects:
@@ -226,7 +239,15 @@ class Agreement:
             if not mac_matches(key, message.mac, self._th4):
                 raise AgreementFailed("the key confirmation is wrong", code="confirmation")
         self._peer_confirmed = True
-        return self._confirm_when_both()
+        return self._confirm_when_both(now)
+
+    @guarded
+    def epochs_in_use(self, sending: int, receiving: int, now: float) -> Effects:
+        """What media is at, told now and then: the epoch it sends and the one of the last packet opened.
+
+        The next rekey waits until both are the newest epoch, and the old one is retired 5 s after that.
+        """
+        return () if self._rekey is None else self._rekey.epochs_in_use(sending, receiving, now)
 
     def send(self, message: Message) -> Effects:
         """Tell the peer something on the control channel, once confirmed; nothing after the end."""
@@ -239,7 +260,7 @@ class Agreement:
     def close(self) -> None:
         """The call is over: wipe the keys. Silent, and allowed at any time."""
         self._wipe()
-        self.state, self.deadline = State.ENDED, None
+        self.state, self._limit = State.ENDED, None
 
     def abort(self, failure: QcallError) -> Effects:
         """End it: tell the peer a code, wipe, and say here what happened."""
@@ -257,13 +278,53 @@ class Agreement:
     def _on_message(self, message: Message, now: float) -> Effects:
         if self.state is not State.CONFIRMED:
             raise AgreementFailed("a control message came before the confirmation", code="out-of-turn")
+        if isinstance(message, RekeyMessage):
+            assert self._rekey is not None
+            return self._told(self._rekey.receive(message, now))
         return (Received(message),)
 
-    def _confirm_when_both(self) -> Effects:
+    def _confirm_when_both(self, now: float) -> Effects:
         if not (self._sent_confirm and self._peer_confirmed):
             return ()
-        self.state, self.deadline = State.CONFIRMED, None
+        self.state, self._limit = State.CONFIRMED, None
+        self._rekey = self._rekeying(self._ongoing(), now)
         return (Confirmed(),)
+
+    def _rekeying(self, call: Ongoing, now: float) -> Rekey:
+        """This role's half of rekeying."""
+        raise NotImplementedError
+
+    def _ongoing(self) -> Ongoing:
+        phone = self.phone
+        assert self._suite is not None
+        assert self._peer_identity is not None
+        assert self._root is not None
+        assert self._control is not None
+        assert self.security is not None
+        return Ongoing(
+            direction=self.direction,
+            suite=self._suite,
+            policy=self.security.policy,
+            identity=phone.identity,
+            peer=self._peer_identity,
+            own_sae=phone.sae_id,
+            peer_sae=self._peer_sae,
+            memory=phone.memory,
+            kems=[phone.kems[kem.name] for kem in self._suite.kems],
+            entropy=phone.entropy,
+            root=self._root,
+            control=self._control,
+            transcript=self._th4,
+            interval=phone.rekey_interval,
+        )
+
+    def _told(self, effects: Effects) -> Effects:
+        """What a rekey wants done; with a new epoch, what now protects the call."""
+        assert self._rekey is not None
+        if self.security is None or not any(isinstance(effect, SwitchEpoch) for effect in effects):
+            return effects
+        self.security = replace(self.security, epoch=self._rekey.epoch, qkd=self._rekey.qkd)
+        return (*effects, Rekeyed(self.security))
 
     def _refused(self, code: RefuseCode, *, sealed: bool, now: float) -> Effects:
         """The peer ended it. Without a seal, anyone on the way may have said so."""
@@ -304,9 +365,11 @@ class Agreement:
     def _wipe(self) -> None:
         for secret in self._secrets:
             secret.wipe()
+        if self._rekey is not None:
+            self._rekey.wipe()
         self._secrets.clear()
         self._boxes.clear()
-        self._control = self._root = self._mixed = None
+        self._control = self._root = self._mixed = self._rekey = None
 
 
 def version_failure(theirs: int) -> CallRefused:

@@ -178,6 +178,7 @@ class QkdTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class M3Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     identity: IdentityKeys
     name: Name
+    sae_id: Name | None
     kme_id: Name | None
     callee: Hash
     nonce: Bytes32

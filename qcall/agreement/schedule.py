@@ -8,6 +8,7 @@
     sas   = Exp(S1, "sas", H(lp("qcall/1 sas transcript", M1, M2, n_I, idfp_I)), 4)
     S2    = Extract(Exp(S1, "next", th3, 48),  lp("qkd", state, u16 n, id1, key1, …))
     root0 = Extract(Exp(S2, "next", th4, 48),  lp("dtls", exporter))
+    root_{e+1} = Extract(Exp(root_e, "rekey", th_rk, 48), lp("x25519", dh', "mlkem", ss', "qkd", …))
     srtp[d, e], ctl[d, e] = Exp(root_e, "srtp " + d | "ctl " + d, lp(th4, call_id, u32 e), 44)
 
 Every input is typed by a label and every salt carries the transcript so far, so the chain is as strong as
@@ -52,6 +53,7 @@ HANDSHAKE = {Direction.I: Label.HANDSHAKE_I, Direction.R: Label.HANDSHAKE_R}
 MAC = {Direction.I: Label.MAC_I, Direction.R: Label.MAC_R}
 CONFIRM = {Direction.I: Label.CONFIRM_I, Direction.R: Label.CONFIRM_R}
 SRTP = {Direction.I: Label.SRTP_I, Direction.R: Label.SRTP_R}
+REKEY_MAC = {Direction.I: Label.REKEY_MAC_I, Direction.R: Label.REKEY_MAC_R}
 CONTROL = {Direction.I: Label.CONTROL_I, Direction.R: Label.CONTROL_R}
 
 
@@ -173,6 +175,21 @@ class Root:
         """The box of the control channel in one direction; ask for each once, it counts its messages."""
         with exp(self._secret, CONTROL[direction], self._context, BOX_LENGTH) as material:
             return Box(material)
+
+    def rekey(
+        self, dh: Secret, shared: Sequence[Secret], state: str, keys: Sequence[QuantumKey], th: bytes
+    ) -> Root:
+        """The root of the next epoch, of the old root and all three layers afresh. The old one is wiped."""
+        fields: list[bytes | str] = [Label.X25519, dh.reveal()]
+        for label, each in zip((Label.KEM, Label.SECOND_KEM), shared, strict=False):
+            fields += [label, each.reveal()]
+        with self._secret, exp(self._secret, Label.REKEY, th, HASH_LENGTH) as salt:
+            secret = extract(salt.reveal(), lp(*fields) + qkd_input(state, keys))
+        return Root(secret, self._th4, self._call_id, self.epoch + 1)
+
+    def rekey_mac_key(self, direction: Direction, th: bytes) -> Secret:
+        """The key of the MAC by which this root is confirmed in one direction."""
+        return exp(self._secret, REKEY_MAC[direction], th, HASH_LENGTH)
 
     def wipe(self) -> None:
         self._secret.wipe()

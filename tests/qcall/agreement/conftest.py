@@ -74,6 +74,8 @@ class Side:
     frames: list[bytes] = field(default_factory=list)
     effects: list[fx.Effect] = field(default_factory=list)
     srtp: SrtpKeys | None = None
+    epochs: dict[int, SrtpKeys] = field(default_factory=dict)
+    sending: int = 0
     control: list[bytes] = field(default_factory=list)
 
     def had(self, kind: type) -> list[Any]:
@@ -133,6 +135,7 @@ class Line:
                 exporter = bytearray(hmac.digest(self.dtls[name], context, "sha384"))
                 exporter[0] ^= self.exporter_bits[name]
                 side.srtp = side.machine.exporter(Secret(exporter), self.now)
+                side.epochs[0] = side.srtp
         for name, side in self.sides.items():
             if side.machine is not None and side.machine.state is State.CONFIRMING:
                 self._run(name, side.machine.channel_open(self.now))
@@ -145,6 +148,19 @@ class Line:
             if side.machine is not None:
                 self._run(name, side.machine.timer(self.now))
         self._carry()
+
+    def media(self) -> None:
+        """Packets have crossed in both directions, and each phone tells its machine what it saw."""
+        for name, side in self.sides.items():
+            seen = self.sides[other(name)].sending
+            self._run(name, side.machine.epochs_in_use(side.sending, seen, self.now))
+
+    def pass_time(self, seconds: float, step: float = 1.0) -> None:
+        """Talk for a while."""
+        until = self.now + seconds
+        while self.now < until:
+            self.wait(min(step, until - self.now))
+            self.media()
 
     def run(self, name: str, effects: fx.Effects) -> None:
         self._run(name, effects)
@@ -171,6 +187,12 @@ class Line:
                     peer = self.sides[other(name)].machine
                     if peer is not None:
                         self._run(other(name), peer.control_received(data, self.now))
+                case fx.StageEpoch(keys):
+                    side.epochs[keys.epoch] = keys
+                case fx.SwitchEpoch(epoch):
+                    side.sending = epoch
+                case fx.RetireEpoch(epoch):
+                    side.epochs = {e: keys for e, keys in side.epochs.items() if e > epoch}
                 case fx.NeedOffer():
                     self._run(name, side.machine.offer(OFFER, self.now))
                 case fx.NeedAnswer(offer):

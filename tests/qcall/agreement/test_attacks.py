@@ -22,7 +22,7 @@ from qcall.crypto.identity import Identity
 from qcall.crypto.secret import Secret
 
 NIGHTLY = os.environ.get("QCALL_TEST_PROFILE") == "nightly"
-FLIPS = 60
+FLIPS = 25
 """Bytes tried of every message in the ordinary profile; ``QCALL_TEST_PROFILE=nightly`` tries them all."""
 UPWARDS = [("alice", 0), ("bob", 0), ("alice", 1), ("bob", 1)]
 LOW_ORDER = bytes(32), b"\1" + bytes(31)
@@ -226,12 +226,8 @@ def test_keys_of_another_sae_are_not_taken(line, field: str, value: str | None) 
         return
     call = line()
     forge_terms(call, **{field: value})
-    if (field, value) == ("master_sae", "sae-mallory"):
-        # The callee asks its key node for keys of that SAE, and the key node has none.
-        assert call.bob.had(fx.FetchDecKeys)[0].master_sae == "sae-mallory"
-    else:
-        assert call.bob.failure.code in ("sae", "malformed")
-        assert call.nodes.asked == ["enc sae-bob"]
+    assert call.bob.failure.code in ("sae", "malformed")
+    assert call.nodes.asked == ["enc sae-bob"]
 
 
 def test_swapped_key_ids_give_another_mac(line) -> None:

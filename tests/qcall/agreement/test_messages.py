@@ -123,6 +123,6 @@ def test_noise_is_refused_and_never_crashes(model, data: bytes) -> None:
 def test_sealed_noise_is_no_control_message(data: bytes) -> None:
     material = Secret(bytes(BOX_LENGTH))
     header = b"\1" + bytes(12)
-    control = Control(0, Box(material), Box(material))
+    control = Control(Box(material), Box(material))
     with pytest.raises(AgreementFailed):
         control.open(header + Box(material).seal(b"\xc1" + data, header))

@@ -1,0 +1,191 @@
+"""New keys while people talk: RK1 → RK2 → RK3 on the control channel, begun by the caller.
+
+    caller  idle ─ due → keys? ─ keys → RK2? ─ RK2: stage, switch, RK3 → idle
+    callee  idle ─ RK1 → keys? ─ keys: stage, RK2 → RK3? ─ RK3: switch → idle
+
+Whoever says RK2 or RK3 has already staged the new epoch for receiving, so that the peer may send it at
+once and no packet is lost. The next rekey waits until both directions of media are in the new epoch: a
+sender near the wrap of its sequence number takes its time. Five seconds after that the old epoch is
+forgotten. The old root is wiped as soon as the new one is derived, and the new one needs X25519, ML-KEM and
+(where there is one) a quantum key again, so a stolen root heals with the next rekey.
+
+Stronger than PROTOCOL.md first had it: the inputs of the new root carry their type, and th_rk is chained
+from th4 through every rekey, so that an epoch stands for the whole history of the call:
+
+    th_rk(e) = H(lp("qcall/1 th rekey", th_rk(e−1), RK1, body of RK2)),   th_rk(0) = th4
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from qcall.crypto.identity import Identity, PublicIdentity, Role, Signature
+from qcall.crypto.kdf import mac, mac_matches
+from qcall.crypto.kem import Kem
+from qcall.errors import AgreementFailed
+
+from .control import Control, Message, SignaturePair
+from .effects import (
+    Effects,
+    RetireEpoch,
+    SendControl,
+    StageEpoch,
+    SwitchEpoch,
+)
+from .messages import QkdTerms, encode
+from .peer import Memory
+from .policy import QkdPolicy, QkdState
+from .schedule import Direction, QuantumKey, Root
+from .security import QkdInfo
+from .suites import Suite
+
+INTERVAL = 60.0
+"""Seconds between rekeys, ± 10 %."""
+SHORTEST_INTERVAL = 5.0
+EPOCH_GRACE = 300.0
+"""Seconds from the first failure of a row to hanging up."""
+STALE = 600.0
+"""Seconds of one epoch after which a callee hangs up: nobody may keep it there by dropping RK1."""
+OLD_EPOCH = 5.0
+"""Seconds for which late packets of the old epoch are still received."""
+SIGN_EVERY = 10
+"""Epochs divisible by this are signed by both identities."""
+
+
+class Stage(enum.Enum):
+    """Where a rekey is."""
+
+    IDLE = "idle"
+    AWAIT_KEYS = "keys?"
+    AWAIT_ANSWER = "RK2?"
+    AWAIT_RK3 = "RK3?"
+
+
+@dataclass
+class Ongoing:
+    """What a confirmed call brings along."""
+
+    direction: Direction
+    suite: Suite
+    policy: QkdPolicy
+    identity: Identity
+    peer: PublicIdentity
+    own_sae: str | None
+    peer_sae: str | None
+    memory: Memory
+    kems: Sequence[Kem]
+    entropy: Callable[[int], bytes] = field(repr=False)
+    root: Root = field(repr=False)
+    control: Control = field(repr=False)
+    transcript: bytes
+    interval: float = INTERVAL
+
+
+class Rekey:
+    """The half of it that caller and callee share. Failures of the peer raise AgreementFailed."""
+
+    def __init__(self, call: Ongoing, now: float) -> None:
+        self.call = call
+        self.stage = Stage.IDLE
+        self.qkd = QkdInfo(QkdState.OFF)
+        self.begun_at = now
+        self._in_use = True
+        self._retire_at: float | None = None
+        self._terms = QkdTerms(QkdState.OFF, None, None, None, ())
+
+    @property
+    def epoch(self) -> int:
+        return self.call.root.epoch
+
+    @property
+    def deadline(self) -> float | None:
+        """When `timer` wants to be called, in seconds on the clock of ``now``."""
+        return min((at for at in (self._retire_at, self._next_step()) if at is not None), default=None)
+
+    def timer(self, now: float) -> Effects:
+        """Time has passed."""
+        if self._retire_at is not None and now >= self._retire_at:
+            self._retire_at = None
+            return (RetireEpoch(self.epoch - 1), *self._step(now))
+        return self._step(now)
+
+    def epochs_in_use(self, sending: int, receiving: int, now: float) -> Effects:
+        """What media is at: the epoch that is sent, and the one that opened the last packet."""
+        if not self._in_use and self.stage is Stage.IDLE and sending == receiving == self.epoch:
+            self._in_use = True
+            self._retire_at = now + OLD_EPOCH
+        return ()
+
+    def wipe(self) -> None:
+        """The call is over."""
+        self.call.root.wipe()
+
+    def receive(self, message: Message, now: float) -> Effects:
+        """A rekey message of the peer."""
+        raise NotImplementedError
+
+    def qkd_keys(self, keys: Sequence[QuantumKey], now: float) -> Effects:
+        """The keys that were to be fetched."""
+        raise NotImplementedError
+
+    def qkd_failed(self, reason: str, now: float) -> Effects:
+        """There are none."""
+        raise NotImplementedError
+
+    def _next_step(self) -> float | None:
+        raise NotImplementedError
+
+    def _step(self, now: float) -> Effects:
+        raise NotImplementedError
+
+    def _seal(self, message: Message) -> SendControl:
+        return SendControl(self.call.control.seal(message))
+
+    def _advance(self, root: Root, transcript: bytes) -> StageEpoch:
+        """The new root is there: be ready to receive under it."""
+        call = self.call
+        call.root, call.transcript = root, transcript
+        call.control.stage(root.control_box(call.direction.other))
+        self._in_use = False
+        return StageEpoch(root.srtp(call.direction))
+
+    def _switch(self, now: float) -> SwitchEpoch:
+        self.call.control.switch(self.call.root.control_box(self.call.direction))
+        self.stage, self.begun_at = Stage.IDLE, now
+        keys = self._terms.keys
+        self.qkd = QkdInfo(
+            self._terms.state,
+            self._terms.reason,
+            tuple(key.key_id for key in keys),
+            keys[0].path if keys else (),
+        )
+        return SwitchEpoch(self.epoch)
+
+    def _prove(self, role: Role) -> tuple[SignaturePair | None, bytes]:
+        """The signatures, when it is their turn, and the MAC over them."""
+        call, pair = self.call, None
+        if self.epoch % SIGN_EVERY == 0:
+            signature = call.identity.sign(role, call.transcript, call.suite.scheme)
+            pair = SignaturePair(signature.ed25519, signature.mldsa)
+        with call.root.rekey_mac_key(call.direction, call.transcript) as key:
+            return pair, mac(key, call.transcript, _signed(pair))
+
+    def _check(self, role: Role, pair: SignaturePair | None, tag: bytes) -> None:
+        call = self.call
+        with call.root.rekey_mac_key(call.direction.other, call.transcript) as key:
+            if not mac_matches(key, tag, call.transcript, _signed(pair)):
+                raise AgreementFailed("the MAC of a rekey is wrong", code="rekey-mac")
+        if (pair is not None) != (self.epoch % SIGN_EVERY == 0):
+            raise AgreementFailed(
+                "a rekey is signed when it should not be, or not when it should", code="rekey"
+            )
+        if pair is not None:
+            signature = Signature(pair.ed25519, pair.mldsa)
+            if not call.peer.verify(role, call.transcript, signature):
+                raise AgreementFailed("the signatures of a rekey are wrong", code="signature")
+
+
+def _signed(pair: SignaturePair | None) -> bytes:
+    return b"" if pair is None else encode(pair)

@@ -1,0 +1,157 @@
+"""The half of a rekey that begins it: on the phone that dialled. See `qcall.agreement.rekey`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qcall.crypto import x25519
+from qcall.crypto.identity import Role
+from qcall.crypto.kdf import Label, digest
+from qcall.crypto.kem import PrivateKey
+from qcall.crypto.secret import Secret
+from qcall.errors import AgreementFailed
+
+from .control import Message, Rekey1, Rekey2, Rekey2Body, Rekey3, RekeyAgain
+from .effects import Effects, FetchEncKeys, RekeyFailing
+from .messages import KeyNamed, QkdTerms, decode, encode_checked
+from .policy import QkdPolicy, QkdState
+from .rekey import EPOCH_GRACE, SHORTEST_INTERVAL, Ongoing, Rekey, Stage
+from .schedule import QKD_KEY_LENGTH, QuantumKey
+
+ATTEMPT_LIMIT = 10.0
+"""Seconds without an answer that count as one failure; the answer is still welcome."""
+RETRY = 5.0
+"""Seconds from a failed attempt to the next."""
+FAILURES = 3
+"""Failed attempts in a row after which the user is warned."""
+
+
+class CallerRekey(Rekey):
+    """Begins rekeys."""
+
+    def __init__(self, call: Ongoing, now: float) -> None:
+        super().__init__(call, now)
+        self._due = now + self._interval()
+        self._attempt_ends: float | None = None
+        self._failures = 0
+        self._failing_since = now
+        self._private = Secret(b"")
+        self._kem_keys: list[PrivateKey] = []
+        self._keys: tuple[QuantumKey, ...] = ()
+        self._rk1 = b""
+
+    def wipe(self) -> None:
+        """The call is over."""
+        super().wipe()
+        self._forget()
+
+    def receive(self, message: Message, now: float) -> Effects:
+        if self.stage is Stage.AWAIT_ANSWER:
+            if isinstance(message, Rekey2):
+                return self._on_rk2(message, now)
+            if isinstance(message, RekeyAgain) and self._terms.state is QkdState.PRESENT:
+                return self._without(f"peer-{message.reason}"[:64], now)
+        raise AgreementFailed(
+            f"{type(message).__name__} came in stage {self.stage.value} of a rekey", code="out-of-turn"
+        )
+
+    def qkd_keys(self, keys: Sequence[QuantumKey], now: float) -> Effects:
+        if self.stage is not Stage.AWAIT_KEYS:
+            return ()
+        if len(keys) != 1 or len(keys[0].key) != QKD_KEY_LENGTH:
+            return self.qkd_failed("bad-key", now)
+        if not self.call.memory.consume_keys([each.key_id for each in keys]):
+            raise AgreementFailed("the key node delivered a key that was used before", code="replayed-key")
+        self._keys = tuple(keys)
+        named = tuple(KeyNamed(each.key_id, 8 * len(each.key), each.path) for each in keys)
+        terms = QkdTerms(QkdState.PRESENT, None, self.call.own_sae, self.call.peer_sae, named)
+        return self._send_rk1(terms)
+
+    def qkd_failed(self, reason: str, now: float) -> Effects:
+        return self._without(reason, now) if self.stage is Stage.AWAIT_KEYS else ()
+
+    def _next_step(self) -> float | None:
+        warned = self._failing_since + EPOCH_GRACE if self._failures else None
+        step = self._due if self.stage is Stage.IDLE else self._attempt_ends
+        if self.stage is Stage.IDLE and not self._in_use:
+            step = None
+        return min((at for at in (warned, step) if at is not None), default=None)
+
+    def _step(self, now: float) -> Effects:
+        if self._failures and now >= self._failing_since + EPOCH_GRACE:
+            raise AgreementFailed("the keys could not be renewed for too long; hung up", code="rekey")
+        if self.stage is Stage.IDLE and self._in_use and now >= self._due:
+            return self._begin(now)
+        if self._attempt_ends is not None and now >= self._attempt_ends:
+            self._attempt_ends = now + ATTEMPT_LIMIT
+            return self._failed("no-answer", now)
+        return ()
+
+    def _begin(self, now: float) -> Effects:
+        self._attempt_ends = now + ATTEMPT_LIMIT
+        if self.call.policy is QkdPolicy.OFF:
+            return self._send_rk1(QkdTerms(QkdState.OFF, None, None, None, ()))
+        if self.call.own_sae is None or self.call.peer_sae is None:
+            return self._without("no-key-node", now)
+        self.stage = Stage.AWAIT_KEYS
+        return (FetchEncKeys(self.call.peer_sae, 1),)
+
+    def _without(self, reason: str, now: float) -> Effects:
+        """No quantum key for this epoch."""
+        self._forget()
+        if self.call.policy is QkdPolicy.REQUIRE:
+            self.stage, self._attempt_ends, self._due = Stage.IDLE, None, now + RETRY
+            return self._failed(reason, now)
+        return self._send_rk1(QkdTerms(QkdState.ABSENT, reason, None, None, ()))
+
+    def _failed(self, reason: str, now: float) -> Effects:
+        if not self._failures:
+            self._failing_since = now
+        self._failures += 1
+        if self._failures < FAILURES:
+            return ()
+        return (RekeyFailing(reason, self._failing_since + EPOCH_GRACE),)
+
+    def _send_rk1(self, terms: QkdTerms) -> Effects:
+        call = self.call
+        self._private = Secret(call.entropy(x25519.KEY_LENGTH))
+        self._kem_keys = []
+        for kem in call.kems:
+            with Secret(call.entropy(kem.parameters.seed)) as seed:
+                self._kem_keys.append(kem.private(seed))
+        public = tuple(key.public for key in self._kem_keys)
+        rk1 = Rekey1(self.epoch + 1, x25519.public_key(self._private), public, terms)
+        self._rk1 = encode_checked(rk1)
+        self._terms, self.stage = terms, Stage.AWAIT_ANSWER
+        return (self._seal(rk1),)
+
+    def _on_rk2(self, rk2: Rekey2, now: float) -> Effects:
+        call, body = self.call, decode(rk2.body, Rekey2Body)
+        if body.share == x25519.public_key(self._private):
+            raise AgreementFailed("the callee sent this phone's own share back", code="reflection")
+        if body.key_ids != tuple(key.key_id for key in self._keys):
+            raise AgreementFailed("the callee used other quantum keys", code="key-ids")
+        if len(body.ciphertexts) != len(self._kem_keys):
+            raise AgreementFailed("the callee sent another number of ciphertexts", code="malformed")
+        transcript = digest(Label.TRANSCRIPT_REKEY, call.transcript, self._rk1, rk2.body)
+        dh = x25519.exchange(self._private, body.share)
+        shared = [key.decapsulate(c) for key, c in zip(self._kem_keys, body.ciphertexts, strict=True)]
+        root = call.root.rekey(dh, shared, self._terms.state, self._keys, transcript)
+        staged = self._advance(root, transcript)
+        self._check(Role.REKEY_CALLEE, rk2.signature, rk2.mac)
+        third = self._seal(Rekey3(*self._prove(Role.REKEY_CALLER)))
+        self._forget()
+        self._failures, self._attempt_ends = 0, None
+        self._due = now + self._interval()
+        return (staged, third, self._switch(now))
+
+    def _forget(self) -> None:
+        self._private.wipe()
+        for each in self._keys:
+            each.key.wipe()
+        self._keys = ()
+        self._kem_keys = []
+
+    def _interval(self) -> float:
+        spread = int.from_bytes(self.call.entropy(2)) / 0xFFFF
+        return max(self.call.interval, SHORTEST_INTERVAL) * (0.9 + 0.2 * spread)
