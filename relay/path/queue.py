@@ -18,7 +18,6 @@ class TailDrop:
         self._waiting: deque[tuple[float, int]] = deque()  # (when it starts onto the link, bytes)
         self._waiting_octets = 0
         self._free_at = 0.0
-        self._last = 0.0
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -26,10 +25,9 @@ class TailDrop:
     def depart(self, size: int, arrival: float) -> float | None:
         """When the last bit of ``size`` bytes that arrive at ``arrival`` is on the link; ``None``: dropped.
 
-        A packet that jitter on earlier hops brought here before its predecessor of another flow counts as
-        arriving with it: the link in front of the queue is a queue itself.
+        Packets are served in the order of the calls, also when jitter on earlier hops brought one of another
+        flow here before its predecessor: the line in front of the queue is a queue itself.
         """
-        arrival = self._last = max(self._last, arrival)
         while self._waiting and self._waiting[0][0] <= arrival:
             self._waiting_octets -= self._waiting.popleft()[1]
         start = max(arrival, self._free_at)

@@ -59,6 +59,18 @@ def test_independent_loss_has_its_rate() -> None:
     assert path.statistics["0"].lost == lost
 
 
+def test_hops_have_their_own_luck() -> None:
+    path = Path([replace(hop, loss=0.3) for hop in STILL[:2]], seed=5)
+    lost = sum(path.release("a", 172, n * 0.02) is None for n in range(20_000))
+    assert lost / 20_000 == pytest.approx(0.51, abs=0.015)  # and not 0.3, as if both had the same
+
+
+def test_a_packet_is_lost_where_it_is_lost_first() -> None:
+    path = Path([STILL[0], *(replace(hop, loss=1.0) for hop in STILL[1:3])], seed=5)
+    assert path.release("a", 172, 0.0) is None
+    assert [(hop.passed, hop.lost) for hop in path.statistics.values()] == [(1, 0), (0, 1), (0, 0)]
+
+
 def test_bursts_have_their_mean_length() -> None:
     path = Path(lossy(burst=Burst(enter=0.01, leave=1 / 3)), seed=5)
     lost = [path.release("a", 172, n * 0.02) is None for n in range(60_000)]

@@ -42,8 +42,8 @@ def test_a_queue_that_has_drained_takes_packets_again() -> None:
 def test_agrees_with_a_model_that_looks_at_every_packet(
     arrivals: list[tuple[int, int]], packets: int | None, octets: int | None
 ) -> None:
-    queue = TailDrop(RATE, packets, octets)
-    sent: list[tuple[int, int, int]] = []  # start, end, bytes; a millisecond a byte
+    queue = TailDrop(8.0, packets, octets)
+    sent: list[tuple[int, int, int]] = []  # start, end, bytes; a second a byte, so that floats are exact
     now = 0
     for gap, size in arrivals:
         now += gap
@@ -51,12 +51,19 @@ def test_agrees_with_a_model_that_looks_at_every_packet(
         start = max(now, sent[-1][1] if sent else 0)
         full = packets is not None and len(waiting) >= packets
         full |= octets is not None and sum(waiting) + size > octets
-        departure = queue.depart(size, now / 1000)
+        departure = queue.depart(size, float(now))
         if full and start > now:
             assert departure is None
         else:
             sent.append((start, start + size, size))
-            assert departure == pytest.approx((start + size) / 1000)
+            assert departure == start + size
+        assert len(queue) == sum(start > now for start, _, _ in sent)
+
+
+def test_who_was_brought_here_early_waits_behind_its_predecessor() -> None:
+    queue = TailDrop(RATE)
+    assert queue.depart(100, 1.0) == pytest.approx(1.1)
+    assert queue.depart(100, 0.5) == pytest.approx(1.2)
 
 
 def test_poisson_arrivals_wait_as_long_as_theory_says() -> None:
