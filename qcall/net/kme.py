@@ -200,10 +200,9 @@ class KeyNode:
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             code = "qkd-depleted" if status == HTTPStatus.SERVICE_UNAVAILABLE else "qkd-failed"
             raise Unavailable(f"key node {self._kme_id} has no quantum key now: {said}", code=code)
-        code = {
-            HTTPStatus.UNAUTHORIZED: "qkd-unauthorized",
-            HTTPStatus.BAD_REQUEST: "qkd-key-not-found" if said == etsi014.KEY_NOT_FOUND else "qkd-refused",
-        }.get(HTTPStatus(status), "qkd-refused")
+        code = "qkd-unauthorized" if status == HTTPStatus.UNAUTHORIZED else "qkd-refused"
+        if said == etsi014.KEY_NOT_FOUND:
+            code = "qkd-key-not-found"
         raise RelayRefused(f"key node {self._kme_id} refused: {said}", code=code)
 
     def _opened(

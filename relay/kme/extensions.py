@@ -39,9 +39,6 @@ class Options:
     seal_to: MLKEM1024P384PublicKey | None = None
 
 
-NOTHING_ASKED = Options()
-
-
 def understand(mandatory: Sequence[Extension], optional: Sequence[Extension]) -> Options:
     """The options of a request; raises :class:`BadExtension` for a mandatory one that cannot be met."""
     unknown = sorted({name for extension in mandatory for name in extension} - KNOWN)

@@ -57,7 +57,7 @@ class SqliteKeyStore:
         self._aead = AESGCM(node_key)
         try:
             path.touch(mode=0o600, exist_ok=True)
-            self._db = sqlite3.connect(path, isolation_level=None)
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=0.5)
         except (sqlite3.Error, OSError) as error:
             raise StorageError(f"cannot open the key store {path}: {error}") from None
         try:

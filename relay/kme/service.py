@@ -22,7 +22,7 @@ from qcall.wire.etsi014 import BadFormat, Key, KeyContainer, KeyIds, KeyRequest
 from relay.errors import NoKeyMaterial, Refused, StorageError
 
 from . import seal
-from .extensions import NOTHING_ASKED, BadExtension, Options, understand
+from .extensions import BadExtension, Options, understand
 from .keys import UNIT_BITS, Assignment, EndKey, KeyStore, NotASlave, NotHeld, Supply
 
 MAX_SAE_ID = 256
@@ -227,20 +227,23 @@ class KeyService:
         """Before the master sees a key, every slave's key node knows whose it is."""
         for target, slaves in by_target.items():
             if target == self.kme_id:
-                for key in keys:
-                    self._store.hold(key, master, slaves, expires=now + self.limits.time_to_live)
                 continue
             assignments = [
                 Assignment(key.key_id, tuple(unit.key_id for unit in group), size, master, tuple(slaves))
                 for key, group in zip(keys, groups, strict=True)
             ]
             await self._supply.assign(target, assignments, now)
+        for key in keys if self.kme_id in by_target else ():
+            self._store.hold(key, master, by_target[self.kme_id], expires=now + self.limits.time_to_live)
 
     def _get_key_with_ids(self, master: str, slave: str, wanted: KeyIds, now: float) -> Reply:
         key_ids = [each.key_id for each in wanted.key_ids]
         if not 0 < len(key_ids) <= self.limits.max_key_per_request:
             _bad(f"give between 1 and {self.limits.max_key_per_request} key_IDs")
-        options = _understood((), (wanted.key_ids_extension,)) if wanted.key_ids_extension else NOTHING_ASKED
+        # A retrieval has no extension_mandatory (clause 6.4); a seal that is asked for is never left out.
+        asked = wanted.key_ids_extension or {}
+        sealing = ({etsi014.SEAL: asked[etsi014.SEAL]},) if etsi014.SEAL in asked else ()
+        options = _understood(sealing, ())
         if len(set(key_ids)) != len(key_ids):  # the second of two would find its key gone
             _bad(etsi014.KEY_NOT_FOUND)
         try:

@@ -1,0 +1,147 @@
+"""The certificate authority: made once, names whom it chooses, takes back what it gave."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import ipaddress
+import ssl
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from relay.errors import Refused, StorageError
+from relay.pki import Authority
+
+PEM = serialization.Encoding.PEM
+
+
+def request(name: str = "root", curve: ec.EllipticCurve | None = None) -> bytes:
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    key = ec.generate_private_key(curve or ec.SECP256R1())
+    return (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(subject)
+        .sign(key, hashes.SHA256())
+        .public_bytes(PEM)
+    )
+
+
+def fingerprint(home: str) -> bytes:
+    return Authority.open_or_create(Path(home)).fingerprint
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority.open_or_create(tmp_path / "ca")
+
+
+def test_an_authority_is_the_same_when_it_is_opened_again(authority: Authority, tmp_path: Path) -> None:
+    assert Authority.open_or_create(tmp_path / "ca").ca_pem == authority.ca_pem
+
+
+def test_private_keys_are_files_of_mode_0600(authority: Authority, tmp_path: Path) -> None:
+    _, key = authority.kme_files(tmp_path / "kme", "kme-a", [])
+    for path in (tmp_path / "ca" / "ca.key", key):
+        assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_processes_that_start_at_once_make_one_authority(tmp_path: Path) -> None:
+    with concurrent.futures.ProcessPoolExecutor(4) as pool:
+        made = set(pool.map(fingerprint, [str(tmp_path / "ca")] * 4))
+    assert len(made) == 1
+
+
+def test_an_sae_is_named_by_the_authority_and_not_by_its_request(authority: Authority) -> None:
+    made = x509.load_pem_x509_certificate(authority.sign_sae_csr(request("kme-a"), "sae-alice", "kme-a"))
+    assert [a.value for a in made.subject] == ["sae-alice"]
+    names = made.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.UniformResourceIdentifier) == [
+        "urn:qkd:sae:sae-alice",
+        "urn:qkd:kme:kme-a",
+    ]
+    usage = made.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    assert list(usage) == [ExtendedKeyUsageOID.CLIENT_AUTH]
+    assert not made.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+
+
+def test_a_request_without_proof_of_possession_is_refused(authority: Authority) -> None:
+    der = bytearray(x509.load_pem_x509_csr(request()).public_bytes(serialization.Encoding.DER))
+    der[-1] ^= 1
+    forged = ssl.DER_cert_to_PEM_cert(bytes(der)).replace("CERTIFICATE", "CERTIFICATE REQUEST").encode()
+    with pytest.raises(Refused, match="does not prove"):
+        authority.sign_sae_csr(forged, "sae-alice", "kme-a")
+    assert authority.home_of("sae-alice") is None
+
+
+@pytest.mark.parametrize("junk", [b"", b"\xff", b"-----BEGIN CERTIFICATE REQUEST-----\n"])
+def test_a_malformed_request_is_refused(authority: Authority, junk: bytes) -> None:
+    with pytest.raises(Refused, match="malformed"):
+        authority.sign_sae_csr(junk, "sae-alice", "kme-a")
+
+
+def test_a_short_or_foreign_key_is_refused(authority: Authority) -> None:
+    key = rsa.generate_private_key(65537, 2048)
+    asked = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
+    for each in (asked.public_bytes(PEM), request(curve=ec.SECP192R1())):
+        with pytest.raises(Refused):
+            authority.sign_sae_csr(each, "sae-alice", "kme-a")
+
+
+def test_a_key_node_answers_to_its_id_and_to_its_addresses(authority: Authority) -> None:
+    made = x509.load_pem_x509_certificate(authority.issue_kme("kme-a", ["127.0.0.1", "localhost"])[0])
+    names = made.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName) == ["kme-a", "localhost"]
+    assert names.get_values_for_type(x509.IPAddress) == [ipaddress.ip_address("127.0.0.1")]
+
+
+def test_the_home_of_an_sae_is_known_to_every_process_that_shares_the_authority(
+    authority: Authority, tmp_path: Path
+) -> None:
+    other = Authority.open_or_create(tmp_path / "ca")
+    assert other.home_of("sae-é/..") is None
+    authority.sign_sae_csr(request(), "sae-é/..", "kme-a")
+    assert other.home_of("sae-é/..") == "kme-a"
+
+
+def test_a_revoked_sae_has_no_home_in_any_process(authority: Authority, tmp_path: Path) -> None:
+    other = Authority.open_or_create(tmp_path / "ca")
+    serial = x509.load_pem_x509_certificate(authority.sign_sae_csr(request(), "sae-a", "kme-a")).serial_number
+    assert other.home_of("sae-a") == "kme-a"
+    authority.revoke_sae("sae-a")
+    assert other.home_of("sae-a") is None
+    assert serial in other.revoked()
+
+
+def test_enrolling_again_revokes_the_certificate_before(authority: Authority) -> None:
+    first = x509.load_pem_x509_certificate(authority.sign_sae_csr(request(), "sae-a", "kme-a")).serial_number
+    second = x509.load_pem_x509_certificate(authority.sign_sae_csr(request(), "sae-a", "kme-b")).serial_number
+    assert authority.revoked() == {first}
+    assert second not in authority.revoked()
+    assert authority.home_of("sae-a") == "kme-b"
+
+
+def test_the_revocation_list_is_signed_by_the_authority(authority: Authority) -> None:
+    key = x509.load_pem_x509_certificate(authority.ca_pem).public_key()
+    assert isinstance(key, ec.EllipticCurvePublicKey)
+    assert x509.load_pem_x509_crl(authority.crl.read_bytes()).is_signature_valid(key)
+
+
+def test_revoking_who_was_never_enrolled_says_so(authority: Authority) -> None:
+    with pytest.raises(Refused, match="no certificate to revoke"):
+        authority.revoke_sae("sae-nobody")
+
+
+def test_a_damaged_authority_says_what_to_do(authority: Authority, tmp_path: Path) -> None:
+    (tmp_path / "ca" / "ca.key").write_bytes(b"not a key")
+    with pytest.raises(StorageError, match="damaged; restore it, or remove it"):
+        Authority.open_or_create(tmp_path / "ca")
+
+
+def test_a_place_that_cannot_be_written_is_an_error_with_its_name(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(StorageError, match="cannot use the authority"):
+        Authority.open_or_create(tmp_path / "file" / "ca")
