@@ -3,11 +3,12 @@
     caller  idle ─ due → keys? ─ keys → RK2? ─ RK2: stage, switch, RK3 → idle
     callee  idle ─ RK1 → keys? ─ keys: stage, RK2 → RK3? ─ RK3: switch → idle
 
-Whoever says RK2 or RK3 has already staged the new epoch for receiving, so that the peer may send it at
-once and no packet is lost. The next rekey waits until both directions of media are in the new epoch: a
-sender near the wrap of its sequence number takes its time. Five seconds after that the old epoch is
-forgotten. The old root is wiped as soon as the new one is derived, and the new one needs X25519, ML-KEM and
-(where there is one) a quantum key again, so a stolen root heals with the next rekey.
+Whoever says RK2 or RK3 has already staged the new epoch for receiving, so that the peer may send it at once
+and no packet is lost. A rekey waits until both directions of media are in the epoch before it: the first
+one until there is media at all, later ones for a sender that takes its time near the wrap of its sequence
+number. Five seconds after media has moved, the old epoch is forgotten. The old root is wiped as soon as the
+new one is derived, and the new one needs X25519, ML-KEM and (where there is one) a quantum key again, so a
+stolen root heals with the next rekey.
 
 Stronger than PROTOCOL.md first had it: the inputs of the new root carry their type, and th_rk is chained
 from th4 through every rekey, so that an epoch stands for the whole history of the call:
@@ -90,8 +91,8 @@ class Rekey:
         self.call = call
         self.stage = Stage.IDLE
         self.qkd = QkdInfo(QkdState.OFF)
-        self.begun_at = now
-        self._in_use = True
+        self.begun_at: float | None = None
+        self._in_use = False
         self._retire_at: float | None = None
         self._terms = QkdTerms(QkdState.OFF, None, None, None, ())
 
@@ -113,8 +114,12 @@ class Rekey:
 
     def epochs_in_use(self, sending: int, receiving: int, now: float) -> Effects:
         """What media is at: the epoch that is sent, and the one that opened the last packet."""
-        if not self._in_use and self.stage is Stage.IDLE and sending == receiving == self.epoch:
-            self._in_use = True
+        if self._in_use or self.stage is not Stage.IDLE or not sending == receiving == self.epoch:
+            return ()
+        self._in_use = True
+        if self.begun_at is None:
+            self.begun_at = now
+        else:
             self._retire_at = now + OLD_EPOCH
         return ()
 

@@ -51,10 +51,10 @@ class CalleeRekey(Rekey):
         return (self._seal(RekeyAgain(reason)),)
 
     def _next_step(self) -> float | None:
-        return self.begun_at + STALE
+        return None if self.begun_at is None else self.begun_at + STALE
 
     def _step(self, now: float) -> Effects:
-        if now >= self.begun_at + STALE:
+        if self.begun_at is not None and now >= self.begun_at + STALE:
             raise AgreementFailed("the caller has not renewed the keys for too long; hung up", code="rekey")
         return ()
 

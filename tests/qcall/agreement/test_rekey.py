@@ -18,8 +18,10 @@ REQUIRE, OFF = QkdPolicy.REQUIRE, QkdPolicy.OFF
 
 
 def talking(line, **options):
-    """A confirmed call whose caller rekeys every 10 s ± 10 %."""
-    return line(alice=OFTEN | options.pop("alice", {}), **options).dial().connect()
+    """A call with media whose caller rekeys every 10 s ± 10 %."""
+    call = line(alice=OFTEN | options.pop("alice", {}), **options).dial().connect()
+    call.media()
+    return call
 
 
 def assert_together(call, epoch: int) -> None:
@@ -57,6 +59,14 @@ def test_the_interval_is_kept_within_ten_per_cent(line) -> None:
     while not call.alice.machine.security.epoch:
         call.pass_time(0.5, step=0.5)
     assert 53.5 <= call.now - begun <= 66.5
+
+
+def test_nothing_is_rekeyed_before_there_is_media(line) -> None:
+    call = line(alice=OFTEN).dial().connect()
+    for _ in range(10):
+        call.wait(STALE / 2)
+    assert call.alice.machine.security.epoch == 0
+    assert call.alice.failure is call.bob.failure is None
 
 
 def test_receiving_is_staged_before_the_peer_may_send(line) -> None:
