@@ -1,7 +1,7 @@
 """Stateless nonces: the server remembers nothing about those who only ask.
 
-A nonce is a cookie, a timestamp and an HMAC over both and over the client's address; the cookie is part of
-what is authenticated, so nobody in between can take the password algorithms out of it (RFC 8489 §9.2).
+A nonce is a cookie, a timestamp and an HMAC over that and the client's address. It is taken back with its
+cookie only, so nobody in between can hide from a client that there are password algorithms (RFC 8489 §9.2).
 """
 
 from __future__ import annotations
@@ -44,5 +44,5 @@ class Nonces:
         return (int(now) - int.from_bytes(stamp, "big")) & 0xFFFFFFFF < self._lifetime
 
     def _mac(self, stamp: bytes, client: Address) -> bytes:
-        covered = COOKIE + stamp + f"{client[1]}/{client[0]}".encode()
+        covered = stamp + f"{client[1]}/{client[0]}".encode()
         return hmac.digest(self._key, covered, hashlib.sha256)[:_MAC_SIZE]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from ipaddress import ip_network
 
@@ -216,6 +217,24 @@ async def test_a_port_in_use_is_said_so(start):
     server = await start()
     with pytest.raises(AddressInUse, match=str(server.address[1])):
         await start(*server.address)
+
+
+async def test_a_port_that_tcp_needs_is_said_so(start):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(AddressInUse, match=f"TCP port {port}"):
+            await start("127.0.0.1", port)
+
+
+async def test_a_draining_server_sends_clients_elsewhere(start, dial):
+    server = await start()
+    transport, ear = await dial(server)
+    server.drain(("127.0.0.1", 9))
+    with pytest.raises(Exception, match="300"):
+        await create_turn_endpoint(Ear, server.address, username=ALICE[0], password=ALICE[1])
+    transport.close()
+    await asyncio.wait_for(asyncio.shield(ear.closed), LIMIT)
+    assert server.counters.allocations == 0
 
 
 @pytest.mark.parametrize(("host", "text"), [("192.0.2.1", "cannot listen"), ("0.0.0.0", "relayed addresses")])

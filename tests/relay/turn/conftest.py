@@ -59,6 +59,7 @@ class World:
     to_peers: list[SendFromRelay] = field(default_factory=list)
     open: set[Address] = field(default_factory=set)
     ports_left: int = 10_000
+    next_ports_are_taken: bool = False
     _port: Iterable[int] = field(default_factory=lambda: itertools.count(50_001))
     _tokens: Iterable[int] = field(default_factory=lambda: itertools.count(1))
 
@@ -100,7 +101,7 @@ class World:
                 port += port % 2
                 self._port = itertools.count(port + 2)
             relayed.append((host, port))
-            if effect.reserve and reserved is None:
+            if effect.reserve and reserved is None and not self.next_ports_are_taken:
                 reserved = (host, port + 1)
         self.open |= {*relayed, *([reserved] if reserved else [])}
         token = next(self._tokens).to_bytes(8, "big")

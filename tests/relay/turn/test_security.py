@@ -6,6 +6,7 @@ import tracemalloc
 
 import pytest
 
+from relay.turn.allocating import Opened
 from relay.turn.allocation import Quotas
 from relay.turn.attributes import (
     ERROR_CODE,
@@ -22,7 +23,7 @@ from relay.turn.attributes import (
     XOR_PEER_ADDRESS,
 )
 from relay.turn.credentials import SharedSecret, long_term_key
-from relay.turn.effects import FiveTuple
+from relay.turn.effects import CloseRelay, FiveTuple, OpenRelay
 from relay.turn.message import Integrity, MessageClass, Method, encode, parse
 
 SERVER = ("203.0.113.1", 3478)
@@ -252,6 +253,26 @@ def test_loopback_clients_meet_with_loopback_denied(make_world, make_client):
     assert other.listen() == [(0x4000, b"hello")]
 
 
+def test_an_even_port_without_its_neighbour_is_not_kept(alice, world):
+    world.next_ports_are_taken = True
+    assert status(alice.allocate(EVEN_PORT(0x80))) == 508
+    assert world.open == set()
+
+
+def test_sockets_that_open_after_their_client_has_gone_are_closed(world, make_client):
+    client = make_client(world, transport="tcp")
+    client.challenge()
+    values = [REQUESTED_TRANSPORT(17), *client.credentials()]
+    request = encode(Method.ALLOCATE, MessageClass.REQUEST, bytes(12), values, integrity=client.integrity)
+    (wanted,) = world.machine.receive(request, client.five_tuple, world.now)
+    assert isinstance(wanted, OpenRelay)
+    world.machine.disconnected(client.five_tuple)
+    bound = (wanted.hosts[0], 50_000)
+    assert world.machine.opened(client.five_tuple, Opened((bound,)), bytes(8), world.now) == (
+        CloseRelay(bound),
+    )
+
+
 def test_even_port_leaks_no_port(make_world, make_client):
     world = make_world(quotas=Quotas(allocations=1))
     client = make_client(world)
@@ -303,6 +324,15 @@ def test_a_user_has_a_quota_of_permissions(make_world, make_client):
     assert status(two.permit("9.9.9.3")) is None
     world.advance(301)
     assert status(two.permit("9.9.9.4")) is None
+
+
+def test_channels_count_as_permissions_too(make_world, make_client):
+    world = make_world(quotas=Quotas(permissions=1))
+    client = make_client(world)
+    client.allocate()
+    assert status(client.bind(0x4000, ("9.9.9.1", 7000))) is None
+    assert status(client.bind(0x4001, ("9.9.9.1", 7001))) is None
+    assert status(client.bind(0x4002, ("9.9.9.2", 7000))) == 508
 
 
 def test_a_user_has_a_quota_of_channels(make_world, make_client):
