@@ -277,6 +277,7 @@ class SignallingServer:
 
     def _welcome(self, connection: Connection, account: Account) -> Registration:
         info = self._services.site_info(account.site)
+        turn = self._turn(connection, account.name, account.site)
         registration, effects = self.directory.login(account.name, account.site, time.monotonic())
         self._run(effects)
         self._connections[registration.epoch] = connection
@@ -288,27 +289,28 @@ class SignallingServer:
                 sae_id(account.name),
                 info.kme_id,
                 info.kme_url,
-                self._turn(connection, registration),
+                turn,
             )
         )
         return registration
 
-    def _turn(self, connection: Connection, registration: Registration) -> TurnCredentials:
+    def _turn(self, connection: Connection, name: str, site: str) -> TurnCredentials:
         """Fresh credentials, to be renewed when half of their time is over."""
-        turn = self._services.turn_credentials(registration.name, registration.site)
+        turn = self._services.turn_credentials(name, site)
         connection.turn_renewal = (time.time() + turn.expires) / 2
         return turn
 
     async def _converse(self, connection: Connection, registration: Registration) -> None:
+        epoch, name, site = registration.epoch, registration.name, registration.site
         while (message := await connection.receive()) is not None:
             now = time.monotonic()
             match message:
                 case Heartbeat():
-                    if self.directory.heartbeat(registration.epoch, now):
-                        stale = time.time() >= connection.turn_renewal
-                        connection.send(HeartbeatAck(self._turn(connection, registration) if stale else None))
+                    if self.directory.heartbeat(epoch, now):
+                        due = time.time() >= connection.turn_renewal
+                        connection.send(HeartbeatAck(self._turn(connection, name, site) if due else None))
                 case Envelope():
-                    self._run(self.directory.route(registration.epoch, message, now))
+                    self._run(self.directory.route(epoch, message, now))
                 case _:
                     raise Rejection(Code.BAD_MESSAGE)
 

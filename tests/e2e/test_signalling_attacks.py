@@ -188,7 +188,7 @@ async def test_a_phone_that_logged_in_cannot_start_over(server: SignallingServer
 async def test_who_says_nothing_is_shown_the_door(
     server: SignallingServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(websocket, "GREETING_LIMIT", 0.05)
+    monkeypatch.setattr(websocket, "GREETING_LIMIT", 0.5)
     async with Phone(server.url, "alice") as phone:
         assert await phone.rejection() is wire.Code.TIMEOUT
     async with Phone(server.url, "alice") as phone:

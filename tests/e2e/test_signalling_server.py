@@ -79,7 +79,7 @@ async def test_an_envelope_takes_the_path_between_two_sites(tmp_path: Path) -> N
             delivery = await bob.receive(wire.Delivery)
             took = time.monotonic() - started
     assert delivery == wire.Delivery("alice", "beijing", CALL, 7, b"M1")
-    assert path.propagation <= took < path.propagation + 0.1
+    assert path.propagation <= took < path.propagation + 1.0
     assert [(receiver, what) for _, receiver, what in seen] == [("bob", delivery)]
 
 
