@@ -129,3 +129,22 @@ def test_an_unknown_link_is_answered_with_the_neighbours() -> None:
 def test_any_text_is_a_topology_or_a_usage_error(text: str) -> None:
     with pytest.raises(UsageError):
         topology.parse(text, "fuzz")
+
+
+def test_the_backbone_has_sixteen_cities_and_a_trusted_node_about_every_seventy_kilometres() -> None:
+    backbone = topology.load("backbone-16")
+    assert len(backbone.sites) == 16
+    assert {"beijing", "shanghai", "guangzhou", "hefei"} <= set(backbone.sites)
+    assert all(50 <= link.km <= 90 for link in backbone.links)
+
+
+def test_the_metropolitan_network_has_the_published_counts() -> None:
+    metro = topology.load("hefei-metro")
+    assert len(metro.sites) == 159
+    assert len(set(metro.nodes) - set(metro.sites)) == 8
+    assert round(metro.km) == 1147
+
+
+@pytest.mark.parametrize("name", topology.presets())
+def test_every_link_of_a_preset_makes_key(name: str) -> None:
+    assert min(link.quality().rate for link in topology.load(name).links) > 1000
