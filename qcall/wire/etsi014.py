@@ -13,7 +13,9 @@ Vendor extensions of this project carry the prefix ``qcall_`` (clause 6 asks for
 ``qcall_disjoint_paths``  request: split the key over so many node-disjoint paths
 ``qcall_qber``            key: quantum bit error rate of every hop of the path
 ``qcall_age``             key: age in seconds of the link key that carried it over every hop
-``qcall_simulated``       key: true, because these quantum links are simulated
+``qcall_keys_left``       status: keys that stock and links could give now
+``qcall_keys_per_second`` status: keys a second that the links can make
+``qcall_simulated``       key, status: true, because these quantum links are simulated
 """
 
 from __future__ import annotations
@@ -35,6 +37,8 @@ MAX_HOPS = "qcall_max_hops"
 DISJOINT_PATHS = "qcall_disjoint_paths"
 QBER = "qcall_qber"
 AGE = "qcall_age"
+KEYS_LEFT = "qcall_keys_left"
+KEYS_PER_SECOND = "qcall_keys_per_second"
 SIMULATED = "qcall_simulated"
 
 # The texts of error 400 that clauses 5.2 and 5.3 mandate.

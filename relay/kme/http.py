@@ -22,7 +22,8 @@ from aiohttp import web
 
 from relay.errors import AddressInUse, LocalFault
 
-from .service import KeyService, KmeRefusal, Reply, Request
+from .exchange import KmeRefusal, Reply, Request
+from .service import KeyService
 
 MAX_BODY = 64 * 1024
 KEEP_ALIVE = 3600.0

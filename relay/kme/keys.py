@@ -111,6 +111,9 @@ class Supply(Protocol):
     def stored(self, target: str, now: float) -> int:
         """End keys ready for the key node ``target``; asking puts the pair in use: it gets a stock."""
 
+    def budget(self, target: str, now: float) -> tuple[int, float]:
+        """End keys that could be had now, stock and link pools together, and how many a second come after."""
+
     async def take(self, targets: Sequence[str], number: int, wish: Wish, now: float) -> list[EndKey]:
         """``number`` end keys that this key node and all ``targets`` hold, each key for this caller alone.
 

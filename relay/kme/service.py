@@ -19,11 +19,13 @@ from cryptography.hazmat.primitives.hpke import MLKEM1024P384PublicKey
 
 from qcall.wire import etsi014
 from qcall.wire.etsi014 import BadFormat, Key, KeyContainer, KeyIds, KeyRequest
-from relay.errors import NoKeyMaterial, Refused, StorageError
+from relay.errors import NoKeyMaterial, StorageError
 
 from . import seal
+from .exchange import KmeRefusal, Reply, Request
 from .extensions import BadExtension, Options, understand
 from .keys import UNIT_BITS, Assignment, EndKey, KeyStore, NotASlave, NotHeld, Supply
+from .quota import Quota
 
 MAX_SAE_ID = 256
 """Characters of an SAE ID; the standard sets no limit."""
@@ -41,54 +43,15 @@ class Limits:
     """Keys of one master that may wait for its slaves at one time."""
     max_slaves: int = 16
     """Additional slaves of one request (``max_SAE_ID_count``)."""
+    keys_per_second: float = 10.0
+    """What one master SAE may take in the long run: a call takes one a minute."""
+    burst: int = 256
+    """What it may take at once. Long keys count as several."""
     time_to_live: float = 300.0
     """How long a slave may take to fetch its key."""
 
 
 DEFAULT_LIMITS = Limits()
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One HTTP request. ``sae_id`` is the caller's, from its certificate; ``path`` is still encoded."""
-
-    method: str
-    path: str
-    query: str
-    body: bytes
-    sae_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """One HTTP answer, to be sent ``delay`` seconds from now: that is when the keys in it have arrived."""
-
-    status: int
-    body: bytes
-    delay: float = 0.0
-    key_ids: tuple[str, ...] = ()
-    """For the audit log."""
-    headers: tuple[tuple[str, str], ...] = ()
-
-
-class KmeRefusal(Refused):
-    """An answer other than 200."""
-
-    code = "kme-refusal"
-
-    def __init__(self, status: HTTPStatus, message: str, *details: dict[str, Any], allow: str = "") -> None:
-        super().__init__(message)
-        self.status = status
-        self.details = details
-        self.allow = allow
-
-    def reply(self) -> Reply:
-        """Clause 6.5, and RFC 9110 section 15.5.6 for 405."""
-        headers = (("Allow", self.allow),) if self.allow else ()
-        return Reply(
-            self.status, etsi014.encode(etsi014.Error(message=str(self), details=self.details or None)),
-            headers=headers,
-        )  # fmt: skip
 
 
 class KeyService:
@@ -112,6 +75,7 @@ class KeyService:
         self._supply = supply
         self._home_of = home_of
         self._entropy = entropy
+        self._quota = Quota(limits.keys_per_second, limits.burst)
 
     async def respond(self, request: Request, now: float) -> Reply:
         """Answer ``request`` at unix time ``now``; every fault becomes an answer."""
@@ -172,9 +136,16 @@ class KeyService:
             max_key_size=limits.max_key_size,
             min_key_size=limits.min_key_size,
             max_sae_id_count=limits.max_slaves,
-            status_extension={etsi014.SIMULATED: True},
+            status_extension={etsi014.SIMULATED: True, **self._budget(target, now)},
         )
         return Reply(HTTPStatus.OK, etsi014.encode(status))
+
+    def _budget(self, target: str, now: float) -> dict[str, float]:
+        """What the network could still give towards ``target``: how long a phone's rekeys last."""
+        if target == self.kme_id:
+            return {}
+        left, rate = self._supply.budget(target, now)
+        return {etsi014.KEYS_LEFT: left, etsi014.KEYS_PER_SECOND: round(rate, 3)}
 
     async def _get_key(self, master: str, slave: str, asked: KeyRequest, now: float) -> Reply:
         number, size = self._amount(asked)
@@ -193,6 +164,13 @@ class KeyService:
                 "too many keys of this SAE wait for their slaves; fetch them first",
             )
         units = math.ceil(size / UNIT_BITS)
+        if wait := self._quota.take(master, number * units, now):
+            raise KmeRefusal(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "this SAE takes more than its share of the keys; ask again later",
+                {"code": "quota"},
+                after=wait,
+            )
         targets = [target for target in by_target if target != self.kme_id]
         taken = await self._take(targets, number * units, options, now)
         groups = [taken[i : i + units] for i in range(0, len(taken), units)]

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 
 from relay.errors import NoKeyMaterial
 from relay.kme.keys import ANY_PATH, Assignment, EndKey, KeyStore, NotHeld, Wish
 
+from .link import BLOCK_BITS
 from .network import Network, Relayed
 
 STOCK = 16
@@ -53,6 +55,16 @@ class NetworkSupply:
     def stored(self, target: str, now: float) -> int:
         self._in_use.add(target)
         return self._store.count_stock(target, now)
+
+    def budget(self, target: str, now: float) -> tuple[int, float]:
+        stock = self._store.count_stock(target, now)
+        try:
+            [path] = self._network.route(self._nodes[self._kme_id], self._nodes[target], self._clock())
+        except NoKeyMaterial:
+            return stock, 0.0
+        ends = [self._network.state(a, b).ends[0] for a, b in pairwise(path)]
+        pooled = min(end.level(self._clock()) for end in ends) // BLOCK_BITS
+        return stock + int(pooled), min(end.rate for end in ends) / BLOCK_BITS
 
     async def take(self, targets: Sequence[str], number: int, wish: Wish, now: float) -> list[EndKey]:
         first, *others = targets

@@ -16,8 +16,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, mlkem
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, MLKEM1024P384PrivateKey, Suite
 
 from qcall.wire import etsi014
+from relay.kme.exchange import Reply, Request
 from relay.kme.keystore import SqliteKeyStore
-from relay.kme.service import KeyService, Limits, Reply, Request
+from relay.kme.service import KeyService, Limits
 from relay.network.network import Network
 from relay.network.supply import NetworkSupply
 from relay.network.topology import parse
@@ -111,12 +112,16 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 async def test_status_has_every_field_of_the_standard(world: World) -> None:
-    status = await world.ok("alice", "bob/status")
+    status, link = await world.ok("alice", "bob/status"), world.network.state("a", "x")
     assert status == {
         "source_KME_ID": "kme-a", "target_KME_ID": "kme-b", "master_SAE_ID": "alice", "slave_SAE_ID": "bob",
         "key_size": 256, "stored_key_count": 0, "max_key_count": 100, "max_key_per_request": 10,
         "max_key_size": 1024, "min_key_size": 64, "max_SAE_ID_count": 3,
-        "status_extension": {"qcall_simulated": True},
+        "status_extension": {
+            "qcall_simulated": True,
+            "qcall_keys_left": int(link.ends[0].level(world.now)) // 512,
+            "qcall_keys_per_second": pytest.approx(link.quality.rate / 512, abs=1e-3),
+        },
     }  # fmt: skip
 
 
@@ -219,6 +224,27 @@ async def test_a_master_whose_keys_nobody_fetches_is_stopped(world: World) -> No
         await world.ok("alice", "anna/enc_keys", {"number": 10})
     assert "wait for their slaves" in await world.refused(503, "alice", "anna/enc_keys", {})
     assert (await world.ask("anna", "alice/enc_keys", {})).status == 200
+
+
+async def test_a_master_that_takes_more_than_its_share_is_told_to_wait(world: World) -> None:
+    # The default burst is 256 keys of 256 bits.
+    for _ in range(6):
+        for key in (await world.ok("alice", "anna/enc_keys", {"number": 10, "size": 1024}))["keys"]:
+            await world.fetch(key["key_ID"], "anna")
+    reply = await world.ask("alice", "anna/enc_keys", {"number": 10, "size": 1024})
+    assert (reply.status, json.loads(reply.body)["details"]) == (503, [{"code": "quota"}])
+    world.now += int(dict(reply.headers)["Retry-After"])
+    assert (await world.ask("alice", "anna/enc_keys", {"number": 10, "size": 1024})).status == 200
+
+
+async def test_the_budget_of_a_status_falls_with_the_links(world: World) -> None:
+    before = (await world.ok("alice", "bob/status"))["status_extension"]["qcall_keys_left"]
+    await world.key()
+    assert (await world.ok("alice", "bob/status"))["status_extension"]["qcall_keys_left"] == before - 1
+    for state in world.network.states:
+        world.network.cut(state.link.a, state.link.b, world.now)
+    extension = (await world.ok("alice", "bob/status"))["status_extension"]
+    assert (extension["qcall_keys_left"], extension["qcall_keys_per_second"]) == (0, 0)
 
 
 # Get key with key IDs (clause 5.3)
