@@ -73,6 +73,16 @@ class Opened(NamedTuple):
     reserved: Address | None = None
 
 
+class Asked(NamedTuple):
+    """What an Allocate asks for, read whole before anything is bound or claimed for it."""
+
+    lifetime: int
+    hosts: tuple[str, ...] = ()
+    even: bool = False
+    reserve: bool = False
+    token: ReservationToken | None = None
+
+
 class Allocating:
     """Makes, refreshes and deletes allocations.
 
@@ -83,6 +93,7 @@ class Allocating:
         self._table = table
         self._quotas = quotas
         self._hosts: dict[int, str] = {family_of(host): host for host in hosts}
+        self._waiting: dict[FiveTuple, tuple[Request, Asked]] = {}
         self.draining = False
         self.alternate: Address | None = None
 
@@ -99,7 +110,7 @@ class Allocating:
             raise Rejected(400, "REQUESTED-TRANSPORT is missing")
         if transport != UDP:
             raise Rejected(442, "only UDP is relayed")
-        hosts, even_port, token = self._requested(request.message)
+        asked = self._asked(request.message)
         user = request.identity.account.user
         if len(self._table.usage(user).allocations) >= self._quotas.allocations:
             raise Rejected(486, "the user has as many allocations as they may have")
@@ -107,25 +118,27 @@ class Allocating:
             if self.alternate is None:
                 raise Rejected(508, "the server is draining")
             raise Rejected(300, "the server is draining", ALTERNATE_SERVER(self.alternate))
-        if token is not None:
-            relayed = self._table.claim(token, user)
+        if asked.token is not None:
+            relayed = self._table.claim(asked.token, user)
             if relayed is None:
                 raise Rejected(508, "no such reservation")
-            return self._create(request, (relayed,), None)
-        even = even_port is not None
-        reserve = even_port is not None and bool(even_port & RESERVE_NEXT_PORT)
-        return OpenRelay(request.five_tuple, hosts, even, reserve)
+            return self._create(request, asked, (relayed,), None)
+        self._waiting[request.five_tuple] = request, asked
+        return OpenRelay(request.five_tuple, asked.hosts, asked.even, asked.reserve)
 
-    def opened(self, request: Request, opened: Opened, token: ReservationToken) -> Answer:
+    def opened(self, request: Request, asked: Asked, opened: Opened, token: ReservationToken) -> Answer:
         """Go on with an Allocate whose sockets are bound; ``token``: 8 strong random bytes."""
-        even_port = request.message.get(EVEN_PORT) or 0
-        if not opened.relayed or (even_port & RESERVE_NEXT_PORT and opened.reserved is None):
+        if not opened.relayed or (asked.reserve and opened.reserved is None):
             raise Rejected(508, "no port is free")
         if opened.reserved is None:
-            return self._create(request, opened.relayed, None)
+            return self._create(request, asked, opened.relayed, None)
         user = request.identity.account.user
         self._table.reserve(token, Reservation(opened.reserved, user), request.now)
-        return self._create(request, opened.relayed, token)
+        return self._create(request, asked, opened.relayed, token)
+
+    def stop_waiting(self, five_tuple: FiveTuple) -> tuple[Request, Asked] | None:
+        """The Allocate of that client that waited for sockets."""
+        return self._waiting.pop(five_tuple, None)
 
     def refresh(self, request: Request) -> Outcome:
         """RFC 8656 §8.2; a lifetime of 0 deletes, one family if asked, even with expired credentials."""
@@ -145,44 +158,43 @@ class Allocating:
         self._table.extend(allocation, request.now + lifetime)
         return Answer((LIFETIME(lifetime),))
 
-    def _requested(self, message: Message) -> tuple[tuple[str, ...], int | None, ReservationToken | None]:
-        """Hosts to bind on, EVEN-PORT and RESERVATION-TOKEN, after the checks of RFC 8656 §7.2 (5-10)."""
+    def _asked(self, message: Message) -> Asked:
+        """What an Allocate asks for, after the checks of RFC 8656 §7.2 (5-10)."""
         family = message.get(REQUESTED_ADDRESS_FAMILY)
         additional = _additional_family(message)
         even_port = message.get(EVEN_PORT)
+        reserve = even_port is not None and bool(even_port & RESERVE_NEXT_PORT)
         token = message.get(RESERVATION_TOKEN)
-        if token is not None and (
-            len(token) != TOKEN_SIZE or (family, additional, even_port) != (None, None, None)
-        ):
-            raise Rejected(400, "RESERVATION-TOKEN stands alone")
-        if additional is not None and (
-            additional != Family.IPV6
-            or family is not None
-            or (even_port is not None and even_port & RESERVE_NEXT_PORT)
-        ):
-            raise Rejected(400, "ADDITIONAL-ADDRESS-FAMILY asks for IPv6 beside IPv4 and nothing else")
+        lifetime = _lifetime(message) or DEFAULT_LIFETIME
         if token is not None:
-            return (), None, token
+            if len(token) != TOKEN_SIZE or (family, additional, even_port) != (None, None, None):
+                raise Rejected(400, "RESERVATION-TOKEN stands alone")
+            return Asked(lifetime, token=token)
+        if additional is not None and (additional != Family.IPV6 or family is not None or reserve):
+            raise Rejected(400, "ADDITIONAL-ADDRESS-FAMILY asks for IPv6 beside IPv4 and nothing else")
         primary = self._hosts.get(Family.IPV4 if family is None else family)
         if primary is None:
             raise Rejected(440, "no relayed address of that family")
         hosts = [primary]
         if additional is not None and Family.IPV6 in self._hosts:
             hosts.append(self._hosts[Family.IPV6])
-        return tuple(hosts), even_port, None
+        return Asked(lifetime, tuple(hosts), even_port is not None, reserve)
 
     def _create(
-        self, request: Request, relayed: tuple[Address, ...], token: ReservationToken | None
+        self,
+        request: Request,
+        asked: Asked,
+        relayed: tuple[Address, ...],
+        token: ReservationToken | None,
     ) -> Answer:
         account = request.identity.account
-        lifetime = _lifetime(request.message) or DEFAULT_LIFETIME
         allocation = Allocation(
             five_tuple=request.five_tuple,
             username=request.identity.username,
             usage=self._table.usage(account.user),
             site=account.site,
             relayed=relayed,
-            expires=request.now + lifetime,
+            expires=request.now + asked.lifetime,
             transaction_id=request.message.transaction_id,
             token=token,
         )

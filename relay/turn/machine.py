@@ -75,7 +75,6 @@ class TurnMachine:
             Method.CREATE_PERMISSION: permitting.create_permission,
             Method.CHANNEL_BIND: permitting.channel_bind,
         }
-        self._opening: dict[FiveTuple, Request] = {}
 
     @property
     def deadline(self) -> float | None:
@@ -103,13 +102,14 @@ class TurnMachine:
 
     def opened(self, five_tuple: FiveTuple, opened: Opened, token: bytes, now: float) -> tuple[Effect, ...]:
         """The answer to ``OpenRelay``; ``token``: 8 strong random bytes."""
-        request = self._opening.pop(five_tuple, None)
+        waiting = self._allocating.stop_waiting(five_tuple)
         bound = (*opened.relayed, opened.reserved) if opened.reserved else opened.relayed
         unused = tuple(map(CloseRelay, bound))
-        if request is None:
+        if waiting is None:
             return unused
+        request, asked = waiting
         try:
-            return self._succeed(request, self._allocating.opened(request, opened, token))
+            return self._succeed(request, self._allocating.opened(request, asked, opened, token))
         except Rejected as rejected:
             return *unused, *self._refuse(request, rejected)
 
@@ -119,7 +119,7 @@ class TurnMachine:
 
     def disconnected(self, five_tuple: FiveTuple) -> tuple[Effect, ...]:
         """The client's connection is gone, and its allocation with it (RFC 8656 §7.2)."""
-        self._opening.pop(five_tuple, None)
+        self._allocating.stop_waiting(five_tuple)
         allocation = self._table.by_tuple.get(five_tuple)
         return () if allocation is None else tuple(map(CloseRelay, self._table.remove(allocation)))
 
@@ -155,7 +155,6 @@ class TurnMachine:
         except Malformed as malformed:
             return self._refuse(request, Rejected(400, str(malformed)))
         if isinstance(outcome, OpenRelay):
-            self._opening[five_tuple] = request
             return (outcome,)
         return self._succeed(request, outcome)
 

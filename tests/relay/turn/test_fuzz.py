@@ -6,7 +6,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from relay.turn import attributes
-from relay.turn.attributes import Attribute, Value
+from relay.turn.attributes import (
+    ADDITIONAL_ADDRESS_FAMILY,
+    DONT_FRAGMENT,
+    EVEN_PORT,
+    LIFETIME,
+    RESERVATION_TOKEN,
+    Attribute,
+    Value,
+)
 from relay.turn.credentials import StaticUsers
 from relay.turn.effects import FiveTuple
 from relay.turn.machine import Settings, TurnMachine
@@ -17,13 +25,16 @@ CLIENT = FiveTuple("udp", ("198.51.100.7", 40_000), SERVER)
 TYPES = sorted({a.type for a in vars(attributes).values() if isinstance(a, Attribute)})
 SOUND = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
-FIELDS = st.lists(
-    st.builds(
-        lambda number, value: Value(number, lambda _: value),
-        st.one_of(st.sampled_from(TYPES), st.integers(0, 0xFFFF)),
-        st.binary(max_size=40),
-    ),
-    max_size=8,
+
+def fields(types: st.SearchStrategy[int]) -> st.SearchStrategy[list[Value]]:
+    """Attributes of those types with any bytes as their values."""
+    value = st.one_of(st.binary(max_size=40), st.binary(min_size=4, max_size=4))
+    return st.lists(st.builds(lambda number, raw: Value(number, lambda _: raw), types, value), max_size=8)
+
+
+FIELDS = fields(st.one_of(st.sampled_from(TYPES), st.integers(0, 0xFFFF)))
+ALLOCATE_FIELDS = fields(
+    st.sampled_from([LIFETIME.type, EVEN_PORT.type, DONT_FRAGMENT.type, ADDITIONAL_ADDRESS_FAMILY.type])
 )
 MESSAGES = st.builds(
     encode,
@@ -51,8 +62,20 @@ def test_strangers_leave_no_trace(datagrams):
 
 
 @SOUND
+@given(ALLOCATE_FIELDS, st.booleans())
+def test_whatever_an_allocate_asks_for_no_socket_is_left_behind(make_world, make_client, wishes, reserve):
+    world = make_world()
+    client = make_client(world)
+    token = client.allocate(EVEN_PORT(0x80)).get(RESERVATION_TOKEN)
+    client.refresh(0)
+    client.allocate(*([RESERVATION_TOKEN(token)] if reserve else []), *wishes)
+    world.advance(4000)
+    assert world.open == set()
+
+
+@SOUND
 @given(st.sampled_from(Method), FIELDS)
-def test_a_client_may_sign_anything(make_world, make_client, method, fields):
+def test_a_client_may_sign_anything(make_world, make_client, method, values):
     world = make_world()
     client = make_client(world)
     client.allocate()
@@ -61,11 +84,11 @@ def test_a_client_may_sign_anything(make_world, make_client, method, fields):
         method,
         MessageClass.REQUEST,
         bytes(12),
-        [*client.credentials(), *fields],
+        [*client.credentials(), *values],
         integrity=client.integrity,
     )
     client.send(request)
-    client.send(encode(Method.SEND, MessageClass.INDICATION, bytes(12), fields))
+    client.send(encode(Method.SEND, MessageClass.INDICATION, bytes(12), values))
     world.advance(4000)
     assert world.open == set()
     assert world.machine.counters.allocations == 0
