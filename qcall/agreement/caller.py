@@ -74,6 +74,7 @@ class Attempt:
     kem_keys: dict[str, PrivateKey] = field(default_factory=dict, repr=False)
     nonce: bytes = field(default=b"", repr=False)
     m1: bytes = b""
+    offered: tuple[Suite, ...] = ()
     suite: Suite | None = None
     peer_policy: QkdPolicy = QkdPolicy.OFF
     handshake: Handshake | None = None
@@ -164,6 +165,7 @@ class Caller(Agreement):
             with Secret(phone.entropy(kem.seed)) as seed:
                 self._attempt.kem_keys[kem.name] = phone.kems[kem.name].private(seed)
         self._attempt.nonce = phone.entropy(NONCE_LENGTH)
+        self._attempt.offered = tuple(suites)
         self._attempt.m1 = frame(
             Kind.M1,
             M1(
@@ -212,12 +214,9 @@ class Caller(Agreement):
         return self._choose_qkd(now)
 
     def _check_suite(self, clear: M2Clear) -> Suite:
-        offered = {suite.name: suite for suite in self.phone.suites}
-        suite = offered.get(clear.suite)
-        if suite is None or any(kem.name not in self._attempt.kem_keys for kem in suite.kems):
+        suite = {suite.name: suite for suite in self._attempt.offered}.get(clear.suite)
+        if suite is None:
             raise AgreementFailed("the callee chose a suite that was not offered", code="suite-not-offered")
-        if suite.rank < self._floor(self._pin):
-            raise downgrade(self.peer_name, "a stronger suite")
         if len(clear.ciphertexts) != len(suite.kems):
             raise AgreementFailed("the callee sent another number of ciphertexts", code="malformed")
         return suite

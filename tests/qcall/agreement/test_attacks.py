@@ -12,12 +12,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from qcall.agreement import callee
 from qcall.agreement import effects as fx
-from qcall.agreement.control import Answered, Mute
+from qcall.agreement.control import Answered, Confirm, Mute
 from qcall.agreement.machine import CONFIRM_LIMIT, HANDSHAKE_LIMIT, MEDIA_LIMIT, State
 from qcall.agreement.messages import HEADER_LENGTH, M1, M2, Kind, M2Clear, Refuse, RefuseCode, encode, frame
-from qcall.agreement.policy import QkdPolicy
-from qcall.agreement.suites import Q3, Q5
+from qcall.agreement.policy import QkdPolicy, QkdState
+from qcall.agreement.schedule import Mixed
+from qcall.agreement.suites import Q3, Q5, Suite
 from qcall.crypto.identity import Identity
 from qcall.crypto.secret import Secret
 
@@ -351,6 +353,43 @@ def test_a_caller_that_names_keys_after_it_was_asked_not_to_is_refused(line) -> 
     assert call.bob.failure.code == "policy"
 
 
+# Peers that lie in what they sign
+
+
+def test_a_callee_that_lacks_the_quantum_key_has_the_wrong_mac(line) -> None:
+    call = line()
+    call.hold = {fx.NeedAnswer}
+    call.dial()
+    call.bob.machine._mixed = Mixed(Secret(bytes(48)))
+    call.run("bob", call.bob.machine.answer("v=0", call.now))
+    assert call.alice.failure.code == "mac"
+
+
+def test_a_callee_that_acknowledges_other_keys_is_refused(line) -> None:
+    call = line()
+    call.hold = {fx.NeedAnswer}
+    call.dial()
+    known = call.bob.machine._known
+    none = msgspec.structs.replace(known.body.qkd, keys=())
+    known.body = msgspec.structs.replace(known.body, qkd=none)
+    call.run("bob", call.bob.machine.answer("v=0", call.now))
+    assert call.alice.failure.code == "key-ids"
+
+
+@pytest.mark.parametrize("state", [QkdState.ABSENT, QkdState.OFF])
+def test_a_caller_that_leaves_quantum_keys_out_against_the_policy_is_refused(line, state) -> None:
+    call = line(bob={"policy": QkdPolicy.REQUIRE})
+    forge_terms(call, state=state, keys=(), master_sae=None, slave_sae=None)
+    assert call.bob.failure.code == "policy"
+
+
+def test_a_suite_that_was_not_offered_is_not_taken_though_its_kem_was(line, monkeypatch) -> None:
+    between = Suite("Q4", 4, Q5.kems, Q5.scheme)
+    monkeypatch.setattr(callee, "choose", lambda *_: between)
+    call = line().dial()
+    assert call.alice.failure.code == "suite-not-offered"
+
+
 # Any bit, any order, any length
 
 
@@ -471,6 +510,23 @@ def test_nothing_is_listened_to_before_the_confirmation(line) -> None:
     effects = call.alice.machine.control_received(skipped, call.now)
     assert isinstance(effects[-1], fx.Abort)
     assert not call.alice.confirmed
+
+
+def test_a_wrong_confirmation_under_right_keys_ends_the_call(line) -> None:
+    call = line().dial()
+    call.hold = {fx.SendControl}
+    call.connect()
+    wrong = call.bob.machine
+    wrong._control._send.number = 0  # takes back what it sent
+    call.run("alice", call.alice.machine.control_received(wrong._control.seal(Confirm(bytes(48))), call.now))
+    assert call.alice.failure.code == "confirmation"
+
+
+def test_a_second_confirmation_ends_the_call(line) -> None:
+    call = line().dial().connect()
+    again = call.bob.machine._control.seal(Confirm(bytes(48)))
+    call.run("alice", call.alice.machine.control_received(again, call.now))
+    assert call.alice.failure.code == "out-of-turn"
 
 
 def test_control_bytes_before_dtls_end_the_call(line) -> None:

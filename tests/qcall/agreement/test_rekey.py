@@ -5,13 +5,16 @@ from __future__ import annotations
 import pytest
 
 from qcall.agreement import effects as fx
-from qcall.agreement.control import Mute, Rekey1, Rekey2, Rekey3
+from qcall.agreement.control import Mute, Rekey1, Rekey2, Rekey2Body, Rekey3
 from qcall.agreement.machine import State
+from qcall.agreement.messages import encode
 from qcall.agreement.policy import QkdPolicy, QkdState
 from qcall.agreement.rekey import EPOCH_GRACE, OLD_EPOCH, SIGN_EVERY, STALE
 from qcall.agreement.rekey_caller import ATTEMPT_LIMIT, FAILURES
 from qcall.agreement.suites import Q3
+from qcall.crypto import x25519
 from qcall.crypto.secret import Secret
+from qcall.records.store import Records
 
 OFTEN = {"rekey_interval": 10.0}
 REQUIRE, OFF = QkdPolicy.REQUIRE, QkdPolicy.OFF
@@ -287,6 +290,49 @@ def test_a_stolen_root_heals_with_the_next_rekey(line, monkeypatch) -> None:
     zero = [type("K", (), {"key_id": key.key_id, "key": Secret(bytes(32))})() for key in keys]
     guessed = rekey(thief, Secret(bytes(32)), [Secret(bytes(32))], state, zero, th)
     assert guessed.srtp(call.alice.machine.direction).send != call.alice.epochs[1].send
+
+
+def test_a_caller_that_drops_quantum_keys_against_the_policy_is_hung_up_on(line) -> None:
+    call = talking(line, bob={"policy": REQUIRE})
+    call.alice.machine._rekey.call.policy = QkdPolicy.PREFER
+    call.nodes.enc_failure = "not-wanted"
+    call.pass_time(12)
+    assert call.bob.failure.code == "policy"
+
+
+def test_keys_of_another_sae_are_not_taken_in_a_rekey(line) -> None:
+    call = talking(line)
+    call.alice.machine._rekey.call.own_sae = "sae-mallory"
+    call.pass_time(12)
+    assert call.bob.failure.code == "sae"
+
+
+def test_a_key_node_that_repeats_a_key_is_noticed_in_a_rekey(line) -> None:
+    call = talking(line)
+    call.nodes._random.seed(1)
+    call.pass_time(12)
+    assert call.alice.failure.code == "replayed-key"
+
+
+def test_a_caller_that_repeats_a_key_in_a_rekey_is_hung_up_on(line, tmp_path) -> None:
+    call = talking(line)
+    call.nodes._random.seed(1)
+    forgetful = Records(tmp_path / "forgetful.db")
+    call.alice.machine._rekey.call.memory = forgetful
+    call.pass_time(12)
+    forgetful.close()
+    assert call.bob.failure.code == "replayed-key"
+
+
+def test_an_own_share_is_not_taken_back(line) -> None:
+    call = talking(line)
+    call.hold = {fx.SendControl}
+    call.pass_time(12)
+    share = x25519.public_key(call.alice.machine._rekey._private)
+    body = encode(Rekey2Body(share, (bytes(1568),), ()))
+    sealed = call.bob.machine._control.seal(Rekey2(body, None, bytes(48)))
+    call.run("alice", call.alice.machine.control_received(sealed, call.now))
+    assert call.alice.failure.code == "reflection"
 
 
 @pytest.mark.parametrize("kind", [Rekey1, Rekey2, Rekey3])
