@@ -13,7 +13,7 @@ import errno
 import logging
 import ssl
 import time
-from collections.abc import Callable, Set
+from collections.abc import Awaitable, Callable, Set
 from http import HTTPStatus
 from typing import Any
 
@@ -37,10 +37,11 @@ audit = logging.getLogger("relay.kme.audit")
 
 
 class KmeServer:
-    """A listening key node. ``upkeep`` is called with unix time soon after a key went out, and regularly."""
+    """A listening key node. ``upkeep`` is called with unix time soon after a key
+    went out and regularly, again and again until it says that there is nothing more to do."""
 
     def __init__(
-        self, service: KeyService, revoked: Callable[[], Set[int]], upkeep: Callable[[float], None]
+        self, service: KeyService, revoked: Callable[[], Set[int]], upkeep: Callable[[float], Awaitable[bool]]
     ) -> None:
         self._service = service
         self._revoked = revoked
@@ -129,7 +130,8 @@ class KmeServer:
         while True:
             self._keys_went_out.clear()
             try:
-                self._upkeep(time.time())
+                while await self._upkeep(time.time()):
+                    await asyncio.sleep(0)
             except LocalFault as error:
                 logging.getLogger("relay.kme").error("%s", error)
             try:
@@ -159,7 +161,7 @@ async def serve_kme(
     port: int,
     context: ssl.SSLContext,
     revoked: Callable[[], Set[int]],
-    upkeep: Callable[[float], None],
+    upkeep: Callable[[float], Awaitable[bool]],
 ) -> KmeServer:
     """A key node that is listening. ``context`` is :meth:`relay.pki.Authority.server_context`."""
     server = KmeServer(service, revoked, upkeep)

@@ -10,7 +10,6 @@ import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 from relay.errors import NoKeyMaterial, UsageError
 from relay.kme.keys import ANY_PATH, Wish
@@ -19,13 +18,9 @@ from .key_relay import HopRejected, HopReport, Message, xor
 from .link import BLOCK_BITS, DEFAULT_CAPACITY, LinkEnd
 from .node import Adjacency, Arrival, Forward, Node, Observer
 from .physics import LinkQuality
-from .routing import cheapest, disjoint, link_cost
+from .routing import choose, link_cost
 from .topology import Link, Topology
 
-FIBRE_DELAY = 4.9e-6
-"""Seconds a kilometre: light in glass."""
-NODE_DELAY = 50e-6
-"""Seconds that a trusted node takes to verify, decrypt and encrypt; an assumption of the model."""
 WARM_SECONDS = 60.0
 """How long the links are taken to have been running when the program starts."""
 ATTEMPTS = 4
@@ -142,7 +137,7 @@ class Network:
                 arrived = xor(arrived, arrival.key)
             self.relayed += 1
             hops = tuple(hop for arrival in arrivals for hop in arrival.message.hops)
-            return Relayed(key_id, arrived, tuple(paths), hops, max(map(self.delay, paths)))
+            return Relayed(key_id, arrived, tuple(paths), hops, max(map(self.topology.delay, paths)))
         raise NoKeyMaterial(f"no key could be relayed from {source} to {target}: {ATTEMPTS} paths failed")
 
     def route(
@@ -167,34 +162,7 @@ class Network:
                 return math.inf
             return link_cost(link.km, level, state.ends[0].capacity)
 
-        def usable(link: Link) -> float:
-            return 1.0 if cost(link) < math.inf else math.inf
-
-        graph = self.topology.neighbours
-        if wish.route:
-            found = [wish.route] if self._is_path(wish.route, source, target) else []
-            if any(cost(graph[a][b]) == math.inf for path in found for a, b in pairwise(path)):
-                raise NoKeyMaterial(f"the route asked for from {source} to {target} has no key now")
-        elif wish.disjoint > 1:
-            found = disjoint(graph, source, target, cost, wish.disjoint)
-        else:
-            one = cheapest(graph, source, target, cost)
-            if one and wish.max_hops is not None and len(one) - 1 > wish.max_hops:
-                one = cheapest(graph, source, target, usable)
-            found = [one] if one else []
-        fits = [path for path in found if wish.max_hops is None or len(path) - 1 <= wish.max_hops]
-        if len(fits) < wish.disjoint:
-            wanted = bool(wish.route or wish.max_hops is not None or wish.disjoint > 1)
-            raise NoKeyMaterial(
-                f"no path from {source} to {target} has key on every hop",
-                code="no-route" if wanted else None,
-            )
-        return fits
-
-    def delay(self, path: Sequence[str]) -> float:
-        """Seconds that a frame takes along ``path``: fibre and nodes."""
-        hops = list(pairwise(path))
-        return sum(self.topology.link(a, b).km for a, b in hops) * FIBRE_DELAY + len(hops) * NODE_DELAY
+        return choose(self.topology.neighbours, source, target, cost, wish)
 
     # Faults
 
@@ -308,14 +276,6 @@ class Network:
     def _rewire(self) -> None:
         for name, node in self.nodes.items():
             node.observer = self._observe if self._observer or name in self.captured else None
-
-    def _is_path(self, path: tuple[str, ...], source: str, target: str) -> bool:
-        graph = self.topology.neighbours
-        return (
-            (path[0], path[-1]) == (source, target)
-            and len(set(path)) == len(path)
-            and all(b in graph.get(a, {}) for a, b in pairwise(path))
-        )
 
     def _known(self, node: str) -> None:
         if node not in self.nodes:

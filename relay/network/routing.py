@@ -8,9 +8,13 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import TypeVar
 
 import networkx as nx
+
+from relay.errors import NoKeyMaterial
+from relay.kme.keys import Wish
 
 L = TypeVar("L")
 Graph = Mapping[str, Mapping[str, L]]
@@ -77,3 +81,39 @@ def disjoint(graph: Graph[L], source: str, target: str, cost: Cost[L], count: in
             path.append(next(to for (to, _), units in carried[path[-1], "out"].items() if units))
         paths.append(tuple(path))
     return sorted(paths, key=len)
+
+
+def choose(graph: Graph[L], source: str, target: str, cost: Cost[L], wish: Wish) -> list[tuple[str, ...]]:
+    """The paths for one key: ``wish.disjoint`` of them, every hop usable now.
+
+    Raises :class:`NoKeyMaterial`; its code is ``no-route`` when it is the wish that cannot be met.
+    """
+
+    def usable(link: L) -> float:
+        return 1.0 if cost(link) < math.inf else math.inf
+
+    if wish.route:
+        found = [wish.route] if _is_path(graph, wish.route, source, target) else []
+        if any(cost(graph[a][b]) == math.inf for path in found for a, b in pairwise(path)):
+            raise NoKeyMaterial(f"the route asked for from {source} to {target} has no key now")
+    elif wish.disjoint > 1:
+        found = disjoint(graph, source, target, cost, wish.disjoint)
+    else:
+        one = cheapest(graph, source, target, cost)
+        if one and wish.max_hops is not None and len(one) - 1 > wish.max_hops:
+            one = cheapest(graph, source, target, usable)
+        found = [one] if one else []
+    fits = [path for path in found if wish.max_hops is None or len(path) - 1 <= wish.max_hops]
+    if len(fits) < wish.disjoint:
+        wanted = bool(wish.route or wish.max_hops is not None or wish.disjoint > 1)
+        text = f"no path from {source} to {target} has key on every hop"
+        raise NoKeyMaterial(text, code="no-route" if wanted else None)
+    return fits
+
+
+def _is_path(graph: Graph[L], path: tuple[str, ...], source: str, target: str) -> bool:
+    return (
+        (path[0], path[-1]) == (source, target)
+        and len(set(path)) == len(path)
+        and all(b in graph.get(a, {}) for a, b in pairwise(path))
+    )

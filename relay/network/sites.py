@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from relay.kme.service import DEFAULT_LIMITS, KeyService, Limits
 from relay.pki import Authority
 
 from .network import Network
-from .supply import NetworkSupply
+from .supply import LocalCarrier, StockedSupply
 from .topology import Topology
 
 
@@ -28,7 +28,7 @@ class Site:
     name: str
     server: KmeServer
     store: SqliteKeyStore
-    supply: NetworkSupply
+    supply: StockedSupply
 
     @property
     def kme_id(self) -> str:
@@ -73,7 +73,8 @@ class KeySites:
                 files = authority.kme_files(directory / kme, kme, [host, "localhost"])
                 stores[kme] = SqliteKeyStore(directory / kme / "keys.db", node_keys(kme))
                 started_context = authority.server_context(*files)
-                supply = NetworkSupply(kme, network, stores, nodes, clock=clock, entropy=entropy)
+                carrier = LocalCarrier(kme, network, stores, nodes, clock)
+                supply = StockedSupply(stores[kme], carrier, entropy=entropy)
                 service = KeyService(
                     kme, site, stores[kme], supply,
                     home_of=home_of or authority.home_of, entropy=entropy, limits=limits,
@@ -98,9 +99,9 @@ class KeySites:
             site.store.close()
 
 
-def _upkeep(store: SqliteKeyStore, supply: NetworkSupply) -> Callable[[float], None]:
-    def upkeep(now: float) -> None:
+def _upkeep(store: SqliteKeyStore, supply: StockedSupply) -> Callable[[float], Awaitable[bool]]:
+    async def upkeep(now: float) -> bool:
         store.expire(now)
-        supply.top_up(now)
+        return await supply.top_up(now)
 
     return upkeep

@@ -1,7 +1,8 @@
-"""End keys for one key node, out of a network that runs in this process.
+"""End keys for one key node: a stock for every site pair in use, and a carrier that relays more.
 
-Pairs of sites in use keep a small stock of end keys already relayed, so that a request need not wait for
-light to cross every hop. A stock key exists at both ends; only the node that relayed it hands it out.
+A pair in use keeps a small stock of end keys already relayed, so that a request need not wait for light to
+cross every hop. A stock key exists at both ends; only the node that relayed it hands it out. The carrier is
+a network in this process (:class:`LocalCarrier`) or nodes in processes of their own.
 """
 
 from __future__ import annotations
@@ -9,12 +10,13 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
+from typing import Protocol
 
 from relay.errors import NoKeyMaterial
 from relay.kme.keys import ANY_PATH, Assignment, EndKey, KeyStore, NotHeld, Wish
 
 from .link import BLOCK_BITS
-from .network import Network, Relayed
+from .network import Network
 
 STOCK = 16
 """End keys kept ready for each site pair in use."""
@@ -24,30 +26,32 @@ OWNER_MARGIN = 60.0
 """Seconds that the owner gives a stock key up earlier than the other side."""
 
 
-class NetworkSupply:
-    """A :class:`~relay.kme.keys.Supply` for the key node ``kme_id`` at ``node``.
+class Carrier(Protocol):
+    """The way from one key node to the others, named by KME ID. Times in unix seconds."""
 
-    ``stores`` are those of all key nodes in this process, by KME ID, and ``nodes`` their nodes. ``clock`` is
-    the network's monotonic clock; the times of the interface are unix seconds.
-    """
+    async def carry(
+        self, target: str, key_id: str, key: bytes, wish: Wish, pads: Sequence[bytes], now: float
+    ) -> EndKey:
+        """Relay an end key; ``target`` holds it as stock of this key node when this returns.
+
+        Raises :class:`NoKeyMaterial`.
+        """
+
+    async def assign(self, target: str, keys: Sequence[Assignment], now: float) -> None:
+        """Hand assignments to ``target``; raises :class:`NotHeld` or NoKeyMaterial."""
+
+    def budget(self, target: str) -> tuple[int, float]:
+        """End keys that the links could carry now, and a second from then on."""
+
+
+class StockedSupply:
+    """A :class:`~relay.kme.keys.Supply` out of ``store`` and ``carrier``."""
 
     def __init__(
-        self,
-        kme_id: str,
-        network: Network,
-        stores: Mapping[str, KeyStore],
-        nodes: Mapping[str, str],
-        *,
-        clock: Callable[[], float],
-        entropy: Callable[[int], bytes],
-        stock: int = STOCK,
+        self, store: KeyStore, carrier: Carrier, *, entropy: Callable[[int], bytes], stock: int = STOCK
     ) -> None:
-        self._kme_id = kme_id
-        self._network = network
-        self._stores = stores
-        self._store = stores[kme_id]
-        self._nodes = nodes
-        self._clock = clock
+        self._store = store
+        self._carrier = carrier
         self._entropy = entropy
         self._stock = stock
         self._in_use: set[str] = set()
@@ -57,14 +61,8 @@ class NetworkSupply:
         return self._store.count_stock(target, now)
 
     def budget(self, target: str, now: float) -> tuple[int, float]:
-        stock = self._store.count_stock(target, now)
-        try:
-            [path] = self._network.route(self._nodes[self._kme_id], self._nodes[target], self._clock())
-        except NoKeyMaterial:
-            return stock, 0.0
-        ends = [self._network.state(a, b).ends[0] for a, b in pairwise(path)]
-        pooled = min(end.level(self._clock()) for end in ends) // BLOCK_BITS
-        return stock + int(pooled), min(end.rate for end in ends) / BLOCK_BITS
+        left, rate = self._carrier.budget(target)
+        return self._store.count_stock(target, now) + left, rate
 
     async def take(self, targets: Sequence[str], number: int, wish: Wish, now: float) -> list[EndKey]:
         first, *others = targets
@@ -72,61 +70,95 @@ class NetworkSupply:
         if wish == ANY_PATH:
             self._in_use.add(first)
             taken = self._store.take_stock(first, number, now)
-        taken += self._relay(first, number - len(taken), wish, now)
+        for _ in range(number - len(taken)):
+            taken.append(await self._relay(first, wish, now))
         for other in others:  # the same keys once more, to a second site
             for key in taken:
-                self._carry(other, key.key_id, key.key, wish, now)
+                await self._carry(other, key.key_id, key.key, wish, now)
         return taken
 
     async def assign(self, target: str, keys: Sequence[Assignment], now: float) -> None:
-        path = self._network.topology.path(self._nodes[self._kme_id], self._nodes[target])
-        arrives = now + self._network.delay(path)
         try:
-            self._stores[target].assign(self._kme_id, keys, ready_at=arrives, expires=now + ASSIGNED_LIFETIME)
+            await self._carrier.assign(target, keys, now)
         except NotHeld:  # the other side lost its store: what is left of the stock is worth nothing
             self._store.clear_stock(target)
             raise NoKeyMaterial(f"{target} no longer holds the keys in stock; ask again") from None
 
-    def top_up(self, now: float) -> None:
-        """Bring the stock of every pair in use back to its level, as far as the links have key."""
-        for target in sorted(self._in_use):
-            missing = self._stock - self._store.count_stock(target, now)
-            fresh: list[EndKey] = []
-            try:
-                for _ in range(missing):
-                    fresh += self._relay(target, 1, ANY_PATH, now)
-            except NoKeyMaterial:
-                pass
-            if fresh:
-                expires = now + STOCK_LIFETIME - OWNER_MARGIN
-                self._store.add_stock(target, fresh, owned=True, expires=expires)
+    async def top_up(self, now: float) -> bool:
+        """Relay one key for the stock that lacks most; whether there is more to do.
 
-    def _relay(self, target: str, number: int, wish: Wish, now: float) -> list[EndKey]:
-        """Fresh end keys, already held by ``target`` as guest stock of ours."""
-        return [
-            self._carry(
-                target, str(uuid.UUID(bytes=self._entropy(16), version=4)), self._entropy(32), wish, now
-            )
-            for _ in range(number)
-        ]
+        One at a time, because others share the thread: voice would hear a whole stock being filled.
+        """
+        lacking = {target: self._stock - self._store.count_stock(target, now) for target in self._in_use}
+        target = max(lacking, key=lacking.__getitem__, default="")
+        if lacking.get(target, 0) <= 0:
+            return False
+        try:
+            fresh = await self._relay(target, ANY_PATH, now)
+        except NoKeyMaterial:
+            return False
+        expires = now + STOCK_LIFETIME - OWNER_MARGIN
+        self._store.add_stock(target, [fresh], owned=True, expires=expires)
+        return True
 
-    def _carry(self, target: str, key_id: str, key: bytes, wish: Wish, now: float) -> EndKey:
+    async def _relay(self, target: str, wish: Wish, now: float) -> EndKey:
+        key_id = str(uuid.UUID(bytes=self._entropy(16), version=4))
+        return await self._carry(target, key_id, self._entropy(32), wish, now)
+
+    async def _carry(self, target: str, key_id: str, key: bytes, wish: Wish, now: float) -> EndKey:
         pads = [self._entropy(len(key)) for _ in range(wish.disjoint - 1)]
-        source = self._nodes[self._kme_id]
+        return await self._carrier.carry(target, key_id, key, wish, pads, now)
+
+
+class LocalCarrier:
+    """A :class:`Carrier` over a network in this process.
+
+    ``stores`` are those of all key nodes by KME ID, ``nodes`` their nodes, ``clock`` the network's.
+    """
+
+    def __init__(
+        self,
+        kme_id: str,
+        network: Network,
+        stores: Mapping[str, KeyStore],
+        nodes: Mapping[str, str],
+        clock: Callable[[], float],
+    ) -> None:
+        self._kme_id = kme_id
+        self._network = network
+        self._stores = stores
+        self._nodes = nodes
+        self._clock = clock
+
+    async def carry(
+        self, target: str, key_id: str, key: bytes, wish: Wish, pads: Sequence[bytes], now: float
+    ) -> EndKey:
         relayed = self._network.relay(
-            source, self._nodes[target], key_id, key, self._clock(), wish=wish, pads=pads
+            self._nodes[self._kme_id], self._nodes[target], key_id, key, self._clock(), wish=wish, pads=pads
         )
-        arrived = _end_key(relayed, now)
+        arrived = EndKey(
+            relayed.key_id,
+            relayed.key,
+            relayed.paths,
+            tuple(hop.qber for hop in relayed.hops),
+            tuple(hop.age for hop in relayed.hops),
+            now + relayed.delay,
+        )
         self._stores[target].add_stock(self._kme_id, [arrived], owned=False, expires=now + STOCK_LIFETIME)
         return arrived
 
+    async def assign(self, target: str, keys: Sequence[Assignment], now: float) -> None:
+        path = self._network.topology.path(self._nodes[self._kme_id], self._nodes[target])
+        arrives = now + self._network.topology.delay(path)
+        self._stores[target].assign(self._kme_id, keys, ready_at=arrives, expires=now + ASSIGNED_LIFETIME)
 
-def _end_key(relayed: Relayed, now: float) -> EndKey:
-    return EndKey(
-        relayed.key_id,
-        relayed.key,
-        relayed.paths,
-        tuple(hop.qber for hop in relayed.hops),
-        tuple(hop.age for hop in relayed.hops),
-        now + relayed.delay,
-    )
+    def budget(self, target: str) -> tuple[int, float]:
+        now = self._clock()
+        try:
+            [path] = self._network.route(self._nodes[self._kme_id], self._nodes[target], now)
+        except NoKeyMaterial:
+            return 0, 0.0
+        ends = [self._network.state(a, b).ends[0] for a, b in pairwise(path)]
+        return int(min(end.level(now) for end in ends) // BLOCK_BITS), min(
+            end.rate for end in ends
+        ) / BLOCK_BITS

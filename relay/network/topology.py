@@ -23,7 +23,7 @@ from __future__ import annotations
 import importlib.resources
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -35,6 +35,10 @@ from relay.errors import UsageError
 from .physics import PRESETS, LinkQuality, Optics, quality
 from .routing import cheapest
 
+FIBRE_DELAY = 4.9e-6
+"""Seconds a kilometre: light in glass."""
+NODE_DELAY = 50e-6
+"""Seconds that a trusted node takes to verify, decrypt and encrypt; an assumption of the model."""
 SUFFIX = ".toml"
 LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,46}[a-z0-9])?")
 """RFC 1123 clause 2.1, short enough for ``kme-`` and an index in one certificate label."""
@@ -100,6 +104,11 @@ class Topology:
         if path is None:
             raise UsageError(f"topology {self.name} has no path from {source} to {target}")
         return path
+
+    def delay(self, path: Sequence[str]) -> float:
+        """Seconds that a frame takes along ``path``: fibre and nodes."""
+        hops = list(itertools.pairwise(path))
+        return sum(self.link(a, b).km for a, b in hops) * FIBRE_DELAY + len(hops) * NODE_DELAY
 
     def hops(self, source: str, target: str) -> tuple[tuple[str, float], ...]:
         """Name and kilometres of every hop of the shortest route, in travelling order."""

@@ -20,7 +20,7 @@ from relay.kme.exchange import Reply, Request
 from relay.kme.keystore import SqliteKeyStore
 from relay.kme.service import KeyService, Limits
 from relay.network.network import Network
-from relay.network.supply import NetworkSupply
+from relay.network.supply import LocalCarrier, StockedSupply
 from relay.network.topology import parse
 
 TOPOLOGY = """
@@ -50,8 +50,10 @@ class World:
         nodes = {"kme-a": "a", "kme-b": "b", "kme-c": "c"}
         self.stores = {kme: SqliteKeyStore(directory / f"{kme}.db", bytes(32), boot_id="x") for kme in nodes}
         self.supplies = {
-            kme: NetworkSupply(
-                kme, self.network, self.stores, nodes, clock=lambda: self.now, entropy=draw.randbytes
+            kme: StockedSupply(
+                self.stores[kme],
+                LocalCarrier(kme, self.network, self.stores, nodes, lambda: self.now),
+                entropy=draw.randbytes,
             )
             for kme in nodes
         }
@@ -96,6 +98,11 @@ class World:
         got: dict[str, Any] = (await self.ok(slave, f"{master}/dec_keys", body))["keys"][0]
         return got
 
+    async def fill(self, kme: str = "kme-a") -> None:
+        """Top the stock of every pair in use up."""
+        while await self.supplies[kme].top_up(self.now):
+            pass
+
     def close(self) -> None:
         for store in self.stores.values():
             store.close()
@@ -127,7 +134,7 @@ async def test_status_has_every_field_of_the_standard(world: World) -> None:
 
 async def test_status_counts_the_stock_of_a_pair_in_use(world: World) -> None:
     await world.ok("alice", "bob/status")
-    world.supplies["kme-a"].top_up(world.now)
+    await world.fill()
     assert (await world.ok("alice", "bob/status"))["stored_key_count"] == 16
     await world.key()
     assert (await world.ok("alice", "bob/status"))["stored_key_count"] == 15
@@ -361,7 +368,7 @@ async def test_two_saes_of_one_site_need_no_quantum_link(world: World) -> None:
 
 async def test_a_group_at_three_sites_gets_one_key_each_member_once(world: World) -> None:
     world.supplies["kme-a"].stored("kme-b", world.now)
-    world.supplies["kme-a"].top_up(world.now)
+    await world.fill()
     others = ["berta", "carol", "anna"]
     made = await world.ok(
         "alice", "bob/enc_keys", {"number": 2, "size": 512, "additional_slave_SAE_IDs": others}
@@ -375,14 +382,14 @@ async def test_a_group_at_three_sites_gets_one_key_each_member_once(world: World
 
 async def test_a_key_relayed_on_demand_is_answered_when_it_has_arrived(world: World) -> None:
     reply = await world.ask("alice", "bob/enc_keys", {})
-    assert reply.delay == pytest.approx(world.network.delay(("a", "x", "b")), abs=1e-6)
+    assert reply.delay == pytest.approx(world.network.topology.delay(("a", "x", "b")), abs=1e-6)
 
 
 async def test_a_key_from_stock_is_answered_at_once_but_its_slave_learns_of_it_no_sooner_than_light(
     world: World,
 ) -> None:
     world.supplies["kme-a"].stored("kme-b", world.now)
-    world.supplies["kme-a"].top_up(world.now)
+    await world.fill()
     world.now += 1
     reply = await world.ask("alice", "bob/enc_keys", {})
     assert reply.delay == 0
@@ -392,7 +399,7 @@ async def test_a_key_from_stock_is_answered_at_once_but_its_slave_learns_of_it_n
 
 async def test_a_slave_node_that_lost_its_store_is_a_503_and_then_all_is_well(world: World) -> None:
     world.supplies["kme-a"].stored("kme-b", world.now)
-    world.supplies["kme-a"].top_up(world.now)
+    await world.fill()
     world.stores["kme-b"].expire(world.now + 10**6)
     await world.refused(503, "alice", "bob/enc_keys", {})
     key = await world.key()
