@@ -130,8 +130,10 @@ class KmeServer:
         while True:
             self._keys_went_out.clear()
             try:
-                while await self._upkeep(time.time()):
-                    await asyncio.sleep(0)
+                more = True
+                while more:
+                    more = await self._upkeep(time.time())
+                    await asyncio.sleep(0)  # whoever else has something to do goes first
             except LocalFault as error:
                 logging.getLogger("relay.kme").error("%s", error)
             try:

@@ -90,16 +90,17 @@ class StockedSupply:
         One at a time, because others share the thread: voice would hear a whole stock being filled.
         """
         lacking = {target: self._stock - self._store.count_stock(target, now) for target in self._in_use}
-        target = max(lacking, key=lacking.__getitem__, default="")
-        if lacking.get(target, 0) <= 0:
-            return False
-        try:
-            fresh = await self._relay(target, ANY_PATH, now)
-        except NoKeyMaterial:
-            return False
-        expires = now + STOCK_LIFETIME - OWNER_MARGIN
-        self._store.add_stock(target, [fresh], owned=True, expires=expires)
-        return True
+        for target in sorted(lacking, key=lacking.__getitem__, reverse=True):
+            if lacking[target] <= 0:
+                break
+            try:
+                fresh = await self._relay(target, ANY_PATH, now)
+            except NoKeyMaterial:
+                continue
+            expires = now + STOCK_LIFETIME - OWNER_MARGIN
+            self._store.add_stock(target, [fresh], owned=True, expires=expires)
+            return True
+        return False
 
     async def _relay(self, target: str, wish: Wish, now: float) -> EndKey:
         key_id = str(uuid.UUID(bytes=self._entropy(16), version=4))

@@ -140,6 +140,15 @@ async def test_status_counts_the_stock_of_a_pair_in_use(world: World) -> None:
     assert (await world.ok("alice", "bob/status"))["stored_key_count"] == 15
 
 
+async def test_a_pair_without_a_way_does_not_keep_another_from_its_stock(world: World) -> None:
+    await world.ok("alice", "bob/status")
+    await world.ok("alice", "carol/status")
+    world.network.cut("b", "c", world.now)
+    await world.fill()
+    assert (await world.ok("alice", "bob/status"))["stored_key_count"] == 16
+    assert (await world.ok("alice", "carol/status"))["stored_key_count"] == 0
+
+
 # Get key (clause 5.2)
 
 
