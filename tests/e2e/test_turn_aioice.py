@@ -8,6 +8,7 @@ import time
 from ipaddress import ip_network
 
 import pytest
+import uvloop
 from aioice.turn import create_turn_endpoint
 
 from relay.errors import AddressInUse, UsageError
@@ -105,6 +106,24 @@ async def test_the_same_over_tcp(start, dial):
     await speak(*one, *other, b"seven b")
     await speak(*other, *one, b"hello back")
     assert server.counters.peer_packets_out == 0
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_it_runs_on_uvloop_as_well(transport):
+    async def call() -> int:
+        server = await TurnServer.start("127.0.0.1", 0, realm="relay", credentials=USERS)
+        ends = [
+            await create_turn_endpoint(Ear, server.address, *ALICE, transport=transport) for _ in range(2)
+        ]
+        await speak(*ends[0], *ends[1], b"hello")
+        for opened, _ in ends:
+            opened.close()
+        for _, ear in ends:
+            await asyncio.wait_for(ear.closed, LIMIT)
+        await server.close()
+        return server.counters.hairpinned
+
+    assert uvloop.run(call()) >= 2
 
 
 async def read_to_the_end(address, data: bytes) -> bytes:
