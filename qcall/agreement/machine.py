@@ -35,7 +35,7 @@ from .policy import QkdPolicy, stricter
 from .rekey import INTERVAL, Ongoing, Rekey
 from .schedule import Direction, Handshake, Mixed, QuantumKey, Root, SrtpKeys
 from .security import SecurityInfo
-from .suites import Q3, Q5, Suite, rank
+from .suites import STANDARD, Suite, rank
 
 HANDSHAKE_LIMIT = 20.0
 """Seconds from the first message to M4, a second attempt included."""
@@ -92,7 +92,7 @@ class Phone:
     policy: QkdPolicy = QkdPolicy.PREFER
     sae_id: str | None = None
     kme_id: str | None = None
-    suites: Sequence[Suite] = (Q5, Q3)
+    suites: Sequence[Suite] = STANDARD
     kems: Mapping[str, Kem] = field(default_factory=lambda: CRYPTOGRAPHY, repr=False)
     allow_less: bool = False
     rekey_interval: float = INTERVAL

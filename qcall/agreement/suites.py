@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from qcall.crypto.identity import ML_DSA_65, ML_DSA_87
-from qcall.crypto.kem import ML_KEM_768, ML_KEM_1024, Parameters
+from qcall.crypto.kem import ML_KEM_768, ML_KEM_1024, Kem, Parameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,23 @@ class Suite:
 
 Q5 = Suite("Q5", 5, (ML_KEM_1024,), ML_DSA_87)
 Q3 = Suite("Q3", 3, (ML_KEM_768,), ML_DSA_65)
-SUITES = {suite.name: suite for suite in (Q5, Q3)}
+STANDARD = (Q5, Q3)
+"""What every phone has."""
+
+SECOND_KEMS = {"HQC-256": "Q5+HQC-256", "FrodoKEM-1344-SHAKE": "Q5+Frodo-1344"}
+"""KEMs that do not rest on structured lattices, best first, and the suite that adds each to Q5."""
+RANKS = {"Q3": 3, "Q5": 5} | dict.fromkeys(SECOND_KEMS.values(), 6)
+
+
+def available(kems: Mapping[str, Kem]) -> tuple[Suite, ...]:
+    """The suites of a phone with these KEMs, strongest first: the standard ones, and Q5+ if it can.
+
+    Where HQC is there FrodoKEM is left out: two phones with liboqs meet in HQC, or in plain Q5.
+    """
+    for kem, name in SECOND_KEMS.items():
+        if kem in kems:
+            return (Suite(name, RANKS[name], (ML_KEM_1024, kems[kem].parameters), ML_DSA_87), *STANDARD)
+    return STANDARD
 
 
 def choose(offered: Iterable[str], supported: Iterable[Suite]) -> Suite | None:
@@ -32,4 +48,4 @@ def choose(offered: Iterable[str], supported: Iterable[Suite]) -> Suite | None:
 
 def rank(name: str | None) -> int:
     """How strong a suite is, for comparison with what a contact used before; 0 for none."""
-    return SUITES[name].rank if name in SUITES else 0
+    return RANKS.get(name or "", 0)

@@ -10,7 +10,10 @@ from qcall.agreement import effects as fx
 from qcall.agreement.control import Answered, Hangup, Mute
 from qcall.agreement.machine import State
 from qcall.agreement.policy import QkdPolicy, QkdState
-from qcall.agreement.suites import Q3, Q5
+from qcall.agreement.suites import Q3, Q5, Suite, available, rank
+from qcall.crypto.identity import ML_DSA_87
+from qcall.crypto.kem import CRYPTOGRAPHY, ML_KEM_768, ML_KEM_1024
+from qcall.crypto.secret import Secret
 
 
 def test_both_phones_confirm(line) -> None:
@@ -151,3 +154,48 @@ def test_closing_wipes_every_secret(line) -> None:
     for secret in kept:
         assert getattr(secret, "_secret", secret).wiped
     assert call.alice.machine.receive(call.bob.frames[0], call.now) == ()
+
+
+# A suite with a second KEM. ML-KEM-768 stands in for HQC, which only liboqs has: the cascade is the same.
+TWO_KEMS = Suite("Q5+HQC-256", 6, (ML_KEM_1024, ML_KEM_768), ML_DSA_87)
+
+
+def test_a_second_kem_is_cascaded_and_rekeyed(line) -> None:
+    plus = {"suites": (TWO_KEMS, Q5)}
+    call = line(alice=plus | {"rekey_interval": 10.0}, bob=plus).dial().connect()
+    call.media()
+    call.pass_time(25)
+    for side in call.sides.values():
+        assert side.machine.security.suite == "Q5+HQC-256"
+        assert side.machine.security.as_json()["mlkem"] == "ML-KEM-1024 + ML-KEM-768"
+        assert side.machine.security.epoch == 2
+    assert call.alice.epochs[2].send == call.bob.epochs[2].receive
+
+
+def test_a_phone_without_the_second_kem_never_negotiates_it(line) -> None:
+    for alice, bob in (((TWO_KEMS, Q5), (Q5,)), ((Q5,), (TWO_KEMS, Q5))):
+        call = line(alice={"suites": alice}, bob={"suites": bob}).dial().connect()
+        assert call.bob.machine.security.suite == "Q5"
+
+
+def test_each_kem_of_a_suite_counts(line) -> None:
+    class Wrong:
+        parameters = ML_KEM_768
+        private = CRYPTOGRAPHY["ML-KEM-768"].private
+
+        def encapsulate(self, public: bytes):
+            ciphertext, _ = CRYPTOGRAPHY["ML-KEM-768"].encapsulate(public)
+            return ciphertext, Secret(bytes(32))
+
+    plus = {"suites": (TWO_KEMS,)}
+    call = line(alice=plus, bob=plus | {"kems": {**CRYPTOGRAPHY, "ML-KEM-768": Wrong()}}).dial()
+    assert call.alice.failure.code == "box"
+
+
+def test_q5_plus_is_there_with_its_kem_and_hqc_comes_first() -> None:
+    assert available(CRYPTOGRAPHY) == (Q5, Q3)
+    kem = CRYPTOGRAPHY["ML-KEM-768"]
+    frodo = {**CRYPTOGRAPHY, "FrodoKEM-1344-SHAKE": kem}
+    assert available(frodo)[0].name == "Q5+Frodo-1344"
+    assert [suite.name for suite in available({**frodo, "HQC-256": kem})] == ["Q5+HQC-256", "Q5", "Q3"]
+    assert rank("Q5+HQC-256") > rank("Q5")
