@@ -10,6 +10,8 @@ that is what *trusted node* means.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -45,6 +47,8 @@ class Message(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
     share: int = 0
     """Which of ``shares`` XOR shares of the key this is; 0 of 1 is the key itself."""
     shares: int = 1
+    attempt: int = 0
+    """Sequence number of the first share: shares of different attempts do not fit together."""
 
     @property
     def next_node(self) -> str:
@@ -105,6 +109,20 @@ def open_frame(
         raise HopRejected(str(error), code=error.code) from None
     link.claim(block)
     return message, xor(parsed.padded, block.pad)
+
+
+def split(key: bytes, count: int, entropy: Callable[[int], bytes]) -> list[bytes]:
+    """``count`` shares whose XOR is ``key``; any fewer of them are independent of it.
+
+    Every attempt splits anew: a share that went one way in one attempt must never fit the rest of another.
+    """
+    shares = [entropy(len(key)) for _ in range(count - 1)]
+    return [*shares, join([key, *shares])]
+
+
+def join(shares: Sequence[bytes]) -> bytes:
+    """The XOR of all shares."""
+    return functools.reduce(xor, shares)
 
 
 def xor(a: bytes, b: bytes) -> bytes:

@@ -8,13 +8,13 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from relay.errors import NoKeyMaterial, UsageError
 from relay.kme.keys import ANY_PATH, Wish
 
-from .key_relay import HopRejected, HopReport, Message, xor
+from .key_relay import HopRejected, HopReport, Message, join, split
 from .link import BLOCK_BITS, DEFAULT_CAPACITY, LinkEnd
 from .node import Adjacency, Arrival, Forward, Node, Observer
 from .physics import LinkQuality
@@ -108,34 +108,28 @@ class Network:
         now: float,
         *,
         wish: Wish = ANY_PATH,
-        pads: Sequence[bytes] = (),
+        entropy: Callable[[int], bytes],
     ) -> Relayed:
         """Carry ``key`` from ``source`` to ``target``; a path that fails on the way is replaced by another.
 
-        With ``wish.disjoint`` n, ``pads`` are n-1 random strings of the key's length: they and their XOR
-        with the key travel on paths that share no node. Raises :class:`NoKeyMaterial` when no path is left;
-        what failed attempts spent stays spent.
+        With ``wish.disjoint`` n, it travels as n XOR shares on paths that share no node, split with random
+        bytes of ``entropy``. Raises :class:`NoKeyMaterial` when no path is left; what failed attempts spent
+        stays spent.
         """
-        if len(pads) != wish.disjoint - 1:
-            raise ValueError("n disjoint shares need n-1 random pads")
-        shares = [*pads, key]
-        for pad in pads:
-            shares[-1] = xor(shares[-1], pad)
         avoid: set[frozenset[str]] = set()
         for _ in range(ATTEMPTS):
             paths = self.route(source, target, now, wish=wish, avoid=avoid)
+            shares = [key] if wish.disjoint == 1 else split(key, wish.disjoint, entropy)
             try:
                 arrivals = [
-                    self._carry(key_id, share, path, i, len(shares), now, avoid)
-                    for i, (share, path) in enumerate(zip(shares, paths, strict=True))
+                    self._carry(key_id, part, path, i, len(shares), now, avoid)
+                    for i, (part, path) in enumerate(zip(shares, paths, strict=True))
                 ]
             except (HopRejected, NoKeyMaterial):
                 self.rejected += 1
                 continue
-            arrived = bytes(len(key))
-            for arrival in arrivals:
-                arrived = xor(arrived, arrival.key)
             self.relayed += 1
+            arrived = join([arrival.key for arrival in arrivals])
             hops = tuple(hop for arrival in arrivals for hop in arrival.message.hops)
             return Relayed(key_id, arrived, tuple(paths), hops, max(map(self.topology.delay, paths)))
         raise NoKeyMaterial(f"no key could be relayed from {source} to {target}: {ATTEMPTS} paths failed")
@@ -193,13 +187,13 @@ class Network:
 
     def compromise(self, node: str) -> None:
         """From now on the node writes down every end key it sees, in :attr:`captured`."""
-        self._known(node)
+        self.topology.known(node)
         self.captured.setdefault(node, deque(maxlen=CAPTURE_LIMIT))
         self._rewire()
 
     def recover(self, node: str) -> None:
         """The node is honest again; what it has written down is forgotten here."""
-        self._known(node)
+        self.topology.known(node)
         self.captured.pop(node, None)
         self._rewire()
 
@@ -276,7 +270,3 @@ class Network:
     def _rewire(self) -> None:
         for name, node in self.nodes.items():
             node.observer = self._observe if self._observer or name in self.captured else None
-
-    def _known(self, node: str) -> None:
-        if node not in self.nodes:
-            raise UsageError(f"there is no node {node}; see relay topology show {self.topology.name}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import msgspec
 
@@ -21,6 +22,11 @@ Observer = Callable[[str, str, bytes], None]
 """Called with node, key ID and end key (or share of one)."""
 
 SEQUENCE_WINDOW = 4096
+GATHERED_LIMIT = 4096
+"""Incomplete keys, and complete ones remembered."""
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 @dataclass(slots=True)
@@ -74,19 +80,57 @@ class Node:
         return Forward(message.next_node, key_relay.seal(block, onward, key))
 
     def receive(self, sender: str, frame: bytes, now: float) -> Forward | Arrival:
-        """Take a frame from the neighbour ``sender``; raises :class:`HopRejected` or NoKeyMaterial."""
+        """Take a frame and send its key on at once; raises :class:`HopRejected` or NoKeyMaterial."""
+        opened = self.open(sender, frame, now)
+        return opened if isinstance(opened, Arrival) else self.send(*opened, now)
+
+    def open(self, sender: str, frame: bytes, now: float) -> tuple[Message, bytes] | Arrival:
+        """Verify and decrypt a frame of the neighbour ``sender``: a key to send on, or one that is here.
+
+        Raises :class:`HopRejected`.
+        """
         adjacency = self.links.get(sender)
         if adjacency is None:
             raise HopRejected(f"{sender} is no neighbour of {self.name}")
         message, key = key_relay.open_frame(adjacency.end, frame, sender=sender, receiver=self.name, now=now)
         here = msgspec.structs.replace(message, position=message.position + 1)
         if here.position < len(here.path) - 1:
-            return self.send(here, key, now)
+            return here, key
         if self.observer is not None:
             self.observer(self.name, here.key_id, key)
         if not self._seen.setdefault(here.path[0], _Window()).take(here.sequence):
             raise HopRejected(f"{here.path[0]} sent a sequence number twice", code="replay")
         return Arrival(here, key)
+
+
+class Gathering:
+    """Collects the shares of end keys at their target until a key is whole; remembers which keys were."""
+
+    def __init__(self) -> None:
+        self._shares: dict[tuple[str, int], dict[int, Arrival]] = {}
+        self._whole: dict[tuple[str, str], None] = {}
+
+    def add(self, arrival: Arrival) -> list[Arrival] | None:
+        """All shares of a key, in order, when ``arrival`` completes it for the first time."""
+        message = arrival.message
+        source = message.path[0]
+        group = self._shares.setdefault((source, message.attempt), {})
+        group[message.share] = arrival
+        if len(group) < message.shares:
+            _bound(self._shares)
+            return None
+        del self._shares[source, message.attempt]
+        if (source, message.key_id) in self._whole:  # the source did not hear of it and sent the key again
+            return None
+        self._whole[source, message.key_id] = None
+        _bound(self._whole)
+        return [group[share] for share in sorted(group)]
+
+
+def _bound(table: dict[K, V]) -> None:
+    """Forget the oldest entry of a table that is full."""
+    if len(table) > GATHERED_LIMIT:
+        del table[next(iter(table))]
 
 
 class _Window:

@@ -13,12 +13,9 @@ from relay.pki import Authority
 
 from .network import Network
 from .supply import LocalCarrier, StockedSupply
-from .topology import Topology
+from .topology import Topology, kme_id
 
-
-def kme_id(site: str) -> str:
-    """The KME ID of a site's key node."""
-    return f"kme-{site}"
+__all__ = ["KeySites", "Site", "kme_id"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ class Carrier(Protocol):
     """The way from one key node to the others, named by KME ID. Times in unix seconds."""
 
     async def carry(
-        self, target: str, key_id: str, key: bytes, wish: Wish, pads: Sequence[bytes], now: float
+        self, target: str, key_id: str, key: bytes, wish: Wish, entropy: Callable[[int], bytes], now: float
     ) -> EndKey:
         """Relay an end key; ``target`` holds it as stock of this key node when this returns.
 
@@ -107,8 +107,7 @@ class StockedSupply:
         return await self._carry(target, key_id, self._entropy(32), wish, now)
 
     async def _carry(self, target: str, key_id: str, key: bytes, wish: Wish, now: float) -> EndKey:
-        pads = [self._entropy(len(key)) for _ in range(wish.disjoint - 1)]
-        return await self._carrier.carry(target, key_id, key, wish, pads, now)
+        return await self._carrier.carry(target, key_id, key, wish, self._entropy, now)
 
 
 class LocalCarrier:
@@ -132,10 +131,16 @@ class LocalCarrier:
         self._clock = clock
 
     async def carry(
-        self, target: str, key_id: str, key: bytes, wish: Wish, pads: Sequence[bytes], now: float
+        self, target: str, key_id: str, key: bytes, wish: Wish, entropy: Callable[[int], bytes], now: float
     ) -> EndKey:
         relayed = self._network.relay(
-            self._nodes[self._kme_id], self._nodes[target], key_id, key, self._clock(), wish=wish, pads=pads
+            self._nodes[self._kme_id],
+            self._nodes[target],
+            key_id,
+            key,
+            self._clock(),
+            wish=wish,
+            entropy=entropy,
         )
         arrived = EndKey(
             relayed.key_id,

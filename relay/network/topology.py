@@ -44,6 +44,11 @@ LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,46}[a-z0-9])?")
 """RFC 1123 clause 2.1, short enough for ``kme-`` and an index in one certificate label."""
 
 
+def kme_id(node: str) -> str:
+    """The KME ID of a node's key node."""
+    return f"kme-{node}"
+
+
 @dataclass(frozen=True, slots=True)
 class Link:
     """One fibre between two trusted nodes; ``a`` and ``b`` in the order of the file."""
@@ -89,6 +94,11 @@ class Topology:
     def km(self) -> float:
         """All fibre together."""
         return sum(link.km for link in self.links)
+
+    def known(self, node: str) -> None:
+        """Raise :class:`UsageError` when there is no such node."""
+        if node not in self.neighbours:
+            raise UsageError(f"there is no node {node}; see relay topology show {self.name}")
 
     def link(self, a: str, b: str) -> Link:
         """The link between two nodes; raises :class:`UsageError` naming the neighbours there are."""

@@ -12,6 +12,7 @@ import pytest
 from relay.errors import NoKeyMaterial, UsageError
 from relay.kme.keys import ANY_PATH, Wish
 from relay.network import topology
+from relay.network.key_relay import xor
 from relay.network.link import BLOCK_BITS
 from relay.network.network import Network, Relayed
 
@@ -26,8 +27,7 @@ def network(
 
 
 def carry(net: Network, now: float = 0.0, wish: Wish = ANY_PATH) -> Relayed:
-    pads = [os.urandom(32) for _ in range(wish.disjoint - 1)]
-    return net.relay("beijing", "hefei", "id", KEY, now, wish=wish, pads=pads)
+    return net.relay("beijing", "hefei", "id", KEY, now, wish=wish, entropy=os.urandom)
 
 
 def levels(net: Network) -> dict[str, float]:
@@ -142,6 +142,36 @@ def test_with_disjoint_paths_no_single_node_sees_the_key() -> None:
     assert arrived.key == KEY
     assert len(arrived.paths) == 2
     assert all(KEY not in keys for keys in seen.values())
+
+
+def test_with_disjoint_paths_no_node_learns_the_key_from_several_attempts_either() -> None:
+    broken: list[str] = []
+
+    def channel(sender: str, receiver: str, frame: bytes) -> bytes:
+        if receiver == "hefei" and not broken:  # the whole first attempt has passed, but for its last hop
+            broken.append(sender)
+            return b"lost"
+        return frame
+
+    grid = topology.parse(
+        """name = "grid"
+description = "modelled"
+sites = ["beijing", "hefei"]
+links = [
+  { a = "beijing", b = "p", km = 50 }, { a = "p", b = "hefei", km = 50 }, { a = "p", b = "r", km = 50 },
+  { a = "beijing", b = "q", km = 60 }, { a = "q", b = "hefei", km = 60 }, { a = "r", b = "hefei", km = 50 },
+]""",
+        "grid",
+    )
+    net = Network(grid, seed=bytes(32), now=0.0, channel=channel)
+    seen: dict[str, list[bytes]] = {}
+    net.observe(lambda node, key_id, key: seen.setdefault(node, []).append(key))
+    assert carry(net, wish=Wish(disjoint=2)).key == KEY
+    assert net.rejected == 1
+    for node in ("p", "q", "r"):
+        known = seen.get(node, [])
+        assert KEY not in known
+        assert all(xor(one, other) != KEY for one in known for other in known)
 
 
 def test_more_disjoint_paths_than_there_are_is_a_wish_that_cannot_be_met() -> None:

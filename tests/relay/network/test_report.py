@@ -34,7 +34,7 @@ def test_status_is_json_and_says_it_is_simulated() -> None:
     net = Network(CHAIN, seed=bytes(32), now=0.0)
     net.compromise("jinan")
     net.cut("jinan", "taian", 0.0)
-    net.relay("beijing", "tianjin", "id", bytes(32), 0.0)
+    net.relay("beijing", "tianjin", "id", bytes(32), 0.0, entropy=bytes)
     seen = json.loads(json.dumps(report.status(net, 0.0)))
     links = {(link["a"], link["b"]): link for link in seen["links"]}
     assert seen["simulated"] is True

@@ -1,0 +1,224 @@
+"""Key node to key node: trusted nodes as processes of their own, over mutual TLS.
+
+Every node serves ``POST /network/v1/{link,frame,assign}`` to other nodes and to nobody else: the caller is
+the KME ID of its certificate. Bodies are msgpack (:mod:`relay.network.process`); a refusal is status 409 with a
+fault that names the link. Nodes find each other by a file that each writes when it listens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import ssl
+import time
+from collections.abc import Callable, Set
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+from aiohttp import web
+
+from relay.errors import AddressInUse, LocalFault, RelayError
+from relay.kme.http import KmeServer, serve_kme
+from relay.kme.keystore import SqliteKeyStore
+from relay.kme.service import DEFAULT_LIMITS, KeyService, Limits
+from relay.pki import Authority, write
+
+from .process import Fault, NodeProcess, PeerFailed
+from .supply import StockedSupply
+from .topology import Topology, kme_id
+
+PREFIX = "/network/v1/"
+TEND_SECONDS = 0.25
+MAX_BODY = 1 << 20
+CONNECT_TIMEOUT = 1.0
+ADDRESS_FILE = "node.url"
+
+log = logging.getLogger("relay.network")
+
+
+class HttpPeers:
+    """The way to other nodes; ``address_of`` gives a node's URL, or None while it is not known."""
+
+    def __init__(self, name: str, context: ssl.SSLContext, address_of: Callable[[str], str | None]) -> None:
+        self._name = name
+        self._context = context
+        self._address_of = address_of
+        self._session: aiohttp.ClientSession | None = None
+
+    async def ask(self, node: str, action: str, body: bytes, *, timeout: float) -> bytes:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+        address = self._address_of(node)
+        if address is None:
+            raise PeerFailed(Fault("node-down", f"node {node} is not running", self._name, node))
+        try:
+            async with self._session.post(
+                address + PREFIX + action,
+                data=body,
+                ssl=self._context,
+                server_hostname=kme_id(node),
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=CONNECT_TIMEOUT),
+            ) as response:
+                answer = await response.read()
+                if response.status == HTTPStatus.OK:
+                    return answer
+                raise PeerFailed(_fault(answer, self._name, node))
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            raise PeerFailed(Fault("node-down", f"node {node} does not answer", self._name, node)) from None
+
+    async def close(self) -> None:
+        """Drop all connections."""
+        if self._session is not None:
+            await self._session.close()
+
+
+class TrustedNode:
+    """A running node: its server towards other nodes and, at an access site, its key node for SAEs."""
+
+    def __init__(self, process: NodeProcess, peers: HttpPeers, revoked: Callable[[], Set[int]]) -> None:
+        self.process = process
+        self.kme: KmeServer | None = None
+        self.store: SqliteKeyStore | None = None
+        self.url = ""
+        self._peers = peers
+        self._revoked = revoked
+        self._runner: web.ServerRunner | None = None
+        self._tending: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def start(
+        cls,
+        name: str,
+        topology: Topology,
+        *,
+        authority: Authority,
+        directory: Path,
+        node_key: bytes,
+        host: str,
+        port: int = 0,
+        kme_port: int = 0,
+        entropy: Callable[[int], bytes],
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> TrustedNode:
+        """Start the node ``name``; ``directory`` holds the files of all key nodes of this machine.
+
+        Raises :class:`UsageError` for a name that is not in the topology, AddressInUse and StorageError.
+        Nothing is left running when this fails.
+        """
+        topology.known(name)
+        kme = kme_id(name)
+        files = authority.kme_files(directory / kme, kme, [host, "localhost"])
+        store = SqliteKeyStore(directory / kme / "keys.db", node_key) if name in topology.sites else None
+        peers = HttpPeers(name, authority.client_context(*files), _addresses(directory))
+        process = NodeProcess(
+            name, topology, peers, clock=time.monotonic, unix=time.time, entropy=entropy, store=store
+        )
+        node = cls(process, peers, authority.revoked)
+        node.store = store
+        context = authority.server_context(*files)
+        try:
+            await node._listen(host, port, context)
+            if store is not None:
+                supply = StockedSupply(store, process, entropy=entropy)
+                service = KeyService(
+                    kme, name, store, supply, home_of=authority.home_of, entropy=entropy, limits=limits
+                )
+
+                async def upkeep(now: float) -> bool:
+                    store.expire(now)
+                    return await supply.top_up(now)
+
+                node.kme = await serve_kme(
+                    service,
+                    host=host,
+                    port=kme_port,
+                    context=context,
+                    revoked=authority.revoked,
+                    upkeep=upkeep,
+                )
+            write(directory / kme / ADDRESS_FILE, node.url.encode())
+        except BaseException:
+            await node.close()
+            raise
+        node._tending = asyncio.create_task(node._tend())
+        return node
+
+    async def close(self) -> None:
+        """Stop serving and close the store."""
+        if self._tending is not None:
+            self._tending.cancel()
+            await asyncio.gather(self._tending, return_exceptions=True)
+        if self.kme is not None:
+            await self.kme.close()
+        if self._runner is not None:
+            await self._runner.cleanup()
+        await self._peers.close()
+        if self.store is not None:
+            self.store.close()
+
+    async def _listen(self, host: str, port: int, context: ssl.SSLContext) -> None:
+        server = web.Server(self._handle, access_log=None)
+        self._runner = web.ServerRunner(server, shutdown_timeout=0.5)
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, host, port, ssl_context=context).start()
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise AddressInUse(f"port {port} on {host} is taken; choose another for the node") from None
+            raise LocalFault(f"the node cannot listen on {host}:{port}: {error.strerror}") from None
+        bound = self._runner.addresses[0]
+        self.url = f"https://[{bound[0]}]:{bound[1]}" if ":" in bound[0] else f"https://{bound[0]}:{bound[1]}"
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            peer = self._authenticate(request)
+            if request.method != "POST" or not request.path.startswith(PREFIX):
+                raise PeerFailed(Fault("bad-request", "nodes POST to /network/v1/"))
+            if (request.content_length or 0) > MAX_BODY:
+                raise PeerFailed(Fault("bad-request", "the body is too long"))
+            answer = await self.process.handle(peer, request.path.removeprefix(PREFIX), await request.read())
+        except PeerFailed as failed:
+            return web.Response(status=HTTPStatus.CONFLICT, body=msgspec.msgpack.encode(failed.fault))
+        except RelayError as error:
+            log.error("%s", error)
+            fault = Fault(error.code, "a node has an internal fault")
+            return web.Response(status=HTTPStatus.CONFLICT, body=msgspec.msgpack.encode(fault))
+        return web.Response(body=answer)
+
+    def _authenticate(self, request: web.BaseRequest) -> str:
+        """The node that calls, by its certificate."""
+        peer: dict[str, Any] = (request.get_extra_info("peercert") if request.transport else None) or {}
+        uris = [name for kind, name in peer.get("subjectAltName", ()) if kind == "URI"]
+        names = [value for part in peer.get("subject", ()) for key, value in part if key == "commonName"]
+        if uris != [f"urn:qkd:kme:{name}" for name in names]:
+            raise PeerFailed(Fault("not-a-node", "the certificate is not that of a key node"))
+        if int(peer["serialNumber"], 16) in self._revoked():
+            raise PeerFailed(Fault("not-a-node", "the certificate is revoked"))
+        return str(names[0]).removeprefix(kme_id(""))
+
+    async def _tend(self) -> None:
+        while True:
+            await self.process.tend()
+            await asyncio.sleep(TEND_SECONDS)
+
+
+def _addresses(directory: Path) -> Callable[[str], str | None]:
+    def address_of(node: str) -> str | None:
+        try:
+            return (directory / kme_id(node) / ADDRESS_FILE).read_text()
+        except OSError:
+            return None
+
+    return address_of
+
+
+def _fault(answer: bytes, here: str, there: str) -> Fault:
+    try:
+        return msgspec.msgpack.decode(answer, type=Fault)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return Fault("node-down", f"node {there} answered nonsense", here, there)

@@ -1,0 +1,318 @@
+"""A trusted node as a process of its own: what it says to its neighbours, and what it knows of the rest.
+
+It relays over the same :class:`~relay.network.node.Node` and link pools as the network in one process; only
+the way from node to node differs. The source names the whole path; every node answers when the rest of the
+path has answered, so a failure comes back with the link it happened on, and the source takes another way.
+
+A link is opened by its first node (``a`` in the topology), which draws the link secret and hands it to the
+other: that hand-over stands in for the quantum channel, and is where the simulation is. A session is never
+taken up again: when either side has lost it a new secret is drawn, so no crash can bring bits back.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from relay.errors import NoKeyMaterial, Refused
+from relay.kme.keys import ANY_PATH, Assignment, EndKey, KeyStore, NotHeld, Wish
+
+from .key_relay import HopReport, Message, join, split
+from .link import BLOCK_BITS, DEFAULT_CAPACITY, SECRET_BYTES, LinkEnd
+from .network import ATTEMPTS, WARM_SECONDS
+from .node import Adjacency, Arrival, Gathering, Node
+from .routing import choose, link_cost
+from .supply import ASSIGNED_LIFETIME, STOCK_LIFETIME
+from .topology import Link, Topology, kme_id
+
+BLOCKED_SECONDS = 3.0
+"""How long a link that failed is left out of routes."""
+HOP_TIMEOUT = 0.25
+"""Seconds that a node gives the next one, and again for every hop behind it: the nearest gives up first."""
+
+
+class _Wire(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Everything between nodes is msgpack and rejects what it does not know."""
+
+
+class LinkOffer(_Wire, frozen=True):
+    """From a link's first node: a new session and its secret, or the question whether one still stands."""
+
+    session: bytes
+    secret: bytes = b""
+
+
+class LinkAnswer(_Wire, frozen=True):
+    """Whether the session stands now."""
+
+    stands: bool
+
+
+class Ack(_Wire, frozen=True):
+    """The key has arrived; what each hop was like, and what each link's pool still holds, from here on."""
+
+    hops: tuple[HopReport, ...]
+    levels: tuple[float, ...] = ()
+
+
+class Fault(_Wire, frozen=True):
+    """A request failed; ``a`` and ``b`` name the link, when it was a link."""
+
+    code: str
+    text: str
+    a: str = ""
+    b: str = ""
+
+
+class PeerFailed(NoKeyMaterial):
+    """Another node cannot be reached, or refused; ``fault`` says where."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.text, code=fault.code)
+        self.fault = fault
+
+
+class Peers(Protocol):
+    """The way to other nodes."""
+
+    async def ask(self, node: str, action: str, body: bytes, *, timeout: float) -> bytes:
+        """What ``node`` answers; raises :class:`PeerFailed`."""
+
+
+class NodeProcess:
+    """One trusted node of ``topology``. ``store`` is that of its key node, where it is an access site.
+
+    ``clock`` is monotonic and ``unix`` the time of day, both in seconds; ``entropy`` gives n random bytes.
+    It is also a :class:`~relay.network.supply.Carrier`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        topology: Topology,
+        peers: Peers,
+        *,
+        clock: Callable[[], float],
+        unix: Callable[[], float],
+        entropy: Callable[[int], bytes],
+        store: KeyStore | None = None,
+        warm: float = WARM_SECONDS,
+    ) -> None:
+        self.node = Node(name)
+        self._name = name
+        self._topology = topology
+        self._peers = peers
+        self._clock = clock
+        self._unix = unix
+        self._entropy = entropy
+        self._store = store
+        self._warm = warm
+        self._sessions: dict[str, bytes] = {}
+        self._gathering = Gathering()
+        self._sequence = int(unix() * 1000)  # goes on above where a process before this one stopped
+        self._blocked: dict[frozenset[str], float] = {}
+        self._levels: dict[frozenset[str], float] = {}
+
+    async def tend(self) -> None:
+        """Open the links that are this node's to open, and notice neighbours that went or came back."""
+        for other, link in self._topology.neighbours[self._name].items():
+            if link.a == self._name:
+                try:
+                    await self._offer(other, link)
+                except PeerFailed:
+                    if other in self.node.links:
+                        self.node.links[other].usable = False
+
+    async def handle(self, peer: str, action: str, body: bytes) -> bytes:
+        """Answer the node ``peer``; raises :class:`PeerFailed` with what to tell it."""
+        try:
+            match action:
+                case "link":
+                    return _encode(self._accept(peer, _decode(body, LinkOffer)))
+                case "frame":
+                    return _encode(await self._take(peer, body))
+                case "assign":
+                    self._assigned(peer, _decode(body, tuple[Assignment, ...]))
+                    return _encode(Ack(()))
+        except PeerFailed:
+            raise
+        except Refused as error:
+            raise PeerFailed(Fault(error.code, str(error), peer, self._name)) from None
+        raise PeerFailed(Fault("bad-request", f"a node does not know the request {action!r}"))
+
+    # The way of end keys
+
+    async def carry(
+        self, target: str, key_id: str, key: bytes, wish: Wish, entropy: Callable[[int], bytes], now: float
+    ) -> EndKey:
+        destination = target.removeprefix(kme_id(""))
+        for _ in range(ATTEMPTS):
+            paths = choose(self._topology.neighbours, self._name, destination, self._cost, wish)
+            shares = [key] if wish.disjoint == 1 else split(key, wish.disjoint, entropy)
+            try:
+                hops = await self._send(key_id, shares, paths)
+            except PeerFailed as failed:
+                if not failed.fault.a:
+                    raise
+                link = frozenset((failed.fault.a, failed.fault.b))
+                self._blocked[link] = self._clock() + BLOCKED_SECONDS
+                continue
+            delay = max(map(self._topology.delay, paths))
+            return EndKey(key_id, key, tuple(paths), *_columns(hops), now + delay)
+        raise NoKeyMaterial(f"no key could be relayed to {target}: {ATTEMPTS} paths failed")
+
+    async def assign(self, target: str, keys: Sequence[Assignment], now: float) -> None:
+        destination = target.removeprefix(kme_id(""))
+        try:
+            await self._peers.ask(destination, "assign", _encode(tuple(keys)), timeout=HOP_TIMEOUT * 4)
+        except PeerFailed as failed:
+            if failed.code == NotHeld.code:
+                raise NotHeld(str(failed)) from None
+            raise
+
+    def budget(self, target: str) -> tuple[int, float]:
+        destination = target.removeprefix(kme_id(""))
+        try:
+            [path] = choose(self._topology.neighbours, self._name, destination, self._cost, ANY_PATH)
+        except NoKeyMaterial:
+            return 0, 0.0
+        links = [self._topology.link(a, b) for a, b in pairwise(path)]
+        left = min(self._level(link) for link in links)
+        return int(left // BLOCK_BITS), min(link.quality().rate for link in links) / BLOCK_BITS
+
+    # Links
+
+    async def _offer(self, other: str, link: Link) -> None:
+        session = self._sessions.get(other)
+        if session is not None:
+            if (await self._ask_link(other, LinkOffer(session))).stands:
+                self.node.links[other].usable = True
+                return
+            del self._sessions[other], self.node.links[other]
+        fresh = LinkOffer(self._entropy(16), self._entropy(SECRET_BYTES))
+        if (await self._ask_link(other, fresh)).stands:
+            self._open(other, link, fresh)
+
+    async def _ask_link(self, other: str, offer: LinkOffer) -> LinkAnswer:
+        answer = await self._peers.ask(other, "link", _encode(offer), timeout=HOP_TIMEOUT * 4)
+        decoded: LinkAnswer = _decode(answer, LinkAnswer)
+        return decoded
+
+    def _accept(self, peer: str, offer: LinkOffer) -> LinkAnswer:
+        link = self._topology.neighbours[self._name].get(peer)
+        if link is None or link.a != peer:
+            raise Refused(f"the link {peer}–{self._name} is not for {peer} to open", code="bad-link")
+        if not offer.secret:
+            return LinkAnswer(self._sessions.get(peer) == offer.session)
+        if len(offer.secret) != SECRET_BYTES:
+            raise Refused("a link secret has 32 bytes", code="bad-link")
+        if self._sessions.get(peer) != offer.session:  # the same offer again must not rewind the link
+            self._open(peer, link, offer)
+        return LinkAnswer(True)
+
+    def _open(self, other: str, link: Link, offer: LinkOffer) -> None:
+        at = link.quality()
+        side: Literal[0, 1] = 0 if link.a == self._name else 1
+        end = LinkEnd(offer.secret, side, rate=at.rate, now=self._clock(), level=at.rate * self._warm)
+        self.node.links[other] = Adjacency(end, at.qber)
+        self._sessions[other] = offer.session
+
+    # Frames
+
+    async def _send(
+        self, key_id: str, shares: Sequence[bytes], paths: Sequence[tuple[str, ...]]
+    ) -> list[HopReport]:
+        """Send every share on its path; what its hops were like. Raises :class:`PeerFailed`."""
+        hops: list[HopReport] = []
+        attempt = self._sequence + 1
+        for share, (part, path) in enumerate(zip(shares, paths, strict=True)):
+            self._sequence += 1
+            message = Message(key_id, self._sequence, path, share=share, shares=len(shares), attempt=attempt)
+            ack = await self._onward(message, part)
+            hops += ack.hops
+            for (a, b), level in zip(pairwise(path), ack.levels, strict=False):
+                self._levels[frozenset((a, b))] = level
+        return hops
+
+    async def _onward(self, message: Message, key: bytes) -> Ack:
+        """Put a key on its next hop and wait for the rest of the path."""
+        to, left = message.next_node, len(message.path) - 1 - message.position
+        try:
+            step = self.node.send(message, key, self._clock())
+        except NoKeyMaterial as error:
+            raise PeerFailed(Fault(error.code, str(error), self._name, to)) from None
+        level = self.node.links[to].end.level(self._clock())
+        answer = await self._peers.ask(to, "frame", step.frame, timeout=HOP_TIMEOUT * (left + 1))
+        ack: Ack = _decode(answer, Ack)
+        return Ack(ack.hops, (level, *ack.levels))
+
+    async def _take(self, peer: str, frame: bytes) -> Ack:
+        opened = self.node.open(peer, frame, self._clock())
+        if not isinstance(opened, Arrival):
+            return await self._onward(*opened)
+        self._keep(opened)
+        return Ack(opened.message.hops)
+
+    def _keep(self, arrival: Arrival) -> None:
+        """Put an end key that is whole into the store, as stock of the key node that sent it."""
+        if self._store is None:
+            raise Refused(f"{self._name} is no access site and keeps no keys", code="no-site")
+        if (shares := self._gathering.add(arrival)) is None:
+            return
+        now = self._unix()
+        paths = tuple(each.message.path for each in shares)
+        columns = _columns([hop for each in shares for hop in each.message.hops])
+        key = EndKey(
+            arrival.message.key_id,
+            join([each.key for each in shares]),
+            paths,
+            *columns,
+            now + max(map(self._topology.delay, paths)),
+        )
+        source = kme_id(arrival.message.path[0])
+        self._store.add_stock(source, [key], owned=False, expires=now + STOCK_LIFETIME)
+
+    def _assigned(self, peer: str, keys: Sequence[Assignment]) -> None:
+        if self._store is None:
+            raise Refused(f"{self._name} is no access site and keeps no keys", code="no-site")
+        now = self._unix()
+        arrives = now + self._topology.delay(self._topology.path(peer, self._name))
+        self._store.assign(kme_id(peer), keys, ready_at=arrives, expires=now + ASSIGNED_LIFETIME)
+
+    # Routes
+
+    def _cost(self, link: Link) -> float:
+        pair = frozenset((link.a, link.b))
+        own = self.node.links.get(link.b if link.a == self._name else link.a)
+        down = self._name in pair and (own is None or not own.usable)
+        if down or self._blocked.get(pair, -math.inf) > self._clock() or self._level(link) < BLOCK_BITS:
+            return math.inf
+        return link_cost(link.km, self._level(link), DEFAULT_CAPACITY)
+
+    def _level(self, link: Link) -> float:
+        """Bits in a link's pool: this node's own, what was heard last, or what a warm link would hold."""
+        if self._name in (link.a, link.b):
+            own = self.node.links.get(link.b if link.a == self._name else link.a)
+            return own.end.level(self._clock()) if own else 0.0
+        known = self._levels.get(frozenset((link.a, link.b)))
+        # What was heard is old: an empty pool may have filled since, so it is asked again, at its price.
+        return link.quality().rate * self._warm if known is None else max(known, float(BLOCK_BITS))
+
+
+def _columns(hops: Sequence[HopReport]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    return tuple(hop.qber for hop in hops), tuple(hop.age for hop in hops)
+
+
+def _encode(message: Any) -> bytes:
+    return msgspec.msgpack.encode(message)
+
+
+def _decode(body: bytes, kind: Any) -> Any:
+    try:
+        return msgspec.msgpack.decode(body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise Refused("a message between nodes is malformed", code="bad-request") from None

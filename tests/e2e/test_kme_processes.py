@@ -1,0 +1,126 @@
+"""Trusted nodes as processes of their own: keys cross them, and survive that one of them is killed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from qcall.errors import Unavailable
+from qcall.net.kme import KeyNode, QkdKey, sae_key_and_request
+from relay.network.topology import kme_id
+from relay.pki import Authority
+
+PROGRAM = Path(__file__).with_name("trusted_node.py")
+ROOT = Path(__file__).parent.parent.parent
+DIAMOND = """name = "diamond"
+description = "modelled: two ways from a to b"
+sites = ["a", "b"]
+links = [
+  { a = "a", b = "x", km = 30 }, { a = "x", b = "b", km = 30 },
+  { a = "y", b = "a", km = 50 }, { a = "b", b = "y", km = 50 },
+]
+"""
+
+
+class Nodes:
+    """The four nodes, each a process."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.authority = Authority.open_or_create(home / "ca")
+        self.urls: dict[str, dict[str, str]] = {}
+        self.running: dict[str, asyncio.subprocess.Process] = {}
+        (home / "diamond.toml").write_text(DIAMOND)
+
+    async def start(self, *names: str) -> None:
+        for name in names:
+            self.running[name] = await asyncio.create_subprocess_exec(
+                sys.executable, str(PROGRAM), str(self.home), str(self.home / "diamond.toml"), name,
+                stdout=asyncio.subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)},
+            )  # fmt: skip
+        for name in names:
+            out = self.running[name].stdout
+            assert out is not None
+            async with asyncio.timeout(30):
+                self.urls[name] = json.loads(await out.readline())
+
+    async def kill(self, name: str) -> None:
+        process = self.running.pop(name)
+        process.send_signal(signal.SIGKILL)
+        await process.communicate()
+
+    def phone(self, name: str, site: str) -> KeyNode:
+        key, request = sae_key_and_request()
+        files = self.home / f"{name}.pem", self.home / f"{name}.key"
+        files[0].write_bytes(self.authority.sign_sae_csr(request, f"sae-{name}", kme_id(site)))
+        files[1].write_bytes(key)
+        return KeyNode(
+            self.urls[site]["kme"], kme_id=kme_id(site), certificate=files[0], key=files[1],
+            ca_pem=self.authority.ca_pem,
+        )  # fmt: skip
+
+
+async def until_keyed(phone: KeyNode, slave: str, *, path: tuple[str, ...] = ()) -> QkdKey:
+    """The first key that came along ``path``, once links are open; at most 20 s."""
+    limit = time.monotonic() + 20
+    while True:
+        try:
+            [key] = await phone.enc_keys(slave)
+            if not path or key.path == path:
+                return key
+        except Unavailable as error:
+            if error.code != "qkd-depleted" or time.monotonic() > limit:
+                raise
+        assert time.monotonic() < limit, f"no key came along {path}"
+        await asyncio.sleep(0.05)
+
+
+@pytest.fixture
+async def nodes(tmp_path: Path) -> AsyncIterator[Nodes]:
+    made = Nodes(tmp_path)
+    try:
+        await made.start("a", "b", "x", "y")
+        yield made
+    finally:
+        for name in list(made.running):
+            await made.kill(name)
+
+
+async def test_keys_take_another_way_while_a_node_is_killed_and_return_when_it_is_back(
+    nodes: Nodes,
+) -> None:
+    async with nodes.phone("alice", "a") as alice, nodes.phone("bob", "b") as bob:
+        first = await until_keyed(alice, "sae-bob", path=("a", "x", "b"))
+        assert (await bob.dec_keys("sae-alice", [first.key_id]))[0].key == first.key
+        await nodes.kill("x")
+        # Whatever stock came over x is good still; what is relayed from now on goes over y.
+        west = await until_keyed(alice, "sae-bob", path=("a", "y", "b"))
+        assert (await bob.dec_keys("sae-alice", [west.key_id]))[0].key == west.key
+        await nodes.start("x")
+        again = await until_keyed(alice, "sae-bob", path=("a", "x", "b"))
+        assert (await bob.dec_keys("sae-alice", [again.key_id]))[0].key == again.key
+        back = await until_keyed(bob, "sae-alice")
+        assert (await alice.dec_keys("sae-bob", [back.key_id]))[0].key == back.key
+
+
+async def test_a_node_is_no_place_for_an_sae(nodes: Nodes) -> None:
+    phone = nodes.phone("eve", "a")
+    context = nodes.authority.client_context(nodes.home / "eve.pem", nodes.home / "eve.key")
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(
+            nodes.urls["x"]["node"] + "/network/v1/frame", data=b"", ssl=context, server_hostname="kme-x"
+        ) as response,
+    ):
+        assert response.status == 409
+        assert b"not-a-node" in await response.read()
+    await phone.close()

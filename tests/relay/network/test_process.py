@@ -1,0 +1,232 @@
+"""Nodes that only exchange messages: the same relay as in one process, and what a crash may not break."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from relay.errors import NoKeyMaterial
+from relay.kme.keys import ANY_PATH, Assignment, EndKey, NotHeld, Wish
+from relay.kme.keystore import SqliteKeyStore
+from relay.network.process import Fault, LinkOffer, NodeProcess, PeerFailed
+from relay.network.topology import Topology, parse
+
+DIAMOND = parse(
+    """name = "diamond"
+description = "modelled"
+sites = ["a", "b"]
+links = [
+  { a = "a", b = "x", km = 30 }, { a = "x", b = "b", km = 30 },
+  { a = "y", b = "a", km = 50 }, { a = "b", b = "y", km = 50 },
+]""",
+    "test",
+)
+KEY = bytes(range(32))
+UNIX = 1_800_000_000.0
+
+
+class World:
+    """The nodes of a topology, joined by function calls. ``wire`` may change what is under way."""
+
+    def __init__(self, directory: Path, topology: Topology = DIAMOND) -> None:
+        self.now = 100.0
+        self.draw = random.Random(3)
+        self.topology = topology
+        self.stores = {
+            s: SqliteKeyStore(directory / f"{s}.db", bytes(32), boot_id="x") for s in topology.sites
+        }
+        self.nodes: dict[str, NodeProcess] = {}
+        self.secrets: list[bytes] = []
+        self.frames: list[tuple[str, str, bytes]] = []
+        self.lost_acks = 0
+        for name in topology.nodes:
+            self.boot(name)
+
+    def boot(self, name: str) -> None:
+        """Start a node, or start it again with nothing in memory."""
+        self.nodes[name] = NodeProcess(
+            name, self.topology, _Calls(self, name), clock=lambda: self.now, unix=lambda: UNIX + self.now,
+            entropy=self.draw.randbytes, store=self.stores.get(name),
+        )  # fmt: skip
+
+    async def tend(self) -> None:
+        for node in list(self.nodes.values()):
+            await node.tend()
+
+    async def carry(self, key_id: str = "k", wish: Wish = ANY_PATH) -> EndKey:
+        return await self.nodes["a"].carry("kme-b", key_id, KEY, wish, self.draw.randbytes, UNIX + self.now)
+
+    def arrived(self, key_id: str = "k") -> EndKey:
+        """Take the key out of the store of b, as if its master had assigned it."""
+        now = UNIX + self.now
+        self.stores["b"].assign(
+            "kme-a", [Assignment(key_id, (key_id,), 256, "m", ("s",))], ready_at=0, expires=now + 9
+        )
+        return self.stores["b"].deliver("m", "s", [key_id], now)[0]
+
+
+class _Calls:
+    """A node's way to the others; a node that is not there does not answer."""
+
+    def __init__(self, world: World, name: str) -> None:
+        self._world = world
+        self._name = name
+
+    async def ask(self, node: str, action: str, body: bytes, *, timeout: float) -> bytes:
+        if node not in self._world.nodes:
+            raise PeerFailed(Fault("node-down", "down", self._name, node))
+        if action == "link" and (secret := msgspec.msgpack.decode(body)[1]):
+            self._world.secrets.append(secret)
+        if action == "frame":
+            self._world.frames.append((self._name, node, body))
+        answer = await self._world.nodes[node].handle(self._name, action, body)
+        if action == "frame" and self._world.lost_acks:
+            self._world.lost_acks -= 1
+            raise PeerFailed(Fault("node-down", "lost", self._name, node))
+        return answer
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    made = World(tmp_path)
+    await made.tend()
+    yield made
+    for store in made.stores.values():
+        store.close()
+
+
+async def test_a_key_arrives_with_its_path_and_the_report_of_every_hop(world: World) -> None:
+    sent = await world.carry()
+    got = world.arrived()
+    assert got.key == sent.key == KEY
+    assert got.paths == sent.paths == (("a", "x", "b"),)
+    assert got.qber == sent.qber
+    assert len(got.qber) == 2
+
+
+async def test_a_key_costs_512_bits_on_every_hop_and_both_ends_agree(world: World) -> None:
+    await world.carry()
+    for one, other in (("a", "x"), ("x", "b")):
+        ends = world.nodes[one].node.links[other].end, world.nodes[other].node.links[one].end
+        assert [end.spent_bits for end in ends] == [512, 512]
+        assert ends[0].level(world.now) == ends[1].level(world.now)
+    assert world.nodes["y"].node.links["a"].end.spent_bits == 0
+
+
+async def test_disjoint_shares_meet_only_at_the_target(world: World) -> None:
+    seen: dict[str, list[bytes]] = {}
+    for name in ("x", "y"):
+        world.nodes[name].node.observer = lambda node, key_id, key: seen.setdefault(node, []).append(key)
+    await world.carry(wish=Wish(disjoint=2))
+    assert world.arrived().key == KEY
+    assert {name: KEY in keys for name, keys in seen.items()} == {"x": False, "y": False}
+
+
+async def test_a_node_that_is_gone_is_gone_around(world: World) -> None:
+    del world.nodes["x"]
+    assert (await world.carry()).paths == (("a", "y", "b"),)
+
+
+async def test_a_node_that_is_back_gets_new_link_secrets_and_is_used_again(world: World) -> None:
+    await world.carry("k1")
+    world.boot("x")
+    before = len(world.secrets)
+    assert (await world.carry("k2")).paths == (("a", "y", "b"),)
+    await world.tend()
+    world.now += 5
+    assert len(world.secrets) > before
+    assert len(set(world.secrets)) == len(world.secrets)
+    assert (await world.carry("k3")).paths == (("a", "x", "b"),)
+
+
+@pytest.mark.parametrize("crashed", ["a", "x", "b"])
+async def test_whoever_crashes_no_frame_is_ever_padded_with_the_same_bits(world: World, crashed: str) -> None:
+    for number in range(6):
+        await world.carry(f"k{number}")
+        if number == 2:
+            world.boot(crashed)
+            await world.tend()
+            world.now += 5
+    # The end key is the same every time, so equal pads would show as equal bytes.
+    padded = [frame[frame.index(b"\xc4\x20") + 2 :][:32] for _, _, frame in world.frames]
+    assert len(set(padded)) == len(padded) >= 12
+
+
+async def test_an_offer_repeated_does_not_rewind_a_link(world: World) -> None:
+    offer = LinkOffer(b"session", bytes(32))
+    body = msgspec.msgpack.encode(offer)
+    await world.nodes["x"].handle("a", "link", body)
+    world.nodes["x"].node.links["a"].end.reserve(world.now)
+    await world.nodes["x"].handle("a", "link", body)
+    assert world.nodes["x"].node.links["a"].end.reserve(world.now).index == 1
+
+
+async def test_a_link_is_opened_only_by_the_node_it_belongs_to(world: World) -> None:
+    body = msgspec.msgpack.encode(LinkOffer(b"session", bytes(32)))
+    for stranger in ("b", "y"):
+        with pytest.raises(PeerFailed) as refused:
+            await world.nodes["a"].handle("x" if stranger == "b" else "b", "link", body)
+        assert refused.value.fault.code == "bad-link"
+
+
+async def test_a_key_whose_answer_was_lost_is_sent_again_and_kept_once(world: World) -> None:
+    world.lost_acks = 1
+    sent = await world.carry()
+    assert len(world.frames) >= 3
+    assert world.arrived().key == sent.key
+    with pytest.raises(NotHeld):
+        world.arrived()
+
+
+async def test_a_replayed_frame_is_refused(world: World) -> None:
+    await world.carry()
+    sender, receiver, frame = world.frames[0]
+    with pytest.raises(PeerFailed) as refused:
+        await world.nodes[receiver].handle(sender, "frame", frame)
+    assert (refused.value.fault.a, refused.value.fault.b) == (sender, receiver)
+
+
+async def test_a_frame_of_another_sender_is_refused(world: World) -> None:
+    await world.carry()
+    _, receiver, frame = world.frames[0]
+    with pytest.raises(PeerFailed):
+        await world.nodes[receiver].handle("b", "frame", frame)
+
+
+@pytest.mark.parametrize("action", ["link", "frame", "assign", "format-disk"])
+async def test_noise_is_refused(world: World, action: str) -> None:
+    with pytest.raises(PeerFailed):
+        await world.nodes["b"].handle("x", action, b"\xc1noise")
+
+
+async def test_a_node_assigns_only_keys_that_it_relayed_itself(world: World) -> None:
+    await world.carry()
+    stolen = msgspec.msgpack.encode((Assignment("k", ("k",), 256, "thief", ("thief",)),))
+    with pytest.raises(PeerFailed) as refused:
+        await world.nodes["b"].handle("x", "assign", stolen)
+    assert refused.value.fault.code == NotHeld.code
+
+
+async def test_an_assignment_reaches_the_other_site(world: World) -> None:
+    await world.carry()
+    await world.nodes["a"].assign("kme-b", [Assignment("k", ("k",), 256, "m", ("s",))], UNIX)
+    assert world.stores["b"].deliver("m", "s", ["k"], UNIX + world.now)[0].key == KEY
+    with pytest.raises(NotHeld):
+        await world.nodes["a"].assign("kme-b", [Assignment("k", ("k",), 256, "m", ("s",))], UNIX)
+
+
+async def test_with_every_way_gone_there_is_no_key(world: World) -> None:
+    del world.nodes["x"], world.nodes["y"]
+    with pytest.raises(NoKeyMaterial):
+        await world.carry()
+    assert world.nodes["a"].budget("kme-b") == (0, 0.0)
+
+
+async def test_the_budget_is_that_of_the_weakest_link_known(world: World) -> None:
+    left, rate = world.nodes["a"].budget("kme-b")
+    assert left == int(world.nodes["a"].node.links["x"].end.level(world.now) // 512)
+    assert rate == pytest.approx(DIAMOND.link("a", "x").quality().rate / 512)
