@@ -1,8 +1,8 @@
 """Key node to key node: trusted nodes as processes of their own, over mutual TLS.
 
 Every node serves ``POST /network/v1/{link,frame,assign}`` to other nodes and to nobody else: the caller is
-the KME ID of its certificate. Bodies are msgpack (:mod:`relay.network.process`); a refusal is status 409 with a
-fault that names the link. Nodes find each other by a file that each writes when it listens.
+the KME ID of its certificate. Bodies are msgpack (:mod:`relay.network.process`); a refusal is status 409 with
+a fault that names the link. Nodes find each other by a file that each writes when it listens.
 """
 
 from __future__ import annotations

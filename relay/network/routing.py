@@ -11,8 +11,6 @@ from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import TypeVar
 
-import networkx as nx
-
 from relay.errors import NoKeyMaterial
 from relay.kme.keys import Wish
 
@@ -61,6 +59,8 @@ def disjoint(graph: Graph[L], source: str, target: str, cost: Cost[L], count: in
     Fewer than ``count`` paths mean that there are no more. Taking the cheapest path first and looking for a
     second beside it can miss both; a flow through nodes of capacity one cannot.
     """
+    import networkx as nx  # takes longer to load than everything else here, and few requests need it
+
     flow = nx.DiGraph()
     for node, links in graph.items():
         flow.add_edge(
