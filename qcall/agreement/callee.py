@@ -16,7 +16,7 @@ from qcall.crypto.kdf import Label, digest, mac, mac_matches
 from qcall.crypto.secret import Secret
 from qcall.errors import AgreementFailed, CallRefused, Unavailable
 
-from .caller import downgrade, identity_changed, qkd_info
+from .caller import downgrade, identity_changed
 from .effects import Agreed, Effects, FetchDecKeys, NeedAnswer, Send
 from .machine import (
     CLOCK_SKEW,
@@ -56,6 +56,7 @@ from .messages import (
 )
 from .peer import ContactStatus, Peer, judge
 from .policy import QkdPolicy, QkdState, allows, stricter
+from .quantum import DeliveredKey, info
 from .rekey import Ongoing, Rekey
 from .rekey_callee import CalleeRekey
 from .sas import words
@@ -99,7 +100,7 @@ class Callee(Agreement):
         self._known: Known | None = None
 
     @guarded
-    def qkd_keys(self, keys: Sequence[QuantumKey], now: float) -> Effects:
+    def qkd_keys(self, keys: Sequence[DeliveredKey], now: float) -> Effects:
         """The keys that `FetchDecKeys` asked for; they belong to the machine from now on."""
         if self._rekey is not None:
             return self._told(self._rekey.qkd_keys(keys, now))
@@ -150,7 +151,7 @@ class Callee(Agreement):
             suite=self._met.suite.name,
             kems=tuple(kem.name for kem in self._met.suite.kems),
             policy=stricter(self._policy, self._met.m1.policy),
-            qkd=qkd_info(qkd),
+            qkd=info(qkd),
             peer=self.peer,
             words=self._known.words,
             transcript=self._th4,

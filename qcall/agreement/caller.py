@@ -36,7 +36,6 @@ from .messages import (
     M2,
     NONCE_LENGTH,
     Frame,
-    KeyNamed,
     Kind,
     M2Body,
     M2Clear,
@@ -58,11 +57,12 @@ from .messages import (
 )
 from .peer import ContactStatus, Peer, judge
 from .policy import QkdPolicy, QkdState, stricter
+from .quantum import WITHOUT, DeliveredKey, absent, info, name_key
 from .rekey import Ongoing, Rekey
 from .rekey_caller import CallerRekey
 from .sas import words
 from .schedule import QKD_KEY_LENGTH, Direction, Early, Handshake, QuantumKey
-from .security import QkdInfo, SecurityInfo
+from .security import SecurityInfo
 from .suites import Suite
 
 
@@ -115,7 +115,7 @@ class Caller(Agreement):
         return self._m3_when_ready()
 
     @guarded
-    def qkd_keys(self, keys: Sequence[QuantumKey], now: float) -> Effects:
+    def qkd_keys(self, keys: Sequence[DeliveredKey], now: float) -> Effects:
         """The keys that `FetchEncKeys` asked for; they belong to the machine from now on."""
         if self._rekey is not None:
             return self._told(self._rekey.qkd_keys(keys, now))
@@ -128,7 +128,7 @@ class Caller(Agreement):
         if not self.phone.memory.consume_keys([each.key_id for each in keys]):
             raise AgreementFailed("the key node delivered a key that was used before", code="replayed-key")
         self._attempt.keys = tuple(keys)
-        named = tuple(KeyNamed(each.key_id, 8 * len(each.key), each.path) for each in keys)
+        named = tuple(name_key(each) for each in keys)
         assert self._attempt.body2 is not None
         self._attempt.terms = QkdTerms(
             QkdState.PRESENT, None, self.phone.sae_id, self._attempt.body2.sae_id, named
@@ -148,7 +148,7 @@ class Caller(Agreement):
                 " key network is back",
                 code=RefuseCode.QKD_REQUIRED,
             )
-        self._attempt.terms = QkdTerms(QkdState.ABSENT, reason, None, None, ())
+        self._attempt.terms = absent(reason)
         return self._m3_when_ready()
 
     def _rekeying(self, call: Ongoing, now: float) -> Rekey:
@@ -237,7 +237,7 @@ class Caller(Agreement):
     def _choose_qkd(self, now: float) -> Effects:
         assert self._attempt.body2 is not None
         if stricter(self._policy, self._attempt.peer_policy) is QkdPolicy.OFF:
-            self._attempt.terms = QkdTerms(QkdState.OFF, None, None, None, ())
+            self._attempt.terms = WITHOUT
             return self._m3_when_ready()
         if self._without_qkd is not None:
             return self.qkd_failed(self._without_qkd, now)
@@ -295,7 +295,7 @@ class Caller(Agreement):
             suite=self._attempt.suite.name,
             kems=tuple(kem.name for kem in self._attempt.suite.kems),
             policy=stricter(self._policy, self._attempt.peer_policy),
-            qkd=qkd_info(self._attempt.terms),
+            qkd=info(self._attempt.terms),
             peer=self.peer,
             words=self._attempt.words,
             transcript=self._th4,
@@ -320,12 +320,6 @@ class Caller(Agreement):
         (State.AWAIT_M2, Kind.M2): _on_m2,
         (State.AWAIT_M4, Kind.M4): _on_m4,
     }
-
-
-def qkd_info(terms: QkdTerms) -> QkdInfo:
-    """What the caller stated, for people."""
-    path = terms.keys[0].path if terms.keys else ()
-    return QkdInfo(terms.state, terms.reason, tuple(key.key_id for key in terms.keys), path)
 
 
 def identity_changed(peer: Peer) -> AgreementFailed:

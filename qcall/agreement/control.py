@@ -39,23 +39,31 @@ class Answered(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="ans
     """The callee's user answered: media may flow."""
 
 
+class SignaturePair(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Both signatures of an identity, in every tenth rekey and under a receipt."""
+
+    ed25519: Annotated[bytes, Meta(min_length=64, max_length=64)]
+    mldsa: Annotated[bytes, Meta(max_length=4627)]
+
+
 class Hangup(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="hangup"):
-    """The call is over."""
+    """The call is over. With ``epoch`` and ``signature``: its receipt up to that epoch, signed."""
 
     reason: Word
+    epoch: Annotated[int, Meta(ge=0, lt=1 << 32)] | None = None
+    signature: SignaturePair | None = None
+
+
+class Farewell(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="farewell"):
+    """The answer to a signed `Hangup`: the same receipt, signed."""
+
+    signature: SignaturePair
 
 
 class Mute(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="mute"):
     """Whether the sender's microphone is off."""
 
     on: bool
-
-
-class SignaturePair(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Both signatures of an identity, in every tenth rekey."""
-
-    ed25519: Annotated[bytes, Meta(min_length=64, max_length=64)]
-    mldsa: Annotated[bytes, Meta(max_length=4627)]
 
 
 class Rekey1(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="rk1"):
@@ -97,7 +105,7 @@ class RekeyAgain(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="a
 
 
 RekeyMessage = Rekey1 | Rekey2 | Rekey3 | RekeyAgain
-Message = Confirm | Ringing | Answered | Hangup | Mute | RekeyMessage
+Message = Confirm | Ringing | Answered | Hangup | Farewell | Mute | RekeyMessage
 _DECODER = msgspec.msgpack.Decoder(Message)
 
 

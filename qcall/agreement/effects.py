@@ -8,6 +8,7 @@ from qcall.errors import QcallError
 
 from .control import Message
 from .peer import Peer
+from .receipt import SignedReceipt
 from .schedule import SrtpKeys
 from .security import SecurityInfo
 
@@ -117,6 +118,18 @@ class RekeyFailing:
 
 
 @dataclass(frozen=True, slots=True)
+class ReceiptReady:
+    """Keep this: what both phones state about the call."""
+
+    receipt: SignedReceipt
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """After ``hang_up``: nothing more is to come, the connection can be closed."""
+
+
+@dataclass(frozen=True, slots=True)
 class Abort:
     """It is over, and every key of it is wiped. Always the last effect.
 
@@ -144,6 +157,8 @@ Effect = (
     | RetireEpoch
     | Rekeyed
     | RekeyFailing
+    | ReceiptReady
+    | Closed
     | Abort
 )
 Effects = tuple[Effect, ...]

@@ -3,7 +3,9 @@
     caller  idle ─ start → M2? ─ M2 → preparing ─ offer and keys → M4? ─ M4 → agreed ┐
     callee  M1? ─ M1 → M3? ─ M3 → keys? ─ keys → answer? ─ answer → agreed ──────────┤
                                                                                      │
-              agreed ─ exporter → confirming ─ KC → confirmed          anything wrong → ended
+              agreed ─ exporter → confirming ─ KC → confirmed ─ hang up → closing → ended
+
+              anything wrong, in any state → ended
 
 A machine takes bytes, facts and the time (seconds on one monotonic clock) and returns effects. What a peer
 may send in which state is a table; what is not in the table aborts. Abort wipes the keys, tells the peer
@@ -16,26 +18,41 @@ from __future__ import annotations
 import enum
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
 from qcall.crypto.aead import Box
-from qcall.crypto.identity import Identity, PublicIdentity
+from qcall.crypto.identity import PublicIdentity
 from qcall.crypto.kdf import mac, mac_matches
-from qcall.crypto.kem import CRYPTOGRAPHY, Kem
 from qcall.crypto.secret import Secret
 from qcall.errors import AgreementFailed, CallRefused, QcallError
 
-from .control import Confirm, Control, Hangup, Message, RekeyMessage
-from .effects import Abort, Confirmed, Effect, Effects, Received, Rekeyed, Send, SendControl, SwitchEpoch
+from .closing import Closing, open_ledger
+from .control import Confirm, Control, Farewell, Hangup, Message, RekeyMessage
+from .effects import (
+    Abort,
+    Closed,
+    Confirmed,
+    Effect,
+    Effects,
+    ReceiptReady,
+    Received,
+    Rekeyed,
+    Send,
+    SendControl,
+    SwitchEpoch,
+)
 from .messages import VERSION, Boxed, Frame, Kind, Refuse, RefuseCode, encode, frame, header, parse, read
 from .messages import decode as decode_message
-from .peer import Memory, Peer, Pin
+from .peer import Peer, Pin
+from .phone import Phone as Phone
 from .policy import QkdPolicy, stricter
-from .rekey import INTERVAL, Ongoing, Rekey
+from .receipt import SignedReceipt
+from .refusal import refused, told, version_failure
+from .rekey import Ongoing, Rekey
 from .schedule import Direction, Handshake, Mixed, QuantumKey, Root, SrtpKeys
 from .security import SecurityInfo
-from .suites import STANDARD, Suite, rank
+from .suites import Suite, rank
 
 HANDSHAKE_LIMIT = 20.0
 """Seconds from the first message to M4, a second attempt included."""
@@ -43,21 +60,10 @@ MEDIA_LIMIT = 20.0
 """Seconds from M4 until DTLS is up."""
 CONFIRM_LIMIT = 5.0
 """Seconds from DTLS to key confirmation."""
+RECEIPT_LIMIT = 1.0
+"""Seconds from hanging up until the peer's signature is no longer waited for."""
 CLOCK_SKEW = 300
 """Seconds by which the clocks of two phones may differ."""
-
-TOLD = {code.value: code for code in RefuseCode if code is not RefuseCode.QKD_FRESH}
-TEXTS = {
-    RefuseCode.FAILED: "the other phone broke the call off: it found the key agreement wrong; try again",
-    RefuseCode.BUSY: "the other phone is busy with a call; try again later",
-    RefuseCode.DECLINED: "the call was declined",
-    RefuseCode.OFFLINE: "the other phone is not online; try again later",
-    RefuseCode.CANCELLED: "the caller gave up",
-    RefuseCode.SUITE: "the phones share no suite strong enough for both; update the older one",
-    RefuseCode.CLOCK: "the other phone finds this call's time wrong; set the clocks of both phones",
-    RefuseCode.TRY_LATER: "the other phone had too many call attempts; try again in a minute",
-    RefuseCode.QKD_REQUIRED: "the other phone wants quantum keys and there are none; try again later",
-}
 
 
 class State(enum.Enum):
@@ -74,28 +80,8 @@ class State(enum.Enum):
     AGREED = "agreed"
     CONFIRMING = "confirming"
     CONFIRMED = "confirmed"
+    CLOSING = "closing"
     ENDED = "ended"
-
-
-@dataclass(frozen=True)
-class Phone:
-    """This phone, as far as an agreement needs it. ``entropy(n)`` gives n bytes that nobody can guess.
-
-    ``allow_less`` is the user's word, given before dialling, that this call may have fewer layers or a
-    weaker suite than earlier calls with the same contact.
-    """
-
-    name: str
-    identity: Identity
-    memory: Memory
-    entropy: Callable[[int], bytes] = field(repr=False)
-    policy: QkdPolicy = QkdPolicy.PREFER
-    sae_id: str | None = None
-    kme_id: str | None = None
-    suites: Sequence[Suite] = STANDARD
-    kems: Mapping[str, Kem] = field(default_factory=lambda: CRYPTOGRAPHY, repr=False)
-    allow_less: bool = False
-    rekey_interval: float = INTERVAL
 
 
 class OutOfTurn(Exception):
@@ -145,6 +131,7 @@ class Agreement:
         self._root: Root | None = None
         self._control: Control | None = None
         self._rekey: Rekey | None = None
+        self._closing: Closing | None = None
         self._suite: Suite | None = None
         self._peer_identity: PublicIdentity | None = None
         self._peer_sae: str | None = None
@@ -156,12 +143,12 @@ class Agreement:
     @property
     def deadline(self) -> float | None:
         """When `timer` wants to be called, in seconds on the clock of ``now``."""
-        return self._limit if self._rekey is None else self._rekey.deadline
+        return self._rekey.deadline if self._rekey is not None and self._limit is None else self._limit
 
     @guarded
     def receive(self, raw: bytes, now: float) -> Effects:
         """A message of the other phone, from signalling."""
-        if self.state is State.CONFIRMED:
+        if self.state in (State.CONFIRMED, State.CLOSING):
             return ()
         message = parse(raw)
         if message.kind == Kind.REFUSE:
@@ -181,10 +168,12 @@ class Agreement:
     @guarded
     def timer(self, now: float) -> Effects:
         """Abort what has taken too long; rekey what is due."""
-        if self._rekey is not None:
+        if self._rekey is not None and self._limit is None:
             return self._told(self._rekey.timer(now))
         if self._limit is None or now < self._limit:
             return ()
+        if self.state is State.CLOSING and self._closing is not None:
+            return self._close_with(self._closing.alone())
         if self.state is State.CONFIRMING:
             raise AgreementFailed("the other phone did not confirm the keys; hung up", code="no-confirmation")
         raise AgreementFailed(
@@ -257,6 +246,17 @@ class Agreement:
             raise OutOfTurn(f"nothing can be told in state {self.state.value}")
         return (self._seal(message),)
 
+    @guarded
+    def hang_up(self, reason: str, now: float) -> Effects:
+        """This user ends a confirmed call: tell the peer, sign the receipt, and wait a moment for theirs.
+
+        `Closed` follows, within `RECEIPT_LIMIT`. ``reason`` is a short word as in `Hangup`.
+        """
+        if self.state is not State.CONFIRMED or self._closing is None:
+            raise OutOfTurn(f"there is nothing to hang up in state {self.state.value}")
+        self.state, self._limit = State.CLOSING, now + RECEIPT_LIMIT
+        return (self._seal(self._closing.hang_up(reason)),)
+
     def close(self) -> None:
         """The call is over: wipe the keys. Silent, and allowed at any time."""
         self._wipe()
@@ -264,7 +264,7 @@ class Agreement:
 
     def abort(self, failure: QcallError) -> Effects:
         """End it: tell the peer a code, wipe, and say here what happened."""
-        code = TOLD.get(failure.code, RefuseCode.FAILED)
+        code = told(failure.code)
         effects: list[Effect] = []
         if self._control is not None:
             effects.append(self._seal(Hangup(code)))
@@ -276,18 +276,37 @@ class Agreement:
         return (*effects, Abort(failure, self.peer))
 
     def _on_message(self, message: Message, now: float) -> Effects:
+        assert self._closing is not None
+        if self.state is State.CLOSING:
+            reply, receipt = self._closing.last_words(message)
+            effects = (self._seal(reply),) if reply is not None else ()
+            return (*effects, *self._close_with(receipt)) if receipt is not None else effects
         if self.state is not State.CONFIRMED:
             raise AgreementFailed("a control message came before the confirmation", code="out-of-turn")
         if isinstance(message, RekeyMessage):
             assert self._rekey is not None
             return self._told(self._rekey.receive(message, now))
+        if isinstance(message, Farewell):
+            raise AgreementFailed("a farewell came though nobody hung up", code="out-of-turn")
+        if isinstance(message, Hangup) and (answer := self._closing.countersign(message)):
+            reply, receipt = answer
+            return (self._seal(reply), ReceiptReady(receipt), Received(message))
         return (Received(message),)
+
+    def _close_with(self, receipt: SignedReceipt) -> Effects:
+        self.close()
+        return (ReceiptReady(receipt), Closed())
 
     def _confirm_when_both(self, now: float) -> Effects:
         if not (self._sent_confirm and self._peer_confirmed):
             return ()
         self.state, self._limit = State.CONFIRMED, None
-        self._rekey = self._rekeying(self._ongoing(), now)
+        call = self._ongoing()
+        self._rekey = self._rekeying(call, now)
+        assert self.security is not None
+        self._closing = Closing(
+            open_ledger(call.identity, self.phone.name, call.peer, self.direction, call.suite, self.security)
+        )
         return (Confirmed(),)
 
     def _rekeying(self, call: Ongoing, now: float) -> Rekey:
@@ -323,16 +342,16 @@ class Agreement:
         assert self._rekey is not None
         if self.security is None or not any(isinstance(effect, SwitchEpoch) for effect in effects):
             return effects
+        assert self._closing is not None
         self.security = replace(self.security, epoch=self._rekey.epoch, qkd=self._rekey.qkd)
+        self._closing.ledger.add(self._rekey.qkd, self._rekey.call.transcript)
         return (*effects, Rekeyed(self.security))
 
     def _refused(self, code: RefuseCode, *, sealed: bool, now: float) -> Effects:
         """The peer ended it. Without a seal, anyone on the way may have said so."""
-        text = TEXTS.get(code, f"the other phone refused the call ({code.value})")
-        if code is RefuseCode.VERSION:
-            text = "the other phone speaks another version of qcall; update the older one"
+        peer = self.peer if sealed else None
         self.close()
-        return (Abort(CallRefused(text, code=code.value), self.peer if sealed else None),)
+        return (Abort(refused(code), peer),)
 
     def _own_policy(self, pin: Pin | None) -> QkdPolicy:
         sticky = pin is not None and pin.qkd_seen and not self.phone.allow_less
@@ -370,15 +389,6 @@ class Agreement:
         self._secrets.clear()
         self._boxes.clear()
         self._control = self._root = self._mixed = self._rekey = None
-
-
-def version_failure(theirs: int) -> CallRefused:
-    """The peer speaks another version of the protocol: say who has to update."""
-    who = "this phone" if theirs > VERSION else "the other phone"
-    return CallRefused(
-        f"the other phone speaks qcall/{theirs} and this one qcall/{VERSION}; update {who}",
-        code=RefuseCode.VERSION,
-    )
 
 
 def check_key_ids(keys: Sequence[QuantumKey], wanted: Sequence[str]) -> None:

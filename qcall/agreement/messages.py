@@ -158,11 +158,13 @@ class M2Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class KeyNamed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One quantum key, by name."""
+    """One quantum key, by name, with error rate and age (s) of every hop as its key node tells them."""
 
     key_id: KeyId
     bits: Annotated[int, Meta(ge=256, le=256)]
     path: Annotated[tuple[Name, ...], Meta(max_length=64)]
+    qber: Annotated[tuple[Annotated[float, Meta(ge=0, le=1)], ...], Meta(max_length=64)] = ()
+    age: Annotated[tuple[Annotated[float, Meta(ge=0)], ...], Meta(max_length=64)] = ()
 
 
 class QkdTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

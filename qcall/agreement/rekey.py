@@ -35,10 +35,11 @@ from .effects import (
     StageEpoch,
     SwitchEpoch,
 )
-from .messages import QkdTerms, encode
+from .messages import encode
 from .peer import Memory
 from .policy import QkdPolicy, QkdState
-from .schedule import Direction, QuantumKey, Root
+from .quantum import WITHOUT, DeliveredKey, info
+from .schedule import Direction, Root
 from .security import QkdInfo
 from .suites import Suite
 
@@ -94,7 +95,7 @@ class Rekey:
         self.begun_at: float | None = None
         self._in_use = False
         self._retire_at: float | None = None
-        self._terms = QkdTerms(QkdState.OFF, None, None, None, ())
+        self._terms = WITHOUT
 
     @property
     def epoch(self) -> int:
@@ -131,7 +132,7 @@ class Rekey:
         """A rekey message of the peer."""
         raise NotImplementedError
 
-    def qkd_keys(self, keys: Sequence[QuantumKey], now: float) -> Effects:
+    def qkd_keys(self, keys: Sequence[DeliveredKey], now: float) -> Effects:
         """The keys that were to be fetched."""
         raise NotImplementedError
 
@@ -159,13 +160,7 @@ class Rekey:
     def _switch(self, now: float) -> SwitchEpoch:
         self.call.control.switch(self.call.root.control_box(self.call.direction))
         self.stage, self.begun_at = Stage.IDLE, now
-        keys = self._terms.keys
-        self.qkd = QkdInfo(
-            self._terms.state,
-            self._terms.reason,
-            tuple(key.key_id for key in keys),
-            keys[0].path if keys else (),
-        )
+        self.qkd = info(self._terms)
         return SwitchEpoch(self.epoch)
 
     def _prove(self, role: Role) -> tuple[SignaturePair | None, bytes]:

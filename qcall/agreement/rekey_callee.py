@@ -14,6 +14,7 @@ from .control import Message, Rekey1, Rekey2, Rekey2Body, Rekey3, RekeyAgain
 from .effects import Effects, FetchDecKeys
 from .messages import encode
 from .policy import QkdState, allows
+from .quantum import DeliveredKey
 from .rekey import STALE, Ongoing, Rekey, Stage
 from .schedule import QKD_KEY_LENGTH, QuantumKey
 
@@ -35,7 +36,7 @@ class CalleeRekey(Rekey):
             f"{type(message).__name__} came in stage {self.stage.value} of a rekey", code="out-of-turn"
         )
 
-    def qkd_keys(self, keys: Sequence[QuantumKey], now: float) -> Effects:
+    def qkd_keys(self, keys: Sequence[DeliveredKey], now: float) -> Effects:
         if self.stage is not Stage.AWAIT_KEYS or self._rk1 is None:
             return ()
         if [key.key_id for key in keys] != [key.key_id for key in self._rk1.qkd.keys]:

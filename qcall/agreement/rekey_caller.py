@@ -13,8 +13,9 @@ from qcall.errors import AgreementFailed
 
 from .control import Message, Rekey1, Rekey2, Rekey2Body, Rekey3, RekeyAgain
 from .effects import Effects, FetchEncKeys, RekeyFailing
-from .messages import KeyNamed, QkdTerms, decode, encode_checked
+from .messages import QkdTerms, decode, encode_checked
 from .policy import QkdPolicy, QkdState
+from .quantum import WITHOUT, DeliveredKey, absent, name_key
 from .rekey import EPOCH_GRACE, SHORTEST_INTERVAL, Ongoing, Rekey, Stage
 from .schedule import QKD_KEY_LENGTH, QuantumKey
 
@@ -55,7 +56,7 @@ class CallerRekey(Rekey):
             f"{type(message).__name__} came in stage {self.stage.value} of a rekey", code="out-of-turn"
         )
 
-    def qkd_keys(self, keys: Sequence[QuantumKey], now: float) -> Effects:
+    def qkd_keys(self, keys: Sequence[DeliveredKey], now: float) -> Effects:
         if self.stage is not Stage.AWAIT_KEYS:
             return ()
         if len(keys) != 1 or len(keys[0].key) != QKD_KEY_LENGTH:
@@ -63,7 +64,7 @@ class CallerRekey(Rekey):
         if not self.call.memory.consume_keys([each.key_id for each in keys]):
             raise AgreementFailed("the key node delivered a key that was used before", code="replayed-key")
         self._keys = tuple(keys)
-        named = tuple(KeyNamed(each.key_id, 8 * len(each.key), each.path) for each in keys)
+        named = tuple(name_key(each) for each in keys)
         terms = QkdTerms(QkdState.PRESENT, None, self.call.own_sae, self.call.peer_sae, named)
         return self._send_rk1(terms)
 
@@ -90,7 +91,7 @@ class CallerRekey(Rekey):
     def _begin(self, now: float) -> Effects:
         self._attempt_ends = now + ATTEMPT_LIMIT
         if self.call.policy is QkdPolicy.OFF:
-            return self._send_rk1(QkdTerms(QkdState.OFF, None, None, None, ()))
+            return self._send_rk1(WITHOUT)
         if self.call.own_sae is None or self.call.peer_sae is None:
             return self._without("no-key-node", now)
         self.stage = Stage.AWAIT_KEYS
@@ -102,7 +103,7 @@ class CallerRekey(Rekey):
         if self.call.policy is QkdPolicy.REQUIRE:
             self.stage, self._attempt_ends, self._due = Stage.IDLE, None, now + RETRY
             return self._failed(reason, now)
-        return self._send_rk1(QkdTerms(QkdState.ABSENT, reason, None, None, ()))
+        return self._send_rk1(absent(reason))
 
     def _failed(self, reason: str, now: float) -> Effects:
         if not self._failures:

@@ -18,6 +18,10 @@ class QkdInfo:
     key_ids: tuple[str, ...] = ()
     path: tuple[str, ...] = ()
     """Names of the trusted nodes that the key passed, both ends included."""
+    qber: tuple[float, ...] = ()
+    """Quantum bit error rate of every hop, as the caller's key node tells it."""
+    age: tuple[float, ...] = ()
+    """Age in seconds of the link key that carried it over every hop."""
 
     @property
     def hops(self) -> int:
@@ -51,6 +55,8 @@ class SecurityInfo:
                 "key_ids": list(self.qkd.key_ids),
                 "path": list(self.qkd.path),
                 "hops": self.qkd.hops,
+                "qber": list(self.qkd.qber),
+                "age": list(self.qkd.age),
             },
             "policy": str(self.policy),
             "epoch": self.epoch,

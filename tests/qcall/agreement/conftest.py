@@ -37,6 +37,9 @@ class Key:
     key_id: str
     key: Secret
     path: tuple[str, ...] = ROUTE
+    extension: dict[str, Any] = field(
+        default_factory=lambda: {"qcall_qber": [0.021, 0.019, 0.02, 0.03], "qcall_age": [1.5, 0.25, 2.0, 3.0]}
+    )
 
 
 class KeyNodes:
