@@ -150,6 +150,7 @@ class Callee(Agreement):
             call_id=self.call_id,
             suite=self._met.suite.name,
             kems=tuple(kem.name for kem in self._met.suite.kems),
+            scheme=self._met.suite.scheme,
             policy=stricter(self._policy, self._met.m1.policy),
             qkd=info(qkd),
             peer=self.peer,

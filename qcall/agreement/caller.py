@@ -294,6 +294,7 @@ class Caller(Agreement):
             call_id=self.call_id,
             suite=self._attempt.suite.name,
             kems=tuple(kem.name for kem in self._attempt.suite.kems),
+            scheme=self._attempt.suite.scheme,
             policy=stricter(self._policy, self._attempt.peer_policy),
             qkd=info(self._attempt.terms),
             peer=self.peer,

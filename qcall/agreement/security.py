@@ -35,6 +35,8 @@ class SecurityInfo:
     call_id: bytes
     suite: str
     kems: tuple[str, ...]
+    scheme: str
+    """The ML-DSA that signs beside Ed25519."""
     policy: QkdPolicy
     qkd: QkdInfo
     peer: Peer
@@ -49,6 +51,7 @@ class SecurityInfo:
             "suite": self.suite,
             "classical": "X25519",
             "mlkem": " + ".join(self.kems),
+            "signatures": f"Ed25519 + {self.scheme}",
             "qkd": {
                 "state": str(self.qkd.state),
                 "reason": self.qkd.reason,
