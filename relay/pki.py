@@ -41,10 +41,11 @@ class Authority:
 
     def __init__(self, home: Path, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate) -> None:
         self._home = home
+        self._crl = str(home / "crl.pem")
         self._key = key
         self._certificate = certificate
         self._revoked: tuple[tuple[int, ...], frozenset[int]] = ((), frozenset())
-        self._homes: dict[str, tuple[tuple[int, int], int, str]] = {}
+        self._homes: dict[str, tuple[str, tuple[int, int], int, str]] = {}
         self.ca_pem = certificate.public_bytes(serialization.Encoding.PEM)
         spki = certificate.public_key().public_bytes(
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
@@ -77,11 +78,11 @@ class Authority:
     @property
     def crl(self) -> Path:
         """The file of the revocation list (RFC 5280, section 5)."""
-        return self._home / "crl.pem"
+        return Path(self._crl)
 
     def revoked(self) -> frozenset[int]:
         """Serial numbers on the revocation list as it is on disk now, whichever process wrote it."""
-        stat = self.crl.stat()
+        stat = os.stat(self._crl)
         changed = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
         if changed != self._revoked[0]:
             entries = x509.load_pem_x509_crl(self.crl.read_bytes())
@@ -148,18 +149,19 @@ class Authority:
 
     def home_of(self, sae_id: str) -> str | None:
         """The KME ID of the key node that serves ``sae_id``; None for an SAE never enrolled or revoked."""
-        record = self._record(sae_id)
+        known = self._homes.get(sae_id)
         try:
-            stat = record.stat()
+            # Asked several times for every key: the file is read again only when it has changed.
+            stat = os.stat(self._record(sae_id) if known is None else known[0])
             version = (stat.st_mtime_ns, stat.st_ino)
-            known = self._homes.get(sae_id)
-            if known is None or known[0] != version:
+            if known is None or known[1] != version:
+                record = self._record(sae_id)
                 if len(self._homes) >= HOMES_CACHED:
                     self._homes.clear()
-                known = self._homes[sae_id] = version, *_serial_and_home(record.read_bytes())
+                known = self._homes[sae_id] = str(record), version, *_serial_and_home(record.read_bytes())
         except OSError:
             return None
-        return None if known[1] in self.revoked() else known[2]
+        return None if known[2] in self.revoked() else known[3]
 
     def revoke(self, certificate_pem: bytes) -> None:
         """Put a certificate on the revocation list; running key nodes refuse it from the next request on."""

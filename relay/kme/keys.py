@@ -98,8 +98,8 @@ class KeyStore(Protocol):
     def void(self, master: str, key_ids: Sequence[str]) -> None:
         """Forget keys that nobody shall fetch any more."""
 
-    def count_waiting(self, master: str, now: float) -> int:
-        """Keys of ``master`` that slaves at this key node have not fetched yet."""
+    def count_waiting(self, master: str, limit: int, now: float) -> int:
+        """Keys of ``master`` that slaves at this key node have not fetched yet, counted up to ``limit``."""
 
     def expire(self, now: float) -> int:
         """Remove what is past its time; how many keys that were."""

@@ -31,7 +31,7 @@ CREATE INDEX IF NOT EXISTS stock_by_peer ON stock (peer, owned, ready);
 CREATE TABLE IF NOT EXISTS waiting (
     key_id TEXT PRIMARY KEY, master TEXT NOT NULL,
     sealed BLOB NOT NULL, origin BLOB NOT NULL, ready REAL NOT NULL, expires REAL NOT NULL) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS waiting_by_master ON waiting (master);
+CREATE INDEX IF NOT EXISTS waiting_by_master ON waiting (master, expires);
 CREATE TABLE IF NOT EXISTS retrieval (
     key_id TEXT NOT NULL REFERENCES waiting ON DELETE CASCADE, slave TEXT NOT NULL,
     fetched INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (key_id, slave)) WITHOUT ROWID;
@@ -146,8 +146,11 @@ class SqliteKeyStore:
                 [(key_id, master) for key_id in key_ids],
             )
 
-    def count_waiting(self, master: str, now: float) -> int:
-        found = self._read("SELECT count(*) FROM waiting WHERE master = ? AND expires > ?", (master, now))
+    def count_waiting(self, master: str, limit: int, now: float) -> int:
+        found = self._read(
+            "SELECT count(*) FROM (SELECT 1 FROM waiting WHERE master = ? AND expires > ? LIMIT ?)",
+            (master, now, limit),
+        )
         return int(found[0][0])
 
     def expire(self, now: float) -> int:

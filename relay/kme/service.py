@@ -158,7 +158,10 @@ class KeyService:
         for each in slaves:
             by_target.setdefault(self._target(each), []).append(each)
         options = _understood(asked.extension_mandatory or (), asked.extension_optional or ())
-        if self._store.count_waiting(master, now) + number > self.limits.max_key_count:
+        if (
+            self._store.count_waiting(master, self.limits.max_key_count, now) + number
+            > self.limits.max_key_count
+        ):
             raise KmeRefusal(
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 "too many keys of this SAE wait for their slaves; fetch them first",
