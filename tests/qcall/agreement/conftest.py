@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import itertools
 import random
 import uuid
 from collections import deque
@@ -227,24 +228,27 @@ IDENTITIES = {
 
 @pytest.fixture
 def phones(tmp_path: Path) -> Iterator[Callable[..., Phone]]:
-    """Makes phones; the memory of a name is the same file every time, as after a restart."""
-    opened: list[Records] = []
+    """Makes phones. A name has one memory; ``restart`` closes it first and opens its file again."""
+    opened: dict[str, Records] = {}
+    made = itertools.count()
 
-    def make(who: str, **changes: Any) -> Phone:
-        memory = Records(tmp_path / f"{who}.db")
-        opened.append(memory)
+    def make(who: str, *, restart: bool = False, **changes: Any) -> Phone:
+        if restart and who in opened:
+            opened.pop(who).close()
+        if who not in opened:
+            opened[who] = Records(tmp_path / f"{who}.db")
         phone = Phone(
             name=who,
             identity=IDENTITIES[who],
-            memory=memory,
-            entropy=random.Random(f"{who} {len(opened)}").randbytes,
+            memory=opened[who],
+            entropy=random.Random(f"{who} {next(made)}").randbytes,
             sae_id=f"sae-{who}",
             kme_id="kme-beijing" if who == "alice" else "kme-hefei",
         )
         return replace(phone, **changes)
 
     yield make
-    for memory in opened:
+    for memory in opened.values():
         memory.close()
 
 
