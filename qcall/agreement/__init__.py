@@ -5,6 +5,6 @@
 - ``closing`` ``receipt``    the last words of a call, and what is kept of it
 - ``schedule``    the key schedule, one type per stage
 - ``messages`` ``control``    what crosses signalling, and what crosses the data channel
-- ``suites`` ``policy`` ``peer`` ``quantum`` ``sas`` ``refusal``    what is chosen, and how it is judged and told
+- ``suites`` ``policy`` ``peer`` ``quantum`` ``sas`` ``refusal``    what is chosen, judged and told
 - ``phone`` ``effects`` ``security``    what a driver gives, runs and shows
 """
