@@ -2,7 +2,8 @@
 
 Map of the package, from the user inwards (left may import right; ``|`` may not see each other):
 
-    cli > tui | headless > session > media | net | records > call > agreement > crypto > wire > config | errors
+    cli > tui | headless > session > media | net | records > call > agreement > crypto > wire
+        > config > errors
 
 - ``cli``        arguments and exit codes
 - ``headless``   calls as lines of text or JSON

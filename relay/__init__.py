@@ -2,9 +2,10 @@
 
 Map of the package (left may import right; ``|`` may not see each other):
 
-    cli > serve > turn | signalling | network > path | kme > pki > config | errors | metrics
+    cli > serve > wiretap > turn | signalling | network > path | kme > pki > config > errors
 
 - ``serve``       composition root: one TaskGroup wires everything
+- ``wiretap``     what an attacker who owns the relay can write down
 - ``turn``        TURN server (RFC 8656) with the modelled path between sites
 - ``signalling``  who is registered where; routes opaque envelopes
 - ``network``     trusted nodes, links, key relay (simulated quantum layer)

@@ -26,6 +26,8 @@ SHELLS = {
     "relay/serve.py",
     "relay/pki.py",
     "relay/wiretap.py",
+    "relay/turn/tcp.py",
+    "relay/turn/timerfd.py",
     "relay/turn/udp.py",
     "relay/signalling/accounts.py",
     "relay/signalling/websocket.py",

@@ -12,6 +12,7 @@ import ctypes
 import ctypes.util
 import functools
 import importlib.util
+import math
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ SAMPLE_RATE = 48_000
 # From opus_defines.h.
 APPLICATION_AUDIO = 2049
 SIGNAL_VOICE = 3001
-BANDWIDTH_SUPERWIDEBAND = 1104
+BANDWIDTH_WIDEBAND, BANDWIDTH_SUPERWIDEBAND = 1103, 1104
 SET_BITRATE = 4002
 SET_MAX_BANDWIDTH = 4004
 SET_VBR = 4006
@@ -158,8 +159,6 @@ class Encoder:
         self.frame_samples = SAMPLE_RATE * frame_ms // 1000
         self._packet = ctypes.create_string_buffer(LARGEST_PACKET)
         self._set(SET_BITRATE, bitrate)
-        # At full band libopus keeps FEC back until a loss of 6 %; 12 kHz of sound are all that speech has.
-        self._set(SET_MAX_BANDWIDTH, BANDWIDTH_SUPERWIDEBAND)
         self._set(SET_VBR, 0)
         self._set(SET_DTX, 0)
         self._set(SET_COMPLEXITY, COMPLEXITY)
@@ -171,14 +170,17 @@ class Encoder:
     def expected_loss(self) -> float:
         """The share of packets, 0 to 1, that the path is expected to lose; may change at any frame.
 
-        The encoder spends more of its bits on redundancy the higher this is.
+        The encoder spends more of its bits on redundancy the higher this is. Then 8 kHz of sound are better
+        than 12 with less in them; at full band libopus would keep FEC back until a loss of 6 %.
         """
         return self._expected_loss
 
     @expected_loss.setter
     def expected_loss(self, share: float) -> None:
         self._expected_loss = min(max(share, 0.0), 1.0)
-        self._set(SET_PACKET_LOSS_PERC, round(100 * self._expected_loss))
+        percent = math.ceil(100 * self._expected_loss)
+        self._set(SET_PACKET_LOSS_PERC, percent)
+        self._set(SET_MAX_BANDWIDTH, BANDWIDTH_WIDEBAND if percent else BANDWIDTH_SUPERWIDEBAND)
 
     @property
     def lookahead(self) -> int:

@@ -43,9 +43,11 @@ from aiortc.rtp import RtpPacket
 from qcall.errors import PeerFault, QcallError, Unavailable
 
 from . import sdp
+from .carrier import Carrier
 from .devices import Sink, Source
 from .opus import SAMPLE_RATE, Decoder, Encoder
 from .playout import Playout, Unwrapper
+from .protection import Protection
 from .quality import Reception
 from .srtp import SrtpEpochs, SrtpKeyPair
 
@@ -239,6 +241,7 @@ class Peer:
         self.on_first_audio: Callable[[], None] = ignore
         self.on_failed: Callable[[QcallError], None] = ignore
         self.srtp: SrtpEpochs | None = None
+        self._carrier: Carrier | None = None
         self._exporter = exporter
         self._exporter_context = exporter_context
         self._source, self._sink = source, sink
@@ -342,6 +345,9 @@ class Peer:
             "bytesSent": self._track.bytes_sent,
             "srtpAuthenticationFailures": self.srtp.failures if self.srtp else 0,
         }
+        if self._carrier is not None:
+            report["fecPacketsReceived"] = self._carrier.copies_received
+            report["redundantPacketsSent"] = self._carrier.copies_sent
         if (round_trip := remote.get("roundTripTime")) is not None:
             report["roundTripTime"] = round_trip
             report["fractionLost"] = remote["fractionLost"] / 256
@@ -412,7 +418,8 @@ class Peer:
             self._fail(error)
             self._dtls._set_state(State.FAILED)
             return
-        self._dtls._tx_srtp = self._dtls._rx_srtp = self.srtp
+        self._carrier = Carrier(self.srtp, on_copy=self._on_copy, on_protection=self._on_protection)
+        self._dtls._tx_srtp = self._dtls._rx_srtp = self._carrier
 
     def _on_dtls_state(self) -> None:
         if self._dtls.state == "connected":
@@ -437,6 +444,13 @@ class Peer:
         self._reception.add(sequence, packet.timestamp / SAMPLE_RATE, now)
         self._playout.push(packet.timestamp, packet.payload, now)
 
+    def _on_copy(self, timestamp: int, payload: bytes) -> None:
+        if self._playing:
+            self._playout.push(timestamp, payload, time.monotonic(), repeated=True)
+
+    def _on_protection(self, protection: Protection) -> None:
+        self._track.encoder.expected_loss = protection.expected_loss
+
     async def _play(self) -> None:
         """Feed the sink at its own pace, for ever."""
         try:
@@ -450,7 +464,7 @@ class Peer:
             self._fail(error)
 
     async def _watch_reports(self) -> None:
-        """Let the encoder's redundancy follow the loss that the far phone reports, for ever."""
+        """Keep what the far phone reports of our speech, for ever."""
         while True:
             await asyncio.sleep(REPORT_INTERVAL)
             for report in (await self._sender.getStats()).values():
@@ -459,7 +473,6 @@ class Peer:
                         "roundTripTime": report.roundTripTime,
                         "fractionLost": report.fractionLost,
                     }
-                    self._track.encoder.expected_loss = report.fractionLost / 256
 
     def _fail(self, error: QcallError) -> None:
         if self._closing is None and not self._failed:

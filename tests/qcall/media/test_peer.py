@@ -16,9 +16,10 @@ from aiortc import RTCPeerConnection, RTCRtpReceiver, RTCSctpTransport
 from aiortc.rtcdtlstransport import RTCDtlsTransport, State
 
 from qcall.crypto.secret import Secret
+from qcall.media.carrier import Carrier
 from qcall.media.devices import NullSink, NullSource
 from qcall.media.peer import Peer, Relay, Tap
-from qcall.media.srtp import SrtpEpochs, SrtpKeyPair
+from qcall.media.srtp import SrtpKeyPair
 
 
 def keys(_: bytes) -> SrtpKeyPair:
@@ -102,8 +103,9 @@ async def test_srtp_is_keyed_from_the_bound_exporter_and_nothing_else(peer: Peer
     peer._dtls._ssl = tls = Tls(b"SRTP_AEAD_AES_256_GCM")
     peer._dtls._setup_srtp()
     assert tls.exports == [(b"EXPERIMENTAL-qcall-1", 48, b"th4")]
-    assert isinstance(peer._dtls._tx_srtp, SrtpEpochs)
-    assert peer._dtls._tx_srtp is peer._dtls._rx_srtp is peer.srtp
+    assert isinstance(peer._dtls._tx_srtp, Carrier)
+    assert peer._dtls._tx_srtp is peer._dtls._rx_srtp
+    assert peer._dtls._tx_srtp._srtp is peer.srtp
     peer._dtls._ssl = None
 
 

@@ -17,7 +17,8 @@ STATUS = """{"source_KME_ID":"AAAABBBBCCCCDDDD","target_KME_ID":"EEEEFFFFGGGGHHH
 REQUEST = """{"number":20,"size":512,"additional_slave_SAE_IDs":["ABCDEFG"],
 "extension_mandatory":[{"abc_route_type":"direct"},{"abc_transfer_method":"qkd"}],
 "extension_optional":[{"abc_max_age":30000}]}"""
-CONTAINER = """{"keys":[{"key_ID":"bc490419-7d60-487f-adc1-4ddcc177c139","key":"wHHVxRwDJs3/bXd38GHP3oe4svTuRpZS0yCC7x4Ly+s="}]}"""
+CONTAINER = """{"keys":[{"key_ID":"bc490419-7d60-487f-adc1-4ddcc177c139",
+"key":"wHHVxRwDJs3/bXd38GHP3oe4svTuRpZS0yCC7x4Ly+s="}]}"""
 KEY_IDS = """{"key_IDs":[{"key_ID":"bc490419-7d60-487f-adc1-4ddcc177c139"}]}"""
 
 
@@ -42,7 +43,9 @@ def test_members_of_other_vendors_are_ignored() -> None:
     assert etsi014.decode(b'{"number":2,"acme":1}', KeyRequest) == KeyRequest(number=2)
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", b'{"number":"x"}', b'{"number":1.5}', b"\xff", b'{"number":true}'])
+@pytest.mark.parametrize(
+    "body", [b"{", b"[]", b'{"number":"x"}', b'{"number":1.5}', b"\xff", b'{"number":true}']
+)
 def test_a_body_of_the_wrong_shape_is_named(body: bytes) -> None:
     with pytest.raises(BadFormat):
         etsi014.decode(body, KeyRequest)
@@ -71,7 +74,9 @@ def test_get_carries_number_and_size() -> None:
     assert etsi014.key_request_of_query("") == KeyRequest()
 
 
-@pytest.mark.parametrize("query", ["number=x", "number=-1", "number=", "other=1", "number=1&number=2", "number"])
+@pytest.mark.parametrize(
+    "query", ["number=x", "number=-1", "number=", "other=1", "number=1&number=2", "number"]
+)
 def test_a_wrong_query_is_refused(query: str) -> None:
     with pytest.raises(BadFormat):
         etsi014.key_request_of_query(query)
@@ -83,7 +88,10 @@ def test_get_with_key_ids_takes_exactly_one(query: str) -> None:
         etsi014.key_ids_of_query(query)
 
 
-@given(st.lists(st.text(max_size=4), min_size=4, max_size=4), st.lists(st.text(max_size=4), min_size=4, max_size=4))
+@given(
+    st.lists(st.text(max_size=4), min_size=4, max_size=4),
+    st.lists(st.text(max_size=4), min_size=4, max_size=4),
+)
 def test_what_a_seal_is_bound_to_is_unambiguous(one: list[str], other: list[str]) -> None:
     assert (etsi014.seal_info(*one) == etsi014.seal_info(*other)) == (one == other)
 
