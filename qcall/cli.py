@@ -140,6 +140,9 @@ def call(
 def listen(
     context: typer.Context,
     auto_answer: Annotated[bool, typer.Option("--auto-answer", help="Answer every call at once.")] = False,
+    after: Annotated[
+        float, typer.Option("--after", min=0.0, help="Seconds to let it ring before --auto-answer.")
+    ] = 0.0,
     decline: Annotated[bool, typer.Option("--decline", help="Decline every call.")] = False,
     once: Annotated[bool, typer.Option("--once", help="Leave after one call.")] = False,
     input: Input = None,
@@ -159,7 +162,7 @@ def listen(
     async def wait(phone: Phone, stop: asyncio.Event) -> int:
         if auto_answer and decline:
             raise UsageError("--auto-answer and --decline exclude each other; give one of them")
-        return await wait_for_calls(phone, stop, accept=accept, once=once, duration=duration)
+        return await wait_for_calls(phone, stop, accept=accept, after=after, once=once, duration=duration)
 
     with_phone(context.obj, settings, (input, output), kme, as_json, wait)
 

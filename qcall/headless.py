@@ -35,10 +35,15 @@ async def call(phone: Phone, contact: str, duration: float | None, stop: Stop, *
     return await attend(conversation, duration, stop)
 
 
-async def listen(phone: Phone, stop: Stop, *, accept: bool | None, once: bool, duration: float | None) -> int:
-    """Wait for calls; answer (``accept`` true), decline (false) or only ring (``None``). The exit code."""
+async def listen(
+    phone: Phone, stop: Stop, *, accept: bool | None, after: float, once: bool, duration: float | None
+) -> int:
+    """Wait for calls; answer (``accept`` true), decline (false) or only ring (``None``). The exit code.
+
+    A call that is answered has rung for ``after`` seconds.
+    """
     waiting: asyncio.Queue[Conversation] = asyncio.Queue()
-    phone.on_incoming = lambda conversation: react(conversation, accept)
+    phone.on_incoming = lambda conversation: react(conversation, accept, after)
     phone.on_call = waiting.put_nowait
     while not stop.is_set():
         conversation = await first(waiting.get(), stop)
@@ -50,9 +55,11 @@ async def listen(phone: Phone, stop: Stop, *, accept: bool | None, once: bool, d
     return 0
 
 
-def react(conversation: Conversation, accept: bool | None) -> None:
+def react(conversation: Conversation, accept: bool | None, after: float) -> None:
     """Do with a ringing call what the user asked for beforehand."""
-    if accept is True:
+    if accept is True and after > 0:
+        asyncio.get_running_loop().call_later(after, conversation.answer)
+    elif accept is True:
         conversation.answer()
     elif accept is False:
         conversation.hang_up()

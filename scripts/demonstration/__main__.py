@@ -61,7 +61,7 @@ async def perform(directory: Path, seconds: float, topology: str, say: Console) 
         await theatre.enrol("bob", sites[-1])
         say.print(f"[dim]alice calls bob: {seconds:g} s of speech both ways …[/]")
         sound = {name: ("--input", said[name], "--output", files[name], "--qkd", "require") for name in said}
-        bob = await theatre.listen("bob", "--auto-answer", "--once", *sound["bob"])
+        bob = await theatre.listen("bob", "--auto-answer", "--after", "1", "--once", *sound["bob"])
         glass = (sys.executable, "-m", "scripts.demonstration.glass_phone", "--home", theatre.home("alice"))
         command = ("call", "bob", "--json", "--duration", str(seconds), *sound["alice"])
         env = {**os.environ, "QCALL_GLASS": str(secrets)}

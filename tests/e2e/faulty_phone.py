@@ -1,0 +1,50 @@
+"""``qcall`` with one wrong layer secret: run by ``test_wrong_layer.py`` as a program of its own.
+
+QCALL_WRONG=dh|kem|qkd|exporter python tests/e2e/faulty_phone.py ARGUMENTS OF QCALL
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from collections.abc import Sequence
+
+from qcall.agreement import schedule
+from qcall.cli import main
+from qcall.crypto.secret import Secret
+
+WRONG = os.environ["QCALL_WRONG"]
+early, mix_kem = schedule.Early.__init__, schedule.Early.mix_kem
+mix_qkd, mix_dtls = schedule.Handshake.mix_qkd, schedule.Mixed.mix_dtls
+
+
+def spoilt(layer: str, secret: Secret) -> Secret:
+    """``secret``, with one bit flipped if ``layer`` is the wrong one."""
+    value = bytearray(secret.reveal())
+    value[0] ^= layer == WRONG
+    return Secret(value)
+
+
+def wrong_early(self: schedule.Early, suite: str, dh: Secret) -> None:
+    early(self, suite, spoilt("dh", dh))
+
+
+def wrong_kem(self: schedule.Early, shared: Sequence[Secret], tc2: bytes) -> schedule.Handshake:
+    return mix_kem(self, [spoilt("kem", each) for each in shared], tc2)
+
+
+def wrong_qkd(self: schedule.Handshake, state: str, keys: Sequence, th3: bytes) -> schedule.Mixed:
+    return mix_qkd(
+        self, state, [dataclasses.replace(each, key=spoilt("qkd", each.key)) for each in keys], th3
+    )
+
+
+def wrong_dtls(self: schedule.Mixed, exporter: Secret, th4: bytes, call_id: bytes) -> schedule.Root:
+    return mix_dtls(self, spoilt("exporter", exporter), th4, call_id)
+
+
+schedule.Early.__init__, schedule.Early.mix_kem = wrong_early, wrong_kem
+schedule.Handshake.mix_qkd, schedule.Mixed.mix_dtls = wrong_qkd, wrong_dtls
+sys.argv[0] = "qcall"
+main()

@@ -1,0 +1,25 @@
+"""The demonstration, as ``scripts/demo`` runs it: the owner of the relay opens nothing, the control everything."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from scripts.demonstration.recording import Recording
+from scripts.demonstration.stage import Stage
+
+
+async def test_the_attacker_opens_nothing_unless_given_everything(theatre: Stage, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    command = (sys.executable, "-m", "scripts.demonstration", "--json", "--seconds", "3", "--keep", kept)
+    demonstration = await theatre.start("demonstration", *command)
+    assert await demonstration.ended(limit=60) == 0, demonstration.account()
+    (result,) = demonstration.events
+    *attacks, control = result["attacks"]
+    assert control["opened"] == control["packets"] > 200
+    assert [attack["opened"] for attack in attacks] == [0, 0, 0, 0]
+
+    # What was attacked is what the call used: its quantum key was among the stolen ones.
+    recording = Recording.load(kept / "recording.jsonl")
+    assert set(result["security"]["qkd"]["key_ids"]) <= set(recording.end_keys)
+    assert len(recording.signalling) >= 4
