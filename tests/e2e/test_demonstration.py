@@ -1,4 +1,4 @@
-"""The demonstration, as ``scripts/demo`` runs it: the owner of the relay opens nothing, the control everything."""
+"""``scripts/demo`` in short: who owns the relay opens nothing, who is given all layers opens everything."""
 
 from __future__ import annotations
 
