@@ -2,7 +2,7 @@
 
 After NetEQ, the buffer of WebRTC: the delay of every packet relative to the fastest of the last seconds goes
 into a histogram that forgets, and 95 % of it must be covered, and more where that costs less than 10 ms for
-each percent. For what comes out of its turn delay is added as long as a percent costs less than 20 ms: late
+each percent. For what comes out of its turn delay is added as long as a percent costs less than 80 ms: late
 frames are still heard, lost ones are not.
 
 Two things differ. The buckets are 5 ms wide, a quarter of NetEQ's, because playout here asks every 10 ms.
@@ -25,8 +25,8 @@ FORGET = 0.983
 """Weight that a packet keeps from one to the next: about a second of memory at 50 packets/s."""
 FORGET_LATENESS, FORGET_REPAIRS = 0.995, 0.998
 """The same where rare events count: four and ten seconds."""
-COST_OF_LOSS = 2.0
-"""Seconds of delay that the loss of all frames is worth: 20 ms for each percent, as in NetEQ."""
+COST_OF_LOSS = 8.0
+"""Seconds of delay that the loss of all frames is worth: 80 ms for each percent (NetEQ has 20)."""
 COST_OF_LATENESS = 1.0
 """The same for frames that come in their turn but late."""
 WINDOW = 2.0

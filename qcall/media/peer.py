@@ -45,10 +45,9 @@ from qcall.errors import PeerFault, QcallError, Unavailable
 from . import sdp
 from .carrier import Carrier
 from .devices import Sink, Source
-from .opus import SAMPLE_RATE, Decoder, Encoder
-from .playout import Playout, Unwrapper
+from .inbound import Inbound
+from .opus import SAMPLE_RATE, Encoder
 from .protection import Protection
-from .quality import Reception
 from .srtp import SrtpEpochs, SrtpKeyPair
 
 EXPORTER_LABEL = b"EXPERIMENTAL-qcall-1"
@@ -245,11 +244,9 @@ class Peer:
         self._exporter = exporter
         self._exporter_context = exporter_context
         self._source, self._sink = source, sink
-        self._playout = Playout(Decoder(), initial=playout_delay)
-        self._reception = Reception()
-        self._sequence = Unwrapper(16)
+        self._inbound = Inbound(initial=playout_delay)
         self._remote_report: dict[str, Any] = {}
-        self._playing = self._heard = self._failed = False
+        self._failed = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing: asyncio.Task[None] | None = None
         self._track = VoiceTrack(source, Encoder(frame_ms=frame_ms, bitrate=bitrate), self._fail)
@@ -313,7 +310,7 @@ class Peer:
 
     def start_playing(self) -> None:
         """Let the peer's speech out of the sink."""
-        self._playing = True
+        self._inbound.playing = True
         self._start(self._play())
 
     def send_control(self, message: bytes) -> None:
@@ -336,11 +333,7 @@ class Peer:
         """The numbers of the call, called as in the W3C's webrtc-stats; times in seconds."""
         remote = self._remote_report
         report: dict[str, float | int] = {
-            **self._playout.counts.stats(),
-            "jitterBufferTargetDelay": self._playout.target,
-            "packetsReceived": self._reception.received,
-            "packetsLost": self._reception.lost,
-            "jitter": self._reception.jitter,
+            **self._inbound.stats(),
             "packetsSent": self._track.packets_sent,
             "bytesSent": self._track.bytes_sent,
             "srtpAuthenticationFailures": self.srtp.failures if self.srtp else 0,
@@ -437,16 +430,10 @@ class Peer:
             self.on_control(message)
 
     def _on_packet(self, packet: RtpPacket) -> None:
-        if not self._playing:
-            return
-        now = time.monotonic()
-        sequence = self._sequence.unwrap(packet.sequence_number)
-        self._reception.add(sequence, packet.timestamp / SAMPLE_RATE, now)
-        self._playout.push(packet.timestamp, packet.payload, now)
+        self._inbound.packet(packet.sequence_number, packet.timestamp, packet.payload, time.monotonic())
 
     def _on_copy(self, timestamp: int, payload: bytes) -> None:
-        if self._playing:
-            self._playout.push(timestamp, payload, time.monotonic(), repeated=True)
+        self._inbound.copy(timestamp, payload, time.monotonic())
 
     def _on_protection(self, protection: Protection) -> None:
         self._track.encoder.expected_loss = protection.expected_loss
@@ -454,11 +441,12 @@ class Peer:
     async def _play(self) -> None:
         """Feed the sink at its own pace, for ever."""
         try:
+            heard = False
             while True:
                 await self._sink.wanted()
-                self._sink.write(self._playout.pull(time.monotonic()))
-                if self._playout.started and not self._heard:
-                    self._heard = True
+                self._sink.write(self._inbound.pull(time.monotonic()))
+                if self._inbound.heard and not heard:
+                    heard = True
                     self.on_first_audio()
         except QcallError as error:
             self._fail(error)

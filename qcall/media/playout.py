@@ -282,7 +282,7 @@ class Playout:
         changed = sound
         if excess > slack:
             changed = shorten(sound, round((excess - slack / 2) * SAMPLE_RATE), alike=alike)
-        elif lack > max(LEAST_SLACK / 2, self.target / 4):
+        elif lack > min(max(LEAST_SLACK / 2, self.target / 4), 1.5 * LEAST_SLACK):
             changed = lengthen(self._past, sound, round(lack * SAMPLE_RATE), alike=alike)
         if len(changed) != len(sound):
             self._unchanged = 0

@@ -53,7 +53,7 @@ def test_repairs_are_waited_for_when_they_are_frequent() -> None:
     for packet in range(2_000):
         rare.observe(0.0)
         frequent.observe(0.0)
-        if packet % 400 == 399:
+        if packet % 1_000 == 500:
             rare.observe_repair(0.02)
         if packet % 20 == 19:
             frequent.observe_repair(0.02)
