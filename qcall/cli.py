@@ -66,6 +66,7 @@ QkdOption = Annotated[Qkd | None, typer.Option(help="Quantum keys: the stricter 
 SuiteOption = Annotated[SuiteName | None, typer.Option(help="The strongest suite to offer.")]
 Bitrate = Annotated[int | None, typer.Option(help="Bits per second of speech, 16000 to 64000.")]
 FrameMs = Annotated[int | None, typer.Option("--frame", help="Milliseconds of speech a packet: 10 or 20.")]
+Rekey = Annotated[float | None, typer.Option(help="Seconds between two rekeys, 5 to 3600.")]
 KmeUrl = Annotated[str | None, typer.Option("--kme", help="Another address of this phone's key node.")]
 
 
@@ -124,6 +125,7 @@ def call(
     suite: SuiteOption = None,
     bitrate: Bitrate = None,
     frame_ms: FrameMs = None,
+    rekey: Rekey = None,
     kme: KmeUrl = None,
     allow_less: Annotated[
         bool, typer.Option("--allow-less", help="This call may have fewer layers than earlier ones had.")
@@ -131,7 +133,7 @@ def call(
     as_json: Json = False,
 ) -> None:
     """Place a call."""
-    settings = {"qkd": qkd, "suite": suite, "bitrate": bitrate, "frame_ms": frame_ms}
+    settings = {"qkd": qkd, "suite": suite, "bitrate": bitrate, "frame_ms": frame_ms, "rekey": rekey}
 
     async def talk(phone: Phone, stop: asyncio.Event) -> int:
         return await place_call(phone, contact, duration, stop, allow_less=allow_less)
@@ -155,11 +157,12 @@ def listen(
     suite: SuiteOption = None,
     bitrate: Bitrate = None,
     frame_ms: FrameMs = None,
+    rekey: Rekey = None,
     kme: KmeUrl = None,
     as_json: Json = False,
 ) -> None:
     """Wait for calls."""
-    settings = {"qkd": qkd, "suite": suite, "bitrate": bitrate, "frame_ms": frame_ms}
+    settings = {"qkd": qkd, "suite": suite, "bitrate": bitrate, "frame_ms": frame_ms, "rekey": rekey}
     accept = True if auto_answer else False if decline else None
 
     async def wait(phone: Phone, stop: asyncio.Event) -> int:

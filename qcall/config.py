@@ -28,6 +28,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Whether a call needs quantum keys; the stricter of both phones holds."""
     suite: Literal["Q5", "Q3"] = "Q5"
     """The strongest suite this phone offers."""
+    rekey: float = 60.0
+    """Seconds between two rekeys, give or take a tenth; 5 to 3600."""
     bitrate: int = 32_000
     """Bits per second of the voice encoder, 16000 to 64000."""
     frame_ms: Literal[10, 20] = 20
@@ -111,6 +113,8 @@ class Home:
             raise ConfigError(f"settings: {error}") from None
         if not 16_000 <= settings.bitrate <= 64_000:
             raise ConfigError(f"settings: bitrate {settings.bitrate} is not between 16000 and 64000")
+        if not 5 <= settings.rekey <= 3600:
+            raise ConfigError(f"settings: rekey {settings.rekey:g} is not between 5 and 3600")
         return settings
 
 

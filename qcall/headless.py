@@ -120,6 +120,8 @@ def text_lines(event: Event) -> None:
         "qkd-failed": lambda: f"no quantum keys: {fields['message']}",
         "secured": lambda: f"keys confirmed; the words are: {' '.join(fields['words'])}",
         "answered": lambda: "answered",
+        "rekeyed": lambda: str(fields["line"]),
+        "rekey-failing": lambda: f"rekeying fails ({fields['reason']}); ends in {fields['seconds']} s",
         "media": lambda: "talking (Ctrl-C hangs up)",
         "ended": lambda: ended_line(fields),
         "sound": lambda: str(fields["message"]),

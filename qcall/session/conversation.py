@@ -32,6 +32,8 @@ from qcall.records.store import CallRecord, Records
 
 from .report import Event, Timing, quality, security
 
+EPOCH_INTERVAL = 0.5
+"""Seconds between two looks at the epochs that media uses."""
 FLUSH_LIMIT = 0.5
 """Seconds that a goodbye may take to reach the far phone before the connection is closed under it."""
 
@@ -77,6 +79,8 @@ class Conversation:
         self._outbox: asyncio.Queue[bytes] = asyncio.Queue()
         self._timer: asyncio.TimerHandle | None = None
         self._began_at = time.time()
+        self._closed = asyncio.Event()
+        self._receipt: str | None = None
         self._start(self._post())
 
     @property
@@ -146,6 +150,16 @@ class Conversation:
                 self._confirmed()
             case agree.Received(message):
                 self._on_control(message)
+            case agree.StageEpoch() | agree.SwitchEpoch() | agree.RetireEpoch():
+                self._change_epoch(effect)
+            case agree.Rekeyed():
+                self._tell("rekeyed", **self._security())
+            case agree.RekeyFailing(reason, ends_at):
+                self._tell("rekey-failing", reason=reason, seconds=round(ends_at - time.monotonic()))
+            case agree.ReceiptReady(receipt):
+                self._receipt = receipt.as_json().decode()
+            case agree.Closed():
+                self._closed.set()
             case agree.Abort(failure, peer):
                 if peer is not None and failure.code == "identity-changed":
                     self._line.records.offer(self.contact, peer.fingerprint)
@@ -194,6 +208,26 @@ class Conversation:
         self.timing.secured_at = time.monotonic()
         self._told(Input.CONFIRMED)
         self._tell("secured", **self._security())
+
+    def _change_epoch(self, effect: agree.StageEpoch | agree.SwitchEpoch | agree.RetireEpoch) -> None:
+        """Move media to the keys of a rekey; the agreement decides when."""
+        assert self._peer is not None
+        assert self._peer.srtp is not None
+        match effect:
+            case agree.StageEpoch(keys):
+                self._peer.srtp.stage(SrtpKeyPair(keys.send, keys.receive))
+            case agree.SwitchEpoch():
+                self._peer.srtp.switch()
+            case agree.RetireEpoch():
+                self._peer.srtp.retire()
+
+    async def _watch_epochs(self) -> None:
+        """Tell the agreement now and then what media is at: it rekeys only what is in use."""
+        while True:
+            await asyncio.sleep(EPOCH_INTERVAL)
+            if self._peer is not None and self._peer.srtp is not None:
+                srtp = self._peer.srtp
+                self._agreed(self._agreement.epochs_in_use(srtp.sending, srtp.receiving, time.monotonic()))
 
     def _on_control(self, message: object) -> None:
         match message:
@@ -273,18 +307,18 @@ class Conversation:
                 assert self._peer is not None
                 self._peer.start_playing()
                 self._peer.start_sending()
+                self._start(self._watch_epochs())
                 self.on_talking()
             case call.TellEnded(declined):
                 self._tell_ended(declined)
             case call.Release(reason):
-                self._timer_off()
                 task = self._loop.create_task(self._release(reason))
                 task.add_done_callback(self._released)
 
     def _tell_ended(self, declined: bool) -> None:
         if self._agreement.state is Stage.CONFIRMED:
             word = RefuseCode.DECLINED.value if declined else Reason.HANGUP.value
-            self._agreed(self._agreement.send(Hangup(word)))
+            self._agreed(self._agreement.hang_up(word, time.monotonic()))
         elif self._agreement.state is not Stage.ENDED:
             code = RefuseCode.DECLINED if declined else RefuseCode.CANCELLED
             # The agreement answers with an Abort; that this phone wanted it is no failure.
@@ -300,6 +334,11 @@ class Conversation:
         self._told(Input.PEER_ENDED if refused else Input.FAILED, reason=failure.code)
 
     async def _release(self, reason: str) -> None:
+        if self._agreement.state is Stage.CLOSING:
+            await (
+                self._closed.wait()
+            )  # The far phone's half of the receipt, or the agreement's patience ends.
+        self._timer_off()
         if self._peer is not None:
             await self._peer.flush_control(FLUSH_LIMIT)
         await self._drain()
@@ -331,7 +370,7 @@ class Conversation:
             began_at=self._began_at,
             ended_at=time.time(),
             reason=reason,
-            security=self._security(),
+            security={**self._security(), "receipt": self._receipt},
         )
         self._line.records.add_call(record)
 
@@ -341,7 +380,7 @@ class Conversation:
         """Be woken at the earlier of both machines' deadlines."""
         self._timer_off()
         times = [at for at in (self._agreement.deadline, self.machine.deadline) if at is not None]
-        if times and self.state is not State.ENDED:
+        if times:
             self._timer = self._loop.call_later(max(0.0, min(times) - time.monotonic()), self._on_timer)
 
     def _timer_off(self) -> None:

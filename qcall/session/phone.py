@@ -153,6 +153,7 @@ class Phone:
             kme_id=self.account.kme_id,
             suites=SUITES[self._settings.suite],
             allow_less=allow_less,
+            rekey_interval=self._settings.rekey,
         )
 
     def _line(self, contact: str, dialogue: bytes) -> Line:

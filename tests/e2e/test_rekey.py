@@ -1,0 +1,29 @@
+"""A call that rekeys: new keys from all three layers, nothing heard of it, one receipt on both phones."""
+
+from __future__ import annotations
+
+from qcall.records.store import Records
+from scripts.demonstration.stage import Stage
+
+SOUND = ("--input", "tone", "--output", "null")
+
+
+async def test_a_call_rekeys_without_losing_a_packet_and_leaves_one_receipt(phones: Stage) -> None:
+    bob = await phones.listen("bob", "--auto-answer", "--once", "--rekey", "5", *SOUND)
+    alice = await phones.call("alice", "bob", "--duration", "13", "--rekey", "5", *SOUND)
+    assert (await alice.ended(limit=30), await bob.ended()) == (0, 0), alice.account() + bob.account()
+    for phone in (alice, bob):
+        epochs = [event["epoch"] for event in phone.events if event["event"] == "rekeyed"]
+        assert epochs[:2] == [1, 2], phone.account()
+        ended = await phone.event("ended")
+        assert ended["quality"]["packetsLost"] == 0
+        assert ended["quality"]["srtpAuthenticationFailures"] == 0
+        assert ended["security"]["epoch"] == epochs[-1]
+
+    receipts = []
+    for name in ("alice", "bob"):
+        records = Records(phones.home(name) / "records.db")
+        receipts.append(records.calls()[0].security["receipt"])
+        records.close()
+    assert receipts[0] is not None
+    assert receipts[0] == receipts[1]
