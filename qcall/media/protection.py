@@ -1,8 +1,10 @@
 """How much an outgoing stream is protected against loss, from what the far phone reports of it.
 
+    not known yet      the last frame travels once more (RFC 2198)
     hardly any loss    nothing: every bit for the sound
     a little           in-band FEC, which costs no rate
-    more, or bursts    an older frame travels once more (RFC 2198), and FEC is off: the copy is better
+    more, or bursts    an older frame travels once more, and FEC is off: the copy is better
+    very much          both, side by side
 
 How much older the copy is follows from the reports too: ``lag`` is where a packet is most likely to arrive,
 given that the one ``lag`` before it was lost. With random loss that is the next; with bursts of three it is
@@ -22,6 +24,10 @@ FORGET = 0.998
 SOME_LOSS = 0.004
 MUCH_LOSS = 0.02
 """Shares of packets lost from which FEC, and from which copies, are sent."""
+HEAVY_LOSS = 0.12
+"""Share from which two different repairs for one frame are better than one."""
+PROBATION = 100
+"""Packets that must be reported before a path counts as clean."""
 RELIEF = 0.35
 """A protection that is on goes off at this share of where it went on."""
 BURSTY = 0.3
@@ -48,7 +54,7 @@ class LossModel:
     """Learns from loss reports, and decides."""
 
     def __init__(self) -> None:
-        self.protection = Protection()
+        self.protection = Protection(lag=1)
         self._packets = 0.0
         self._losses = 0.0
         self._after = np.zeros(LONGEST_LAG)
@@ -89,7 +95,10 @@ class LossModel:
         bursty = self._losses >= EVIDENCE and 1 - chance[0] >= BURSTY
         was = self.protection
         much = MUCH_LOSS * (RELIEF if was.lag else 1)
-        some = SOME_LOSS * (RELIEF if was.expected_loss or was.lag else 1)
+        some = SOME_LOSS * (RELIEF if was != Protection() else 1)
         if self.loss >= much or (bursty and self.loss >= some):
-            return Protection(lag=1 + int(np.argmax(chance - WORTH * np.arange(LONGEST_LAG))))
+            lag = 1 + int(np.argmax(chance - WORTH * np.arange(LONGEST_LAG)))
+            return Protection(self.loss, max(lag, 2)) if self.loss >= HEAVY_LOSS else Protection(lag=lag)
+        if self._packets < PROBATION:
+            return was
         return Protection(expected_loss=max(self.loss, 0.01) if self.loss >= some else 0.0)

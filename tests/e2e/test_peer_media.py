@@ -180,8 +180,10 @@ async def test_speech_arrives_in_both_directions(tmp_path: Path) -> None:
         talk(caller, callee)
         await until(lambda: caller.peer.stats()["packetsSent"] >= 150)
     for clip, heard in (("F1", "at_callee"), ("M1", "at_caller")):
-        spoken = samples(clips[clip])[24_000 : 24_000 + 96_000]
-        assert locate(spoken, samples(tmp_path / f"{heard}.wav")).peak > 0.9
+        spoken, recorded = samples(clips[clip]), samples(tmp_path / f"{heard}.wav")
+        # By half seconds: on a busy machine the delay may change in between.
+        parts = [spoken[at : at + 24_000] for at in range(24_000, 120_000, 24_000)]
+        assert np.median([locate(part, recorded).peak for part in parts]) > 0.9
 
 
 @pytest.mark.parametrize(("frame_ms", "limit"), [(20, 0.050), (10, 0.035)])
@@ -283,9 +285,11 @@ async def test_packets_on_the_wire_have_one_size_and_no_extension() -> None:
         await connect(caller, callee)
         await happens(caller.open, callee.open)
         talk(caller, callee)
-        await until(lambda: len(voice) >= 200)
-    # 12 bytes of RTP header, 80 of Opus, 16 of tag; ChannelData over UDP is not padded.
-    assert {len(packet) for packet in voice} == {12 + 80 + 16}
+        await until(lambda: len(voice) >= 150)
+    # 12 bytes of RTP header, 80 of Opus, 16 of tag; with a copy of the last frame, until the path is known
+    # to be clean. ChannelData over UDP is not padded.
+    plain, doubled = 12 + 80 + 16, 12 + 5 + 80 + 80 + 16
+    assert {len(packet) for packet in voice} <= {plain, doubled}
     assert {packet[0] for packet in voice} == {0x80}, "version 2, no padding, no extension, no CSRC"
 
 
