@@ -1,9 +1,9 @@
 """The playout buffer: packets in as they arrive, 10 ms of sound out whenever the loudspeaker asks.
 
 Pulled by the playout clock, never pushed by arrivals. What is not there when it is due is made up: from the
-redundancy in the following packet (FEC), else by concealment that fades out. While nothing at all is there
-the timeline stands still, so that frames that are merely late are still heard; frames that are lost are
-taken off again from what was made up in their place.
+redundancy in the following packet (FEC), else by concealment that fades to comfort noise. While nothing at
+all is there the timeline stands still, so that frames that are merely late are still heard; frames that are
+lost are taken off again from what was made up in their place.
 
 The delay follows its target (``qcall.media.delay``) by making speech a little shorter or longer
 (``qcall.media.stretch``), in pauses first. Thereby it also follows the drift between the two phones' clocks.
@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .delay import TargetDelay, Transit
+from .noise import ComfortNoise
 from .opus import SAMPLE_RATE, OpusError, carries_fec
 from .stretch import ALIKE, ANYHOW, LONGEST, lengthen, shorten
 
@@ -45,7 +46,9 @@ HURRIED_ALIKE = 0.5
 CALM, HURRIED = SAMPLE_RATE * 60 // 1000, SAMPLE_RATE * 30 // 1000
 """Samples between two changes of length, as a rule and in a hurry."""
 FADE_AFTER, FADE_UNTIL = 8 * BLOCK, 20 * BLOCK
-"""Samples of uninterrupted concealment after which it grows fainter, and after which it is silence."""
+"""Samples of uninterrupted concealment after which it grows fainter, and after which only noise is left."""
+LEARN_EVERY = SAMPLE_RATE // 5
+"""Samples between two looks at the background's colour."""
 
 
 class Decoder(Protocol):
@@ -150,6 +153,7 @@ class Playout:
         self._adaptive = adaptive
         self._initial = initial
         self._loudness = Loudness()
+        self._noise = ComfortNoise()
         self._packets: dict[int, tuple[bytes, float]] = {}
         self._seen: dict[int, None] = {}
         self._first_arrival: float | None = None
@@ -274,6 +278,8 @@ class Playout:
         if excess > slack and len(sound) < 2 * BLOCK and self._position in self._packets:
             sound = np.concatenate((sound, self._decode(now)))
         background = self._loudness.is_background(sound)
+        if background and self._adaptive and self.counts.emitted % LEARN_EVERY < len(sound):
+            self._noise.learn(sound)
         hurry = excess > HURRY
         self._unchanged += len(sound)
         if not self._adaptive or self._unchanged < (HURRIED if hurry else CALM):
@@ -326,7 +332,10 @@ class Playout:
         self._concealing += samples
         self.counts.concealed += samples
         self.counts.silent_concealed += samples if not loudness.any() else 0
-        return (sound * loudness).astype(np.int16)
+        if loudness.all():
+            return (sound * loudness).astype(np.int16)
+        faded = sound * loudness + self._noise.make(samples) * (1 - loudness)
+        return np.clip(np.rint(faded), -32_768, 32_767).astype(np.int16)
 
     def _settle(self, lost: int) -> None:
         """End a standstill: ``lost`` samples of it stood in for lost ones, the rest made the delay longer."""

@@ -317,3 +317,24 @@ def test_an_hour_of_clock_drift_is_followed(drift: float) -> None:
     assert len(playout._packets) <= 3
     assert len(playout._seen) <= CAPACITY
     accounted(playout, first)
+
+
+def test_a_long_gap_ends_in_the_background_that_was_heard_before() -> None:
+    background = np.random.default_rng(6).normal(0, 25, 48_000).astype(np.int16)
+
+    class Room(NumberedFrames):
+        def decode(self, packet: bytes) -> Samples:
+            start = FRAME * (self.number(packet) % 49)
+            return background[start : start + FRAME]
+
+        def conceal(self, samples: int) -> Samples:
+            return np.full(samples, 9_000, np.int16)
+
+    playout, blocks = Playout(Room(), initial=0.01), []
+    for tick in range(300):
+        now = tick / 100
+        if tick % 2 == 0 and tick < 200:
+            playout.push(tick // 2 * FRAME, packet(tick // 2), now)
+        blocks.append(playout.pull(now).astype(float))
+    gap = np.concatenate(blocks[250:])
+    assert np.sqrt(np.mean(gap**2)) == pytest.approx(25, rel=0.25)
