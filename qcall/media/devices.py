@@ -1,4 +1,4 @@
-"""Where sound comes from and where it goes: WAV files, a tone, nothing, microphone and loudspeaker.
+"""Where sound comes from and where it goes, without hardware: WAV files, a tone, nothing.
 
 Everything is in blocks of 10 ms, mono at 48 kHz. A source is awaited for the next block that has been
 captured; a sink is awaited for the moment when it wants one. What has no clock of its own is paced by the
@@ -8,12 +8,9 @@ monotonic clock exactly like a sound card, so that all of it works, and measures
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 import struct
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -233,120 +230,3 @@ class WavSink(NullSink):
 
     def _fault(self, error: OSError) -> DeviceError:
         return DeviceError(f"cannot write {self._name}: {error.strerror}; choose another file with --output")
-
-
-@contextlib.contextmanager
-def silence_native() -> Iterator[None]:
-    """Keep ALSA and JACK, which write to standard error themselves, from talking over the program."""
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
-
-
-class Card:
-    """PortAudio, which is started with the first stream and stopped with the last."""
-
-    def __init__(self) -> None:
-        try:
-            import pyaudio
-        except ImportError:
-            raise DeviceError(
-                "PyAudio is not installed; run: pip install 'qcall[audio]', or give --input and --output"
-            ) from None
-        self.pyaudio = pyaudio
-        with silence_native():
-            self.portaudio = pyaudio.PyAudio()
-
-    def open(self, *, input: bool, callback: Callable[..., tuple[bytes | None, int]]) -> Any:
-        """A running stream on the default device. Raises ``DeviceError`` when there is none."""
-        try:
-            with silence_native():
-                return self.portaudio.open(
-                    rate=SAMPLE_RATE,
-                    channels=1,
-                    format=self.pyaudio.paInt16,
-                    frames_per_buffer=BLOCK,
-                    input=input,
-                    output=not input,
-                    stream_callback=callback,
-                )
-        except (OSError, ValueError) as error:
-            self.portaudio.terminate()
-            kind, option = ("microphone", "--input") if input else ("loudspeaker", "--output")
-            raise DeviceError(
-                f"no {kind} can be opened ({error}); plug one in, or give a WAV file with {option}"
-            ) from None
-
-
-RING = 10
-"""Blocks between a sound card's thread and the program, at most: older ones are dropped."""
-AHEAD = 2
-"""Blocks that a loudspeaker is kept supplied with."""
-
-
-class Microphone:
-    """The default microphone. Raises ``DeviceError`` when there is none."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._ring: deque[Samples] = deque(maxlen=RING)
-        self._captured = asyncio.Event()
-        self._reading = False
-        self._card: Card | None = Card()
-        self._stream = self._card.open(input=True, callback=self._on_captured)
-
-    async def read(self) -> Samples:
-        if not self._reading:
-            self._ring.clear()
-            self._reading = True
-        while not self._ring:
-            self._captured.clear()
-            await self._captured.wait()
-        return self._ring.popleft()
-
-    def close(self) -> None:
-        if self._card is not None:
-            self._stream.close()
-            self._card.portaudio.terminate()
-            self._card = None
-
-    def _on_captured(self, data: bytes, *_: object) -> tuple[None, int]:
-        self._ring.append(np.frombuffer(data, np.int16))
-        self._loop.call_soon_threadsafe(self._captured.set)
-        return None, 0  # paContinue
-
-
-class Speaker:
-    """The default loudspeaker. Raises ``DeviceError`` when there is none."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._ring: deque[Samples] = deque(maxlen=RING)
-        self._played = asyncio.Event()
-        self._card: Card | None = Card()
-        self._stream = self._card.open(input=False, callback=self._on_played)
-
-    async def wanted(self) -> None:
-        while len(self._ring) >= AHEAD:
-            self._played.clear()
-            await self._played.wait()
-
-    def write(self, block: Samples) -> None:
-        self._ring.append(block)
-
-    def close(self) -> None:
-        if self._card is not None:
-            self._stream.close()
-            self._card.portaudio.terminate()
-            self._card = None
-
-    def _on_played(self, _: None, frames: int, *__: object) -> tuple[bytes, int]:
-        block = self._ring.popleft() if self._ring else SILENCE
-        self._loop.call_soon_threadsafe(self._played.set)
-        return block[:frames].tobytes(), 0  # paContinue

@@ -47,6 +47,8 @@ CALM, HURRIED = SAMPLE_RATE * 60 // 1000, SAMPLE_RATE * 30 // 1000
 """Samples between two changes of length, as a rule and in a hurry."""
 FADE_AFTER, FADE_UNTIL = 8 * BLOCK, 20 * BLOCK
 """Samples of uninterrupted concealment after which it grows fainter, and after which only noise is left."""
+STALL = 0.2
+"""Seconds between two pulls after which the loudspeaker has stood still, and will not catch up."""
 LEARN_EVERY = SAMPLE_RATE // 5
 """Samples between two looks at the background's colour."""
 
@@ -82,7 +84,7 @@ class Counts:
     delay: float = 0.0
     """Seconds that the emitted samples have spent in the buffer, summed over samples."""
     skipped: int = 0
-    """Samples that a jump of the far clock left out."""
+    """Samples that a jump of the far clock, or a loudspeaker that stood still, left out."""
     undecodable: int = 0
     """Packets that the decoder refused."""
 
@@ -158,6 +160,7 @@ class Playout:
         self._seen: dict[int, None] = {}
         self._first_arrival: float | None = None
         self._last_arrival = -math.inf
+        self._last_pull = -math.inf
         self._newest = -1
         self._last_delay = 0.0
         self._delay = 0.0
@@ -208,6 +211,9 @@ class Playout:
         """The next 10 ms."""
         if self._position is None and not self._begin(now):
             return SILENCE
+        if now - self._last_pull > STALL:
+            self._skip(round((now - self._last_pull) * SAMPLE_RATE))
+        self._last_pull = now
         while len(self._pending) < BLOCK:
             sound = self._next(now)
             self._past = np.concatenate((self._past, sound))[-LONGEST:]
@@ -241,7 +247,21 @@ class Playout:
         if self._first_arrival is None or now < self._first_arrival + self._initial:
             return False
         self._position = min(self._packets)
+        self._last_pull = now
         return True
+
+    def _skip(self, samples: int) -> None:
+        """Leave out what was not asked for while the loudspeaker stood still, or it would stay as delay."""
+        assert self._position is not None
+        there = self._position + samples
+        there = min((start for start in self._packets if start >= there), default=there)
+        for start in [start for start in self._packets if start < there]:
+            del self._packets[start]
+            self.counts.packets_discarded += 1
+        self.counts.skipped += there - self._position
+        self.counts.removed += len(self._pending)
+        self._pending = SILENCE[:0]
+        self._position = there
 
     def _next(self, now: float) -> Samples:
         """More sound, and the timeline moved on by what of it is not made up while standing still."""

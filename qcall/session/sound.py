@@ -7,17 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from qcall.errors import DeviceError
-from qcall.media.devices import (
-    Microphone,
-    NullSink,
-    NullSource,
-    Sink,
-    Source,
-    Speaker,
-    ToneSource,
-    WavSink,
-    WavSource,
-)
+from qcall.media.devices import NullSink, NullSource, Sink, Source, ToneSource, WavSink, WavSource
+from qcall.media.soundcard import Microphone, Speaker
 
 from .report import Event
 

@@ -156,7 +156,7 @@ async def test_a_machine_without_sound_card_is_told_so() -> None:
     probe.terminate()
     if cards:
         pytest.skip("this machine has a sound card")
-    from qcall.media.devices import Microphone, Speaker
+    from qcall.media.soundcard import Microphone, Speaker
 
     with pytest.raises(DeviceError, match=r"no microphone .*--input"):
         Microphone()

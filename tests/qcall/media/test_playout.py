@@ -338,3 +338,17 @@ def test_a_long_gap_ends_in_the_background_that_was_heard_before() -> None:
         blocks.append(playout.pull(now).astype(float))
     gap = np.concatenate(blocks[250:])
     assert np.sqrt(np.mean(gap**2)) == pytest.approx(25, rel=0.25)
+
+
+def test_a_loudspeaker_that_stood_still_does_not_leave_its_delay_behind() -> None:
+    playout, delays = Playout(Hum()), []
+    for tick in range(1_000):
+        now = tick / 100
+        if tick % 2 == 0:
+            playout.push(tick // 2 * FRAME, packet(tick // 2), now)
+        if not 300 <= tick < 480:
+            playout.pull(now + 0.004)
+            delays.append(playout.delay)
+    assert max(delays) < 0.05
+    assert playout.counts.skipped == pytest.approx(1.8 * 48_000, abs=2 * FRAME)
+    accounted(playout, 0)

@@ -1,0 +1,259 @@
+"""Microphone and loudspeaker, by PortAudio: named, changeable, and allowed to vanish during a call.
+
+PortAudio calls back from a thread of its own, every 10 ms when all is well. Bounded rings lie in between:
+what is too old is dropped, never queued. When the callbacks cease (unplugged, a sound server restarted), the
+clock goes on pacing silence, and the device is looked for again every two seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from qcall.errors import DeviceError
+
+from .devices import Beat
+from .opus import SAMPLE_RATE, Samples
+from .playout import BLOCK, SILENCE
+
+RING = 10
+"""Blocks between the card's thread and the program at most; older ones are dropped."""
+AHEAD = 2
+"""Blocks that a loudspeaker is kept supplied with."""
+PATIENCE = 0.5
+"""Seconds without a callback after which the device counts as gone."""
+STARTING_PATIENCE, STEADY = 5.0, 20
+"""The same until it has called so often: PulseAudio stalls for two seconds after the first few calls."""
+SEARCH = 2.0
+"""Seconds between two attempts to open it again."""
+
+Notice = Callable[[str], None]
+Callback = Callable[..., tuple[bytes | None, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class CardInfo:
+    """A device as PortAudio names it."""
+
+    name: str
+    microphone: bool
+    loudspeaker: bool
+
+
+def cards() -> list[CardInfo]:
+    """All sound devices; none is a normal state. Raises ``DeviceError`` without PyAudio."""
+    with Card() as card:
+        infos = [card.portaudio.get_device_info_by_index(i) for i in range(card.portaudio.get_device_count())]
+    return [
+        CardInfo(str(info["name"]), info["maxInputChannels"] > 0, info["maxOutputChannels"] > 0)
+        for info in infos
+    ]
+
+
+@contextlib.contextmanager
+def silence_native() -> Iterator[None]:
+    """Keep ALSA and JACK, which write to standard error themselves, from talking over the program."""
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+class Card:
+    """PortAudio, and at most one stream of it."""
+
+    def __init__(self) -> None:
+        try:
+            import pyaudio
+        except ImportError:
+            raise DeviceError(
+                "PyAudio is not installed; run: pip install 'qcall[audio]', or give --input and --output"
+            ) from None
+        self._pyaudio = pyaudio
+        self._stream: Any = None
+        with silence_native():
+            self.portaudio = pyaudio.PyAudio()
+
+    def open(self, name: str | None, *, input: bool, callback: Callback) -> None:
+        """Start a stream on the device whose name contains ``name``, or on the default one."""
+        kind, option = ("microphone", "--input") if input else ("loudspeaker", "--output")
+        device = None if name is None else self._find(name, kind, input=input)
+        direction = "input" if input else "output"
+        try:
+            with silence_native():
+                self._stream = self.portaudio.open(
+                    rate=SAMPLE_RATE,
+                    channels=1,
+                    format=self._pyaudio.paInt16,
+                    frames_per_buffer=BLOCK,
+                    stream_callback=callback,
+                    **{direction: True, f"{direction}_device_index": device},
+                )
+        except (OSError, ValueError) as error:
+            raise DeviceError(
+                f"no {kind} can be opened ({error}); plug one in, or give a WAV file with {option}"
+            ) from None
+
+    def close(self) -> None:
+        """Stop the stream and PortAudio; may be called twice."""
+        with silence_native():
+            if self._stream is not None:
+                self._stream.close()
+                self._stream = None
+            self.portaudio.terminate()
+
+    def __enter__(self) -> Card:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _find(self, name: str, kind: str, *, input: bool) -> int:
+        channels = "maxInputChannels" if input else "maxOutputChannels"
+        for index in range(self.portaudio.get_device_count()):
+            info = self.portaudio.get_device_info_by_index(index)
+            if name.casefold() in str(info["name"]).casefold() and info[channels] > 0:
+                return index
+        raise DeviceError(f"there is no {kind} called {name}; see: qcall devices")
+
+
+class Device:
+    """What microphone and loudspeaker share: a stream that may cease, and is looked for again."""
+
+    kind: str
+    input: bool
+
+    def __init__(self, name: str | None, notice: Notice) -> None:
+        self._name = name
+        self._notice = notice
+        self._loop = asyncio.get_running_loop()
+        self._ring: deque[Samples] = deque(maxlen=RING)
+        self._called = asyncio.Event()
+        self._beat = Beat()
+        self._search: asyncio.Task[None] | None = None
+        self._closed = False
+        self._calls = 0
+        self._card: Card | None = self._open()
+
+    def close(self) -> None:
+        """Give the device back; may be called twice."""
+        self._closed = True
+        if self._search is not None:
+            self._search.cancel()
+        if self._card is not None:
+            self._card.close()
+            self._card = None
+        self._called.set()
+
+    def _open(self) -> Card:
+        card = Card()
+        try:
+            card.open(self._name, input=self.input, callback=self._on_block)
+        except DeviceError:
+            card.close()
+            raise
+        return card
+
+    async def _next_call(self) -> bool:
+        """Wait for the card's next callback; false when the device is gone, after 10 ms of its time."""
+        self._called.clear()
+        if self._search is None:
+            try:
+                async with asyncio.timeout(PATIENCE if self._calls >= STEADY else STARTING_PATIENCE):
+                    await self._called.wait()
+                return True
+            except TimeoutError:
+                if not self._closed:
+                    self._notice(f"the {self.kind} is gone; looking for it every {SEARCH:.0f} seconds")
+                    self._search = asyncio.create_task(self._reopen())
+        await self._beat.tick()
+        return False
+
+    async def _reopen(self) -> None:
+        old, self._card = self._card, None
+        if old is not None:
+            await asyncio.to_thread(old.close)
+        while True:
+            await asyncio.sleep(SEARCH)
+            with contextlib.suppress(DeviceError):
+                self._card = await asyncio.to_thread(self._open)
+                break
+        self._ring.clear()
+        self._calls = 0
+        self._search = None
+        self._notice(f"the {self.kind} is back")
+
+    def _wake(self) -> None:
+        self._calls += 1
+        with contextlib.suppress(RuntimeError):  # the program's loop has ended before the card's thread
+            self._loop.call_soon_threadsafe(self._called.set)
+
+    def _on_block(self, data: bytes | None, frames: int, *_: object) -> tuple[bytes | None, int]:
+        raise NotImplementedError
+
+
+class Microphone(Device):
+    """A microphone, the default one unless named. Raises ``DeviceError`` when there is none.
+
+    ``notice`` is told, in words for the user, when it goes and when it comes back.
+    """
+
+    kind, input = "microphone", True
+
+    def __init__(self, name: str | None = None, notice: Notice = lambda _: None) -> None:
+        self.started: float | None = None
+        super().__init__(name, notice)
+
+    async def read(self) -> Samples:
+        """The next block; silence while the device is gone."""
+        if self.started is None:
+            self._ring.clear()
+            self.started = self._loop.time()
+        while not self._ring and not self._closed:
+            if not await self._next_call():
+                return SILENCE
+        return self._ring.popleft() if self._ring else SILENCE
+
+    def _on_block(self, data: bytes | None, frames: int, *_: object) -> tuple[bytes | None, int]:
+        self._ring.append(np.frombuffer(data or b"", np.int16))
+        self._wake()
+        return None, 0  # paContinue
+
+
+class Speaker(Device):
+    """A loudspeaker, the default one unless named. Raises ``DeviceError`` when there is none."""
+
+    kind, input = "loudspeaker", False
+
+    def __init__(self, name: str | None = None, notice: Notice = lambda _: None) -> None:
+        self.started: float | None = None
+        super().__init__(name, notice)
+
+    async def wanted(self) -> None:
+        """Return when the next block is wanted; every 10 ms while the device is gone."""
+        while len(self._ring) >= AHEAD and not self._closed:
+            if not await self._next_call():
+                break
+        if self.started is None:
+            self.started = self._loop.time()
+
+    def write(self, block: Samples) -> None:
+        """Play ``block`` behind what waits already."""
+        self._ring.append(block)
+
+    def _on_block(self, data: bytes | None, frames: int, *_: object) -> tuple[bytes | None, int]:
+        block = self._ring.popleft() if self._ring else SILENCE
+        self._wake()
+        return block[:frames].tobytes(), 0  # paContinue
