@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from qcall.call.events import Reason
+from qcall.errors import QcallError
 from qcall.session.conversation import Conversation
 from qcall.session.phone import Phone
 from qcall.session.report import Event
@@ -49,7 +50,13 @@ async def listen(
         conversation = await first(waiting.get(), stop)
         if conversation is None:
             break
-        code = await attend(conversation, duration, stop, declining=accept is False)
+        try:
+            code = await attend(conversation, duration, stop, declining=accept is False)
+        except QcallError as error:
+            if once:
+                raise
+            sys.stderr.write(f"qcall: {error}\n")
+            continue
         if once:
             return code
     return 0
@@ -116,7 +123,7 @@ def text_lines(event: Event) -> None:
         "relay": lambda: "" if fields["connected"] else "the relay is away; trying to reach it again",
         "dialling": lambda: f"calling {fields['contact']} …",
         "ringing": lambda: f"ringing   {fields['line']}",
-        "incoming": lambda: f"{fields['contact']} is calling   {fields['line']}",
+        "incoming": lambda: f"{fields['peer']} is calling   {fields['line']}",
         "qkd-failed": lambda: f"no quantum keys: {fields['message']}",
         "secured": lambda: f"keys confirmed; the words are: {' '.join(fields['words'])}",
         "answered": lambda: "answered",

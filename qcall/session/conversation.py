@@ -161,6 +161,7 @@ class Conversation:
             case agree.Closed():
                 self._closed.set()
             case agree.Abort(failure, peer):
+                self._closed.set()
                 if peer is not None and failure.code == "identity-changed":
                     self._line.records.offer(self.contact, peer.fingerprint)
                 self._fail(failure)

@@ -154,7 +154,10 @@ def proof(result: Result) -> Table:
     table.add_column("knows")
     table.add_column("opened", justify="right")
     for attack in result.attacks:
-        knows = " + ".join(("all that relay and nodes saw", *attack.given))
+        knows = "all that relay and nodes saw"
+        if attack.given:
+            withheld = [layer for layer in LAYERS if layer not in attack.given]
+            knows = " + ".join(attack.given) + "".join(f", {layer} withheld" for layer in withheld)
         if attack.is_control:
             knows += "  (control: must open all)"
         style = "green" if attack.as_it_should else "red"
