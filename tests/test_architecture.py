@@ -18,6 +18,7 @@ SHELLS = {
     "qcall/headless.py",
     "qcall/media/peer.py",
     "qcall/media/devices.py",
+    "qcall/media/gathering.py",
     "qcall/media/soundcard.py",
     "qcall/net/signalling.py",
     "qcall/net/lane.py",

@@ -1,7 +1,7 @@
-"""What our phones add to RTP, between aiortc and SRTP: copies against loss, and reports of exact losses.
+"""What our phones add to RTP, between aiortc and SRTP: copies against loss, reports of losses, digits.
 
-``Carrier`` stands where aiortc has its SRTP sessions and hands on to ``SrtpEpochs``. Both additions are
-standard (RFC 2198, RFC 3611) and both are encrypted; aiortc sees neither.
+``Carrier`` stands where aiortc has its SRTP sessions and hands on to ``SrtpEpochs``. All additions are
+standard (RFC 2198, RFC 3611, RFC 4733) and all are encrypted; aiortc sees none of them.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from collections.abc import Callable
 
 from pylibsrtp import Error
 
-from . import redundancy, xr
+from . import dtmf, redundancy, xr
+from .dtmf import DigitReceiver, DigitSender
 from .playout import Unwrapper
 from .protection import LossModel, Protection
-from .redundancy import Copy
+from .redundancy import Block
 from .srtp import SrtpEpochs
 from .xr import LossReport
 
@@ -75,7 +76,8 @@ class Carrier:
     """Has the methods that aiortc calls on an SRTP session.
 
     ``on_copy(timestamp, payload)`` is called with every older frame that came once more, before the packet
-    that carried it goes on; ``on_protection`` when the far phone's reports ask for another protection.
+    that carried it goes on; ``on_protection`` when the far phone's reports ask for another protection;
+    ``on_digit`` with each digit that the far user presses. Ours are given to ``digits``.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Carrier:
         *,
         on_copy: Callable[[int, bytes], None],
         on_protection: Callable[[Protection], None],
+        on_digit: Callable[[str], None],
     ) -> None:
         self.model = LossModel()
         self.copies_sent = 0
@@ -91,21 +94,32 @@ class Carrier:
         self._srtp = srtp
         self._on_copy = on_copy
         self._on_protection = on_protection
-        self._sent: deque[Copy] = deque(maxlen=KEPT)
+        self._on_digit = on_digit
+        self.digits = DigitSender()
+        self._digits_heard = DigitReceiver()
+        self._sent: deque[Block] = deque(maxlen=KEPT)
         self._losses = Losses()
 
     def protect(self, packet: bytes) -> bytes:
-        """An outgoing RTP packet as SRTP, with a copy of an older frame where that helps."""
+        """An outgoing RTP packet as SRTP, with a digit, or with an older frame where that helps."""
         header, payload = packet[:HEADER], packet[HEADER:]
-        timestamp = int.from_bytes(header[4:8], "big")
-        lag = self.model.protection.lag
-        if 0 < lag <= len(self._sent):
-            payload_type = header[1] & 0x7F
-            payload = redundancy.pack(payload_type, timestamp, payload, self._sent[-lag])
+        payload_type, timestamp = header[1] & 0x7F, int.from_bytes(header[4:8], "big")
+        beside = self._beside(timestamp, len(payload))
+        self._sent.append(Block(payload_type, timestamp, payload))
+        if beside is not None:
+            payload = redundancy.pack(payload_type, timestamp, payload, beside)
             header = header[:1] + bytes([header[1] & 0x80 | REDUNDANT]) + header[2:]
-            self.copies_sent += 1
-        self._sent.append(Copy(timestamp, packet[HEADER:]))
         return self._srtp.protect(header + payload)
+
+    def _beside(self, timestamp: int, size: int) -> Block | None:
+        """What travels with the voice frame of ``size`` bytes at ``timestamp``."""
+        if (event := self.digits.with_frame(timestamp, size)) is not None:
+            return Block(dtmf.PAYLOAD_TYPE, event.timestamp, event.payload)
+        lag = self.model.protection.lag
+        if not 0 < lag <= len(self._sent):
+            return None
+        self.copies_sent += 1
+        return self._sent[-lag]
 
     def protect_rtcp(self, packet: bytes) -> bytes:
         """An outgoing RTCP packet as SRTCP, with our loss report behind it."""
@@ -124,13 +138,17 @@ class Carrier:
         if header[1] & 0x7F != REDUNDANT:
             return plain
         try:
-            payload, copies = redundancy.unpack(int.from_bytes(header[4:8], "big"), payload)
+            payload_type, payload, blocks = redundancy.unpack(int.from_bytes(header[4:8], "big"), payload)
         except ValueError as error:
             raise Error(str(error)) from None
-        payload_type = plain[HEADER] & 0x7F
-        for copy in copies:
-            self.copies_received += 1
-            self._on_copy(copy.timestamp, copy.payload)
+        for block in blocks:
+            if block.payload_type == payload_type:
+                self.copies_received += 1
+                self._on_copy(block.timestamp, block.payload)
+            elif block.payload_type == dtmf.PAYLOAD_TYPE:
+                digit = self._digits_heard.receive(block.timestamp, block.payload)
+                if digit is not None:
+                    self._on_digit(digit)
         return header[:1] + bytes([header[1] & 0x80 | payload_type]) + header[2:] + payload
 
     def unprotect_rtcp(self, packet: bytes) -> bytes:

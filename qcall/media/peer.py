@@ -17,15 +17,11 @@ import asyncio
 import contextlib
 import fractions
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any
 
 import av
 import numpy as np
-from aioice import Candidate
-from aioice.ice import CandidatePair, StunProtocol, relayed_candidate
-from aioice.stun import TransactionError, TransactionFailed
 from aiortc import (
     MediaStreamTrack,
     RTCBundlePolicy,
@@ -40,14 +36,17 @@ from aiortc.mediastreams import MediaStreamError
 from aiortc.rtcdtlstransport import SRTP_AEAD_AES_256_GCM, State
 from aiortc.rtp import RtpPacket
 
-from qcall.errors import PeerFault, QcallError, Unavailable
+from qcall.errors import PeerFault, QcallError, Unavailable, UsageError
 
 from . import sdp
 from .carrier import Carrier
 from .devices import Sink, Source
+from .gathering import Relay as Relay
+from .gathering import RelayedIce
 from .inbound import Inbound
 from .opus import SAMPLE_RATE, Encoder
 from .protection import Protection
+from .quality import SILENT, level
 from .srtp import SrtpEpochs, SrtpKeyPair
 
 EXPORTER_LABEL = b"EXPERIMENTAL-qcall-1"
@@ -60,8 +59,6 @@ REPORT_INTERVAL = 1.0
 SCTP_RETRY = 0.5
 """Seconds until the control channel repeats a packet, before it knows the path (aiortc waits for 3)."""
 FLUSH_POLL = 0.005
-ALLOCATE_LIMIT = 5.0
-"""Seconds for the relay to give us a media address."""
 TIME_BASE = fractions.Fraction(1, SAMPLE_RATE)
 
 
@@ -73,9 +70,12 @@ class VoiceTrack(MediaStreamTrack):
     def __init__(self, source: Source, encoder: Encoder, on_fault: Callable[[QcallError], None]) -> None:
         super().__init__()
         self.encoder = encoder
+        self.source = source
+        self.muted = False
+        """Whether silence is sent in the place of speech: encoded, encrypted, of the same size and pace."""
+        self.level = SILENT
         self.packets_sent = 0
         self.bytes_sent = 0
-        self._source = source
         self._on_fault = on_fault
         self._allowed = asyncio.Event()
         self._position = 0
@@ -91,12 +91,14 @@ class VoiceTrack(MediaStreamTrack):
         blocks = []
         try:
             while wanted > 0:
-                blocks.append(await self._source.read())
+                blocks.append(await self.source.read())
                 wanted -= len(blocks[-1])
         except QcallError as error:
             self._on_fault(error)
             raise MediaStreamError from None
-        packet = av.Packet(self.encoder.encode(np.concatenate(blocks)))
+        speech = np.concatenate(blocks)
+        self.level = level(speech)
+        packet = av.Packet(self.encoder.encode(np.zeros_like(speech) if self.muted else speech))
         packet.pts, packet.time_base = self._position, TIME_BASE
         self._position += self.encoder.frame_samples
         self.packets_sent += 1
@@ -116,96 +118,6 @@ class Tap:
         return False, None
 
 
-@dataclass(frozen=True, slots=True)
-class Relay:
-    """Where the TURN server is and how to log in to it (RFC 8656, long-term credentials)."""
-
-    host: str
-    port: int
-    username: str
-    password: str = field(repr=False)
-
-
-class RelayedIce:
-    """Takes hold of ``connection``, an ``aioice.Connection`` whose TURN server is ``relay``.
-
-    aioice gathers in tasks that outlive their cancellation and swallow the server's refusal; it leaves a
-    check that was sent too early, before the far TURN server knew us, to its 500 ms timer, although a check
-    that comes in must cause another at once (RFC 8445, section 7.3.1.4); and it waits half a minute for a
-    TURN server that died before it closes. All three cost a caller time, so all three are done here.
-    """
-
-    def __init__(self, connection: Any, relay: Relay) -> None:
-        self._connection = connection
-        self._relay = relay
-        self._allocating: asyncio.Task[Candidate] | None = None
-        self._stopped = False
-        self._aioice_check_incoming = connection.check_incoming
-        connection.get_component_candidates = self._allocate
-        connection.check_incoming = self._check_incoming
-
-    def stop(self) -> None:
-        """Let an allocation that is under way, and any later one, fail."""
-        self._stopped = True
-        if self._allocating is not None:
-            self._allocating.cancel()
-
-    def abandon(self) -> None:
-        """Stop waiting for the relay to confirm that the allocation is deleted: it expires by itself."""
-        for protocol in self._connection._protocols:
-            deleting = protocol.transport._TurnTransport__close_task
-            if deleting is not None:
-                deleting.cancel()
-
-    async def _allocate(self, component: int, addresses: Sequence[str], timeout: int = 5) -> list[Candidate]:
-        """In the place of ``Connection.get_component_candidates``: one relayed candidate, or the reason."""
-        where = f"the relay's media server at {self._relay.host}:{self._relay.port}"
-        ended = Unavailable("the call was ended while it was being set up")
-        if self._stopped:
-            raise ended
-        self._allocating = asyncio.create_task(self._relayed_candidate(component))
-        try:
-            async with asyncio.timeout(ALLOCATE_LIMIT):
-                return [await self._allocating]
-        except TransactionFailed as error:
-            _, why = error.response.attributes.get("ERROR-CODE", (0, "no reason given"))
-            raise Unavailable(f"{where} refuses this phone ({why}); register again") from None
-        except (TransactionError, TimeoutError, OSError) as error:
-            raise Unavailable(f"{where} does not answer; is the relay running?") from error
-        except asyncio.CancelledError:
-            if self._stopped:
-                raise ended from None
-            raise
-
-    async def _relayed_candidate(self, component: int) -> Candidate:
-        """An allocation, and its place in the connection, which will delete it."""
-        candidate, protocol = await relayed_candidate(
-            component=component,
-            hide_related_address=True,
-            protocol_factory=lambda: StunProtocol(self._connection),
-            turn_server=(self._relay.host, self._relay.port),
-            turn_username=self._relay.username,
-            turn_password=self._relay.password,
-            turn_ssl=False,
-            turn_transport="udp",
-        )
-        self._connection._protocols.append(protocol)
-        return candidate
-
-    def _check_incoming(self, message: Any, address: tuple[str, int], protocol: StunProtocol) -> None:
-        """After ``Connection.check_incoming``: repeat at once a check of ours that is still unanswered."""
-        self._aioice_check_incoming(message, address, protocol)
-        if self._connection.ice_controlling:
-            return
-        for pair in self._connection._check_list:
-            waiting = pair.state is CandidatePair.State.IN_PROGRESS and pair.task is not None
-            if pair.protocol is protocol and pair.remote_addr == address and waiting:
-                pair.task.cancel()
-                pair.task = None
-                pair.state = CandidatePair.State.WAITING
-                self._connection.check_start_task(pair)
-
-
 def ignore(*_: object) -> None:
     """An event that nobody waits for."""
 
@@ -218,8 +130,8 @@ class Peer:
     ``start_sending`` and nothing is played before ``start_playing``.
 
     Events are plain callables, assigned before ``offer`` or ``answer``: ``on_connected`` (DTLS is up),
-    ``on_control_open``, ``on_control(message)``, ``on_first_audio``, and ``on_failed(error)``, at most once
-    and never after ``close``.
+    ``on_control_open``, ``on_control(message)``, ``on_first_audio``, ``on_digit(digit)``, and
+    ``on_failed(error)``, at most once and never after ``close``.
     """
 
     def __init__(
@@ -238,12 +150,14 @@ class Peer:
         self.on_control_open: Callable[[], None] = ignore
         self.on_control: Callable[[bytes], None] = ignore
         self.on_first_audio: Callable[[], None] = ignore
+        self.on_digit: Callable[[str], None] = ignore
         self.on_failed: Callable[[QcallError], None] = ignore
         self.srtp: SrtpEpochs | None = None
         self._carrier: Carrier | None = None
         self._exporter = exporter
         self._exporter_context = exporter_context
-        self._source, self._sink = source, sink
+        self._sink = sink
+        self._heard_level = SILENT
         self._inbound = Inbound(initial=playout_delay)
         self._remote_report: dict[str, Any] = {}
         self._failed = False
@@ -313,6 +227,39 @@ class Peer:
         self._inbound.playing = True
         self._start(self._play())
 
+    @property
+    def muted(self) -> bool:
+        """Whether silence is sent in the place of speech; nobody on the wire can tell."""
+        return self._track.muted
+
+    @muted.setter
+    def muted(self, muted: bool) -> None:
+        self._track.muted = muted
+
+    @property
+    def levels(self) -> tuple[float, float]:
+        """Loudness of the latest speech spoken and heard, in decibels relative to full scale."""
+        return self._track.level, self._heard_level
+
+    def change_source(self, source: Source) -> None:
+        """Speak into another device from now on; the one before is closed."""
+        before, self._track.source = self._track.source, source
+        before.close()
+
+    def change_sink(self, sink: Sink) -> None:
+        """Hear from another device from now on; the one before is closed."""
+        before, self._sink = self._sink, sink
+        before.close()
+
+    def send_digits(self, digits: str) -> None:
+        """Send keypad digits (0-9, *, #, A-D). Raises ``UsageError`` for others, and for too many."""
+        if self._carrier is None:
+            raise Unavailable("the connection to the other phone is not open; dial again")
+        try:
+            self._carrier.digits.press(digits)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+
     def send_control(self, message: bytes) -> None:
         """Send ``message`` to the peer, reliably and in order. Raises ``Unavailable`` when it cannot be."""
         if self._control.readyState != "open":
@@ -364,7 +311,7 @@ class Peer:
         await asyncio.wait({closing, *self._tasks}, timeout=CLOSE_LIMIT)
         if self.srtp is not None:
             self.srtp.wipe()
-        self._source.close()
+        self._track.source.close()
         self._sink.close()
 
     async def _describe(self, description: str, kind: str) -> None:
@@ -411,7 +358,12 @@ class Peer:
             self._fail(error)
             self._dtls._set_state(State.FAILED)
             return
-        self._carrier = Carrier(self.srtp, on_copy=self._on_copy, on_protection=self._on_protection)
+        self._carrier = Carrier(
+            self.srtp,
+            on_copy=self._on_copy,
+            on_protection=self._on_protection,
+            on_digit=lambda digit: self.on_digit(digit),
+        )
         self._dtls._tx_srtp = self._dtls._rx_srtp = self._carrier
 
     def _on_dtls_state(self) -> None:
@@ -444,7 +396,9 @@ class Peer:
             heard = False
             while True:
                 await self._sink.wanted()
-                self._sink.write(self._inbound.pull(time.monotonic()))
+                block = self._inbound.pull(time.monotonic())
+                self._heard_level = level(block)
+                self._sink.write(block)
                 if self._inbound.heard and not heard:
                     heard = True
                     self.on_first_audio()

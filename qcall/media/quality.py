@@ -45,6 +45,17 @@ def opinion_score(r: float) -> float:
     return max(1.0, 1 + 0.035 * r + 7e-6 * r * (r - 60) * (100 - r))
 
 
+SILENT = -96.0
+"""Decibels below full scale of what has no sound at all."""
+
+
+def level(sound: Samples) -> float:
+    """Loudness of ``sound`` in decibels relative to full scale (0 is the loudest, ``SILENT`` the least)."""
+    loud = sound.astype(np.float32)
+    power = float(loud @ loud) / max(1, len(loud)) / 32_768**2
+    return max(SILENT, 10 * math.log10(power)) if power > 0 else SILENT
+
+
 @dataclass(slots=True)
 class Reception:
     """Loss and jitter of one RTP stream (RFC 3550, appendices A.3 and A.8)."""

@@ -16,41 +16,45 @@ LARGEST_COPY = (1 << 10) - 1
 """Bytes of a copy."""
 
 
-class Copy(NamedTuple):
-    """A frame that is sent once more."""
+class Block(NamedTuple):
+    """What travels beside the new frame: an older frame once more, or a named event."""
 
+    payload_type: int
     timestamp: int
     payload: bytes
 
 
-def pack(payload_type: int, timestamp: int, payload: bytes, copy: Copy) -> bytes:
-    """The redundant payload of a packet at ``timestamp``; both frames have ``payload_type``."""
-    offset = (timestamp - copy.timestamp) & 0xFFFFFFFF
-    if offset > LARGEST_OFFSET or len(copy.payload) > LARGEST_COPY:
+def pack(payload_type: int, timestamp: int, payload: bytes, block: Block) -> bytes:
+    """The redundant payload of a packet at ``timestamp``, whose new frame has ``payload_type``."""
+    offset = (timestamp - block.timestamp) & 0xFFFFFFFF
+    if offset > LARGEST_OFFSET or len(block.payload) > LARGEST_COPY:
         raise ValueError("the copy is too old or too long")
-    block = 1 << 31 | payload_type << 24 | offset << 10 | len(copy.payload)
-    return block.to_bytes(4, "big") + bytes([payload_type]) + copy.payload + payload
+    header = 1 << 31 | block.payload_type << 24 | offset << 10 | len(block.payload)
+    return header.to_bytes(4, "big") + bytes([payload_type]) + block.payload + payload
 
 
-def unpack(timestamp: int, redundant: bytes) -> tuple[bytes, list[Copy]]:
-    """The new frame of a packet at ``timestamp``, and the copies beside it. Raises ``ValueError``."""
+def unpack(timestamp: int, redundant: bytes) -> tuple[int, bytes, list[Block]]:
+    """Type and bytes of the new frame of a packet at ``timestamp``, and what travels beside it.
+
+    Raises ``ValueError`` for what is cut short.
+    """
     headers = list(block_headers(redundant))
     at = 4 * len(headers) + 1
-    copies = []
-    for offset, length in headers:
-        copies.append(Copy((timestamp - offset) & 0xFFFFFFFF, redundant[at : at + length]))
+    blocks = []
+    for payload_type, offset, length in headers:
+        blocks.append(Block(payload_type, (timestamp - offset) & 0xFFFFFFFF, redundant[at : at + length]))
         at += length
     if at > len(redundant):
         raise ValueError("a redundant payload is cut short")
-    return redundant[at:], copies
+    return redundant[4 * len(headers)], redundant[at:], blocks
 
 
-def block_headers(redundant: bytes) -> Iterator[tuple[int, int]]:
-    """Timestamp offset and length of every copy."""
+def block_headers(redundant: bytes) -> Iterator[tuple[int, int, int]]:
+    """Type, timestamp offset and length of every block beside the new frame."""
     at = 0
     while at < len(redundant) and redundant[at] & 0x80:
-        block = int.from_bytes(redundant[at : at + 4], "big")
-        yield block >> 10 & LARGEST_OFFSET, block & LARGEST_COPY
+        header = int.from_bytes(redundant[at : at + 4], "big")
+        yield header >> 24 & 0x7F, header >> 10 & LARGEST_OFFSET, header & LARGEST_COPY
         at += 4
     if at >= len(redundant):
         raise ValueError("a redundant payload has no new frame")

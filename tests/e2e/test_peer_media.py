@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from qcall.crypto.secret import Secret
-from qcall.errors import PeerFault, Unavailable
-from qcall.media.devices import NullSink, NullSource, WavSink, WavSource
+from qcall.errors import PeerFault, Unavailable, UsageError
+from qcall.media.devices import NullSink, NullSource, ToneSource, WavSink, WavSource
 from qcall.media.opus import Samples
 from qcall.media.peer import Peer, Relay
 from qcall.media.playout import BLOCK
@@ -28,6 +28,17 @@ SPEECH = Path(__file__).parents[1] / "data/speech"
 def samples(file: Path) -> Samples:
     with wave.open(str(file)) as opened:
         return np.frombuffer(opened.readframes(10**9), np.int16)
+
+
+# 12 bytes of RTP header, 80 of Opus, 16 of tag; with a copy of the last frame, until the path is known to be
+# clean. ChannelData over UDP is not padded.
+PLAIN, DOUBLED = 12 + 80 + 16, 12 + 5 + 80 + 80 + 16
+
+
+def voice_in(event: WireEvent) -> list[bytes]:
+    """The SRTP packet that a phone sends in ChannelData (RFC 8656, section 12.4), if it is one."""
+    data = event.data[4:] if event.direction == "in" and event.data[:1] == b"\x40" else b""
+    return [data] if data[:1] >= b"\x80" and not 192 <= data[1] <= 223 else []
 
 
 class Chirps(NullSource):
@@ -153,24 +164,66 @@ async def test_nothing_is_sent_or_played_before_it_is_allowed() -> None:
 
 async def test_packets_on_the_wire_have_one_size_and_no_extension() -> None:
     voice: list[bytes] = []
-
-    def tap(event: WireEvent) -> None:
-        data = event.data[4:] if event.data[:1] == b"\x40" else b""  # ChannelData, RFC 8656, section 12.4
-        if event.direction == "in" and data[:1] >= b"\x80" and not 192 <= data[1] <= 223:
-            voice.append(data)
-
-    async with exchange(wiretap=tap) as made:
+    async with exchange(wiretap=lambda event: voice.extend(voice_in(event))) as made:
         caller = made.phone("caller", source=WavSource(SPEECH / "F1_harvard_phrases.wav"))
         callee = made.phone("callee", source=WavSource(SPEECH / "M1_harvard_phrases.wav"))
         await connect(caller, callee)
         await happens(caller.open, callee.open)
         talk(caller, callee)
         await until(lambda: len(voice) >= 150)
-    # 12 bytes of RTP header, 80 of Opus, 16 of tag; with a copy of the last frame, until the path is known
-    # to be clean. ChannelData over UDP is not padded.
-    plain, doubled = 12 + 80 + 16, 12 + 5 + 80 + 80 + 16
-    assert {len(packet) for packet in voice} <= {plain, doubled}
+    assert {len(packet) for packet in voice} <= {PLAIN, DOUBLED}
     assert {packet[0] for packet in voice} == {0x80}, "version 2, no padding, no extension, no CSRC"
+
+
+async def test_mute_sends_silence_that_looks_like_speech() -> None:
+    sizes: list[int] = []
+    async with exchange(wiretap=lambda event: sizes.extend(map(len, voice_in(event)))) as made:
+        ear = Ear()
+        caller, callee = made.phone("caller", source=ToneSource()), made.phone("callee", sink=ear)
+        await connect(caller, callee)
+        await happens(caller.open, callee.open)
+        talk(caller, callee)
+        await until(lambda: callee.peer.levels[1] > -30)
+        caller.peer.muted = True
+        sizes.clear()
+        await until(lambda: callee.peer.levels[1] < -80)
+        await until(lambda: len(sizes) > 100)
+        assert caller.peer.levels[0] > -30, "the meter shows what the microphone hears"
+        caller.peer.muted = False
+        await until(lambda: callee.peer.levels[1] > -30)
+    assert set(sizes) <= {PLAIN, DOUBLED}
+
+
+async def test_devices_are_changed_during_a_call() -> None:
+    async with exchange() as made:
+        first, second = Ear(), Ear()
+        caller, callee = made.phone("caller"), made.phone("callee", sink=first)
+        await connect(caller, callee)
+        await happens(caller.open, callee.open)
+        talk(caller, callee)
+        await until(lambda: len(first.blocks) > 20)
+        caller.peer.change_source(ToneSource())
+        callee.peer.change_sink(second)
+        await until(lambda: callee.peer.levels[1] > -30)
+        before = len(first.blocks)
+        await until(lambda: len(second.blocks) > 20)
+        assert len(first.blocks) == before
+
+
+async def test_digits_arrive_in_order() -> None:
+    async with exchange() as made:
+        caller, callee = made.phone("caller"), made.phone("callee")
+        pressed: list[str] = []
+        callee.peer.on_digit = pressed.append
+        with pytest.raises(Unavailable):
+            caller.peer.send_digits("1")
+        await connect(caller, callee)
+        await happens(caller.open, callee.open)
+        talk(caller, callee)
+        caller.peer.send_digits("12#")
+        with pytest.raises(UsageError):
+            caller.peer.send_digits("hello")
+        await until(lambda: pressed == ["1", "2", "#"])
 
 
 async def test_a_wrong_password_is_named() -> None:

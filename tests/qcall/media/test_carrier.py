@@ -27,11 +27,13 @@ class Phone:
     def __init__(self, send: int, receive: int) -> None:
         self.copies: list[tuple[int, bytes]] = []
         self.protections: list[Protection] = []
+        self.digits: list[str] = []
         keys = SrtpKeyPair(Secret(bytes([send]) * 44), Secret(bytes([receive]) * 44))
         self.carrier = Carrier(
             SrtpEpochs(keys),
             on_copy=lambda timestamp, payload: self.copies.append((timestamp, payload)),
             on_protection=self.protections.append,
+            on_digit=self.digits.append,
         )
 
 
@@ -125,6 +127,28 @@ def test_nothing_follows_a_bye() -> None:
     bye = bytes(RtcpByePacket(sources=[7]))
     assert alice.carrier.unprotect_rtcp(bob.carrier.protect_rtcp(bye)) == bye
     assert alice.protections == []
+
+
+def test_digits_are_heard_once_each_even_when_packets_are_lost() -> None:
+    alice, bob = pair()
+    alice.carrier.digits.press("0*#d7")
+    send(alice, bob, range(100), {number for number in range(100) if number % 4 == 0})
+    assert bob.digits == ["0", "*", "#", "D", "7"]
+
+
+def test_a_digit_looks_like_a_copy_on_the_wire() -> None:
+    alice, _ = pair()
+    with_copy = alice.carrier.protect(rtp(0)), alice.carrier.protect(rtp(1))
+    alice.carrier.digits.press("5")
+    with_digit = alice.carrier.protect(rtp(2))
+    assert len(with_digit) == len(with_copy[1])
+    assert with_digit[:2] == with_copy[1][:2]
+
+
+def test_voice_goes_on_beside_a_digit() -> None:
+    alice, bob = pair()
+    alice.carrier.digits.press("1")
+    assert send(alice, bob, range(20), set()) == [rtp(number) for number in range(20)]
 
 
 def test_a_broken_redundant_payload_is_refused() -> None:

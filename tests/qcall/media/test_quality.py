@@ -13,6 +13,7 @@ from qcall.media.quality import (
     chirp_delays,
     chirps,
     delay_impairment,
+    level,
     locate,
     opinion_score,
     rating,
@@ -39,6 +40,13 @@ def test_more_loss_never_scores_better(one_way: float, loss: float, more: float)
 @given(st.floats(-50, 150))
 def test_scores_stay_on_the_scale(r: float) -> None:
     assert 0.99 <= opinion_score(r) <= 4.5
+
+
+def test_loudness_is_relative_to_full_scale() -> None:
+    square = np.tile(np.array([32_767, -32_767], np.int16), 240)
+    assert level(square) == pytest.approx(0, abs=0.01)
+    assert level((square // 10).astype(np.int16)) == pytest.approx(-20, abs=0.05)
+    assert level(np.zeros(480, np.int16)) == level(np.zeros(0, np.int16)) == -96
 
 
 def test_loss_is_what_the_sequence_numbers_miss() -> None:
