@@ -13,7 +13,6 @@ MODULES = sorted(p for top in ("qcall", "relay") for p in (ROOT / top).rglob("*.
 
 # Everything not listed here is pure: no clock, no randomness, no sockets, no asyncio.
 SHELLS = {
-    "qcall/cli.py",
     "qcall/config.py",
     "qcall/headless.py",
     "qcall/media/peer.py",
@@ -23,7 +22,6 @@ SHELLS = {
     "qcall/net/signalling.py",
     "qcall/net/lane.py",
     "qcall/net/kme.py",
-    "relay/cli.py",
     "relay/config.py",
     "relay/serve.py",
     "relay/pki.py",
@@ -37,7 +35,7 @@ SHELLS = {
     "relay/kme/http.py",
     "relay/network/http.py",
 }
-SHELL_PACKAGES = ("qcall/records/", "qcall/session/", "qcall/tui/")
+SHELL_PACKAGES = ("qcall/cli/", "qcall/records/", "qcall/session/", "qcall/tui/", "relay/cli/")
 IMPURE = {
     "asyncio", "socket", "time", "random", "secrets", "threading", "subprocess", "ssl", "sqlite3",
     "aiohttp", "select", "selectors", "multiprocessing", "tempfile", "uvloop",

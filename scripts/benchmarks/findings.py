@@ -48,7 +48,7 @@ class Findings:
 
     def as_json(self) -> dict[str, Any]:
         """Everything that was found, with the machine it was found on."""
-        machine = {"python": platform.python_version(), "cores": os.cpu_count(), "system": platform.platform()}
+        machine = {"python": platform.python_version(), "cores": os.cpu_count(), "system": platform.system()}
         promises = [{**vars(promise), "held": promise.held} for promise in self.promises]
         return {
             "title": self.title,

@@ -1,0 +1,5 @@
+"""``python -m qcall.cli``: the phone without its console script."""
+
+from . import main
+
+main()

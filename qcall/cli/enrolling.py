@@ -1,0 +1,42 @@
+"""Setting a phone up."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from qcall.config import Home
+from qcall.headless import json_lines
+from qcall.session.enrolment import enrol
+from qcall.session.report import Event
+
+from .app import app
+from .options import Json
+from .running import passphrase, run
+
+
+@app.command()
+def init(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="The name others will call you by.")],
+    relay: Annotated[str, typer.Option(help="Address of the relay, such as ws://127.0.0.1:7480.")],
+    invite: Annotated[str, typer.Option(help="The code that the relay's operator gave you.")],
+    as_json: Json = False,
+) -> None:
+    """Make an identity and enrol it at a relay."""
+    home: Home = context.obj
+
+    async def work(_: asyncio.Event) -> int:
+        account = await enrol(home, name, relay, invite, passphrase())
+        if as_json:
+            fields = {"name": account.name, "site": account.site, "sae_id": account.sae_id}
+            json_lines(Event("enrolled", asyncio.get_running_loop().time(), fields))
+        else:
+            typer.echo(
+                f"{account.name} is enrolled at {account.site}; now run: qcall listen, or qcall call NAME"
+            )
+        return 0
+
+    run(work)

@@ -1,0 +1,40 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+
+class Qkd(StrEnum):
+    """Whether a call needs quantum keys."""
+
+    REQUIRE = "require"
+    PREFER = "prefer"
+    OFF = "off"
+
+
+class SuiteName(StrEnum):
+    """The strongest suite that is offered."""
+
+    Q5 = "Q5"
+    Q3 = "Q3"
+
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON object a line on standard output.")]
+Input = Annotated[
+    str | None,
+    typer.Option(metavar="WAV|tone|null", help="What to say; the microphone when not given."),
+]
+Output = Annotated[
+    str | None, typer.Option(metavar="WAV|null", help="Where to hear; the loudspeaker when not given.")
+]
+Duration = Annotated[float | None, typer.Option(min=0.1, help="Seconds of talk after which to hang up.")]
+QkdOption = Annotated[Qkd | None, typer.Option(help="Quantum keys: the stricter of both phones holds.")]
+SuiteOption = Annotated[SuiteName | None, typer.Option(help="The strongest suite to offer.")]
+Bitrate = Annotated[int | None, typer.Option(help="Bits per second of speech, 16000 to 64000.")]
+FrameMs = Annotated[int | None, typer.Option("--frame", help="Milliseconds of speech a packet: 10 or 20.")]
+Rekey = Annotated[float | None, typer.Option(help="Seconds between two rekeys, 5 to 3600.")]
+KmeUrl = Annotated[str | None, typer.Option("--kme", help="Another address of this phone's key node.")]

@@ -1,0 +1,102 @@
+"""Running the relay, or its TURN server alone."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from relay.config import host_port
+from relay.errors import UsageError
+from relay.network.topology import load
+from relay.serve import Options
+from relay.serve import serve as serve_all
+from relay.turn.credentials import StaticUsers
+from relay.turn.udp import TurnServer
+from relay.wiretap import Wiretap
+
+from .app import Json, TopologyName, app
+from .running import announce, run
+
+
+@app.command()
+def serve(
+    context: typer.Context,
+    topology: TopologyName = "beijing-hefei",
+    listen: Annotated[str, typer.Option(help="HOST:PORT of signalling.")] = "127.0.0.1:7480",
+    turn: Annotated[str, typer.Option(help="HOST:PORT of the media relay.")] = "127.0.0.1:3478",
+    kme: Annotated[
+        str | None, typer.Option(help="HOST:PORT of the first site's key node; the others follow.")
+    ] = None,
+    loss: Annotated[float, typer.Option(help="Probability that a packet is lost from site to site.")] = 0.0,
+    jitter: Annotated[
+        float | None, typer.Option(help="Milliseconds: standard deviation of the path's delay.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the modelled path; random if not given.")] = None,
+    record: Annotated[
+        Path | None, typer.Option(help="Record all that crosses the relay, as an attacker who owns it would.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Run signalling, media relay and key nodes in one process."""
+
+    async def work(stop: asyncio.Event) -> None:
+        chosen = Options(
+            topology=load(topology),
+            listen=host_port(listen, "--listen"),
+            turn=host_port(turn, "--turn"),
+            kme=None if kme is None else host_port(kme, "--kme"),
+            loss=loss,
+            jitter=None if jitter is None else jitter / 1000,
+            seed=seed,
+            record=None if record is None else Wiretap(record),
+        )
+        try:
+            await serve_all(context.obj, chosen, announce(as_json), stop)
+        finally:
+            if chosen.record is not None:
+                chosen.record.close()
+
+    run(work)
+
+
+@app.command("turn")
+def turn_alone(
+    listen: Annotated[str, typer.Option(help="HOST:PORT.")] = "127.0.0.1:3478",
+    realm: Annotated[str, typer.Option(help="Realm of the credentials.")] = "qcall",
+    user: Annotated[list[str] | None, typer.Option(help="NAME:PASSWORD; may be given again.")] = None,
+    allow_peer: Annotated[
+        list[str] | None, typer.Option(help="CIDR of private peers that may be reached.", metavar="CIDR")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Run the TURN server alone, for any WebRTC client."""
+
+    async def work(stop: asyncio.Event) -> None:
+        if not user:
+            raise UsageError("nobody could log in: give --user NAME:PASSWORD")
+        server = await TurnServer.start(
+            *host_port(listen, "--listen"),
+            realm=realm,
+            credentials=StaticUsers.parse(user),
+            allow_peers=[network(text) for text in allow_peer or ()],
+        )
+        try:
+            host, port = server.address
+            announce(as_json)({"event": "ready", "turn": f"{host}:{port}", "realm": realm})
+            await stop.wait()
+        finally:
+            await server.close()
+
+    run(work)
+
+
+def network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """A CIDR from the command line."""
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError:
+        raise UsageError(f"--allow-peer {text}: give a network such as 127.0.0.0/8") from None
