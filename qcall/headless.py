@@ -130,6 +130,7 @@ def text_lines(event: Event) -> None:
         "rekeyed": lambda: str(fields["line"]),
         "rekey-failing": lambda: f"rekeying fails ({fields['reason']}); ends in {fields['seconds']} s",
         "media": lambda: "talking (Ctrl-C hangs up)",
+        "silent": lambda: silence_line(fields),
         "ended": lambda: ended_line(fields),
         "sound": lambda: str(fields["message"]),
     }
@@ -137,6 +138,12 @@ def text_lines(event: Event) -> None:
     if line:
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
+
+
+def silence_line(fields: Any) -> str:
+    """Whether the far phone is still heard."""
+    again = f"{fields['contact']} is heard again"
+    return again if fields["connected"] else f"nothing comes from {fields['contact']}; waiting for the path"
 
 
 def ended_line(fields: Any) -> str:

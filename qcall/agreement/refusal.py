@@ -32,6 +32,14 @@ def refused(code: RefuseCode) -> CallRefused:
     return CallRefused(TEXTS[code], code=code.value)
 
 
+def broken_off(word: str) -> CallRefused:
+    """The peer ended a call that was up, with a `Hangup` whose reason is no ordinary one."""
+    try:
+        return refused(RefuseCode(word))
+    except ValueError:
+        return refused(RefuseCode.FAILED)
+
+
 def version_failure(theirs: int) -> CallRefused:
     """The peer speaks another version of the protocol: say who has to update."""
     who = "this phone" if theirs > VERSION else "the other phone"

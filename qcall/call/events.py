@@ -57,12 +57,9 @@ class StartMedia:
 
 @dataclass(frozen=True, slots=True)
 class TellEnded:
-    """Tell the far phone, by the best channel there is, that the call is over.
+    """Tell the far phone, by the best channel there is, that the call is over and why."""
 
-    ``declined`` is true when a callee refuses a call that it never answered.
-    """
-
-    declined: bool
+    reason: Reason
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,11 +102,11 @@ class CallMachine:
         match fact:
             case Input.HUNG_UP if self.state in HANG_UP:
                 named = HANG_UP[self.state]
-                return (TellEnded(declined=named is Reason.DECLINED), *self._end(reason or named))
+                return (TellEnded(named), *self._end(reason or named))
             case Input.PEER_ENDED:
                 return self._end(reason or Reason.REMOTE_HANGUP)
             case Input.FAILED:
-                return (TellEnded(declined=False), *self._end(reason or Reason.FAILED))
+                return (TellEnded(Reason.FAILED), *self._end(reason or Reason.FAILED))
         try:
             self.state, effects = TABLE[self.state, fact]
         except KeyError:
@@ -123,7 +123,7 @@ class CallMachine:
         """End a call that rang for too long."""
         if self.deadline is None or now < self.deadline:
             return NOTHING
-        return (TellEnded(declined=False), *self._end(Reason.NO_ANSWER))
+        return (TellEnded(Reason.NO_ANSWER), *self._end(Reason.NO_ANSWER))
 
     def _end(self, reason: str) -> tuple[Effect, ...]:
         self.state = State.ENDED

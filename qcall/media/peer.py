@@ -153,6 +153,8 @@ class Peer:
         self.on_digit: Callable[[str], None] = ignore
         self.on_failed: Callable[[QcallError], None] = ignore
         self.srtp: SrtpEpochs | None = None
+        self.heard_at: float | None = None
+        """When the last authentic packet of speech came, in seconds on the monotonic clock."""
         self._carrier: Carrier | None = None
         self._exporter = exporter
         self._exporter_context = exporter_context
@@ -382,7 +384,8 @@ class Peer:
             self.on_control(message)
 
     def _on_packet(self, packet: RtpPacket) -> None:
-        self._inbound.packet(packet.sequence_number, packet.timestamp, packet.payload, time.monotonic())
+        self.heard_at = now = time.monotonic()
+        self._inbound.packet(packet.sequence_number, packet.timestamp, packet.payload, now)
 
     def _on_copy(self, timestamp: int, payload: bytes) -> None:
         self._inbound.copy(timestamp, payload, time.monotonic())

@@ -1,56 +1,41 @@
-"""One call: feeds the agreement and the call table, runs what they ask for, keeps their timers.
+"""One call, from its first message to the release of its last device.
 
-Decisions live in the two machines; this file only carries. Everything that a call opens (connection, devices,
-tasks, keys) is given back in ``_release``, which runs exactly once, however the call ends.
+Three parts do the work: ``Keying`` drives the agreement, ``Voice`` the media connection, and this file the
+call itself: who rings, who answers, how it ends. Everything that a call opens is given back in ``_release``,
+which runs exactly once, however the call ends and whatever fails on the way.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-from qcall.agreement import effects as agree
 from qcall.agreement.caller import Caller
-from qcall.agreement.control import Answered, Hangup
+from qcall.agreement.control import Answered, Hangup, Message
 from qcall.agreement.machine import Agreement
-from qcall.agreement.machine import State as Stage
-from qcall.agreement.messages import RefuseCode
+from qcall.agreement.refusal import broken_off
 from qcall.call import events as call
 from qcall.call.events import Input, Reason
+from qcall.call.liveness import DEAD_AFTER, Change, Liveness
 from qcall.call.machine import CallMachine, State
-from qcall.crypto.secret import Secret
-from qcall.errors import CallRefused, QcallError, Unavailable
-from qcall.media.devices import Sink, Source
-from qcall.media.peer import Peer, Relay
-from qcall.media.srtp import SrtpKeyPair
-from qcall.net.kme import QkdSource
-from qcall.records.store import CallRecord, Records
+from qcall.errors import CallRefused, LocalFault, QcallError, Unavailable
+from qcall.records.store import CallRecord
 
-from .report import Event, Timing, quality, security
+from .keying import Keying
+from .line import Line
+from .report import Event, Timing
+from .voice import Voice
+from .work import Alarm, Work
 
-EPOCH_INTERVAL = 0.5
-"""Seconds between two looks at the epochs that media uses."""
 FLUSH_LIMIT = 0.5
 """Seconds that a goodbye may take to reach the far phone before the connection is closed under it."""
+LIVENESS_INTERVAL = 0.5
+"""Seconds between two looks at whether the far phone is still heard."""
 
-
-@dataclass(frozen=True)
-class Line:
-    """What a call needs of its phone. ``sound`` opens the devices; it raises ``DeviceError``."""
-
-    send: Callable[[bytes], Awaitable[None]]
-    relay: Callable[[], Relay]
-    qkd: QkdSource
-    records: Records
-    sound: Callable[[], tuple[Source, Sink]]
-    tell: Callable[[Event], None]
-    frame_ms: int
-    bitrate: int
-    kme_id: str | None
+log = logging.getLogger(__name__)
 
 
 class Conversation:
@@ -69,19 +54,20 @@ class Conversation:
         self.on_talking: Callable[[], None] = lambda: None
         self.machine = CallMachine()
         self.timing = Timing(time.monotonic())
-        loop = asyncio.get_running_loop()
-        self.ended: asyncio.Future[str] = loop.create_future()
-        self._loop = loop
+        self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._line = line
-        self._agreement = agreement
-        self._peer: Peer | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._outbox: asyncio.Queue[bytes] = asyncio.Queue()
-        self._timer: asyncio.TimerHandle | None = None
         self._began_at = time.time()
-        self._closed = asyncio.Event()
-        self._receipt: str | None = None
-        self._start(self._post())
+        self._releasing: asyncio.Task[None] | None = None
+        self._work = Work(self._on_fault)
+        self._alarm = Alarm(self._work.guarded(self._on_timer))
+        self._voice = Voice(line, self.timing, self._work)
+        self._voice.on_first_audio = lambda: self._tell("media")
+        self._voice.on_failed = self._on_media_failed
+        self._keying = Keying(agreement, line, self._voice, self._work, self.timing, self._tell)
+        self._keying.on_agreed = lambda: self._told(Input.AGREED)
+        self._keying.on_confirmed = lambda: self._told(Input.CONFIRMED)
+        self._keying.on_message = self._on_control
+        self._keying.on_failed = self._fail
 
     @property
     def state(self) -> State:
@@ -90,10 +76,9 @@ class Conversation:
 
     def dial(self) -> None:
         """Begin an outgoing call."""
-        assert isinstance(self._agreement, Caller)
         self._told(Input.DIALLED)
         self._tell("dialling")
-        self._agreed(self._agreement.start(time.monotonic()))
+        self._keying.dial()
 
     def invited(self) -> None:
         """Begin an incoming call; its first message follows by ``receive``."""
@@ -101,11 +86,11 @@ class Conversation:
 
     def receive(self, payload: bytes) -> None:
         """A message of the far phone came through signalling."""
-        self._agreed(self._agreement.receive(payload, time.monotonic()))
+        self._work.guarded(self._keying.receive)(payload)
 
     def undeliverable(self, failure: QcallError) -> None:
         """The relay could not deliver what was sent; once the keys are confirmed it does not matter."""
-        if self._agreement.state is not Stage.CONFIRMED:
+        if not self._keying.confirmed:
             self._fail(failure)
 
     def answer(self) -> None:
@@ -121,116 +106,11 @@ class Conversation:
 
     def stats(self) -> dict[str, Any]:
         """The numbers of the call, as in webrtc-stats; empty before there is a connection."""
-        return quality(self._peer.stats(), self._line.frame_ms) if self._peer is not None else {}
+        return self._voice.stats()
 
-    # The agreement
+    # What comes from the parts
 
-    def _agreed(self, effects: agree.Effects) -> None:
-        for effect in effects:
-            self._run_agreement(effect)
-        self._arm()
-
-    def _run_agreement(self, effect: agree.Effect) -> None:
-        match effect:
-            case agree.Send(frame):
-                self._outbox.put_nowait(frame)
-            case agree.NeedOffer():
-                self._start(self._offer())
-            case agree.FetchEncKeys() | agree.FetchDecKeys():
-                self._start(self._fetch(effect))
-            case agree.NeedAnswer(offer):
-                self._start(self._give_answer(offer))
-            case agree.RemoteAnswer(answer):
-                self._start(self._accept(answer))
-            case agree.SendControl(data):
-                self._send_control(data)
-            case agree.Agreed():
-                self._told(Input.AGREED)
-            case agree.Confirmed():
-                self._confirmed()
-            case agree.Received(message):
-                self._on_control(message)
-            case agree.StageEpoch() | agree.SwitchEpoch() | agree.RetireEpoch():
-                self._change_epoch(effect)
-            case agree.Rekeyed():
-                self._tell("rekeyed", **self._security())
-            case agree.RekeyFailing(reason, ends_at):
-                self._tell("rekey-failing", reason=reason, seconds=round(ends_at - time.monotonic()))
-            case agree.ReceiptReady(receipt):
-                self._receipt = receipt.as_json().decode()
-            case agree.Closed():
-                self._closed.set()
-            case agree.Abort(failure, peer):
-                self._closed.set()
-                if peer is not None and failure.code == "identity-changed":
-                    self._line.records.offer(self.contact, peer.fingerprint)
-                self._fail(failure)
-
-    async def _offer(self) -> None:
-        assert isinstance(self._agreement, Caller)
-        offer = await self._open_peer().offer()
-        self._agreed(self._agreement.offer(offer, time.monotonic()))
-
-    async def _give_answer(self, offer: str) -> None:
-        answer = await self._open_peer().answer(offer)
-        self._agreed(self._agreement.answer(answer, time.monotonic()))  # type: ignore[attr-defined]
-
-    async def _accept(self, answer: str) -> None:
-        assert self._peer is not None
-        await self._peer.accept_answer(answer)
-
-    async def _fetch(self, wanted: agree.FetchEncKeys | agree.FetchDecKeys) -> None:
-        qkd = self._line.qkd
-        began = time.monotonic()
-        try:
-            if isinstance(wanted, agree.FetchEncKeys):
-                keys = await qkd.enc_keys(wanted.slave_sae, number=wanted.number)
-            else:
-                keys = await qkd.dec_keys(wanted.master_sae, wanted.key_ids)
-        except QcallError as error:
-            self._tell("qkd-failed", code=error.code, message=str(error))
-            self._agreed(self._agreement.qkd_failed(error.code, time.monotonic()))  # type: ignore[attr-defined]
-            return
-        self.timing.qkd_ms = 1000 * (time.monotonic() - began)
-        self._agreed(self._agreement.qkd_keys(tuple(keys), time.monotonic()))  # type: ignore[attr-defined]
-
-    def _exporter(self, exported: bytes) -> SrtpKeyPair:
-        keys = self._agreement.exporter(Secret(exported), time.monotonic())
-        self._arm()
-        return SrtpKeyPair(keys.send, keys.receive)
-
-    def _confirmed(self) -> None:
-        """Both phones hold the same keys: what was seen of this contact may be remembered."""
-        info = self._agreement.security
-        assert info is not None
-        records = self._line.records
-        records.pin(self.contact, info.peer.fingerprint)
-        records.saw(self.contact, suite=info.suite, qkd=info.qkd.state == "present")
-        self.timing.secured_at = time.monotonic()
-        self._told(Input.CONFIRMED)
-        self._tell("secured", **self._security())
-
-    def _change_epoch(self, effect: agree.StageEpoch | agree.SwitchEpoch | agree.RetireEpoch) -> None:
-        """Move media to the keys of a rekey; the agreement decides when."""
-        assert self._peer is not None
-        assert self._peer.srtp is not None
-        match effect:
-            case agree.StageEpoch(keys):
-                self._peer.srtp.stage(SrtpKeyPair(keys.send, keys.receive))
-            case agree.SwitchEpoch():
-                self._peer.srtp.switch()
-            case agree.RetireEpoch():
-                self._peer.srtp.retire()
-
-    async def _watch_epochs(self) -> None:
-        """Tell the agreement now and then what media is at: it rekeys only what is in use."""
-        while True:
-            await asyncio.sleep(EPOCH_INTERVAL)
-            if self._peer is not None and self._peer.srtp is not None:
-                srtp = self._peer.srtp
-                self._agreed(self._agreement.epochs_in_use(srtp.sending, srtp.receiving, time.monotonic()))
-
-    def _on_control(self, message: object) -> None:
+    def _on_control(self, message: Message) -> None:
         match message:
             case Answered() if self.state is State.RINGING_SECURED:
                 self.timing.answered_at = time.monotonic()
@@ -239,195 +119,143 @@ class Conversation:
             case Hangup(reason):
                 self._goodbye(reason)
 
-    def _goodbye(self, reason: str) -> None:
-        """The far phone ended the call, authenticated."""
-        if reason == RefuseCode.DECLINED:
-            self.failure = CallRefused(f"{self.contact} declined the call", code=Reason.DECLINED)
-        elif self.outgoing and self.state is not State.TALKING:
-            self.failure = CallRefused(f"{self.contact} did not answer; try again later", code=reason)
-        unanswered = self.state is not State.TALKING
-        self._told(Input.PEER_ENDED, reason=reason if unanswered else Reason.REMOTE_HANGUP)
+    def _goodbye(self, word: str) -> None:
+        """The far phone ended the call, authenticated; ``word`` is its reason."""
+        if word == Reason.HANGUP and self.state is State.TALKING:
+            self._told(Input.PEER_ENDED, reason=Reason.REMOTE_HANGUP)
+        elif word == Reason.DECLINED:
+            self._fail(CallRefused(f"{self.contact} declined the call", code=word))
+        elif word in (Reason.HANGUP, Reason.CANCELLED, Reason.NO_ANSWER):
+            self._not_answered(word)
+        else:
+            self._fail(broken_off(word))
 
-    # The media connection
-
-    def _open_peer(self) -> Peer:
-        source, sink = self._line.sound()
-        self.timing.source, self.timing.sink = source, sink
-        peer = Peer(
-            turn=self._line.relay(),
-            exporter=self._exporter,
-            exporter_context=lambda: self._agreement.exporter_context,
-            source=source,
-            sink=sink,
-            frame_ms=self._line.frame_ms,
-            bitrate=self._line.bitrate,
-        )
-        peer.on_control_open = lambda: self._agreed(self._agreement.channel_open(time.monotonic()))
-        peer.on_control = lambda data: self._agreed(self._agreement.control_received(data, time.monotonic()))
-        peer.on_first_audio = self._on_first_audio
-        peer.on_failed = self._on_media_failed
-        self._peer = peer
-        return peer
-
-    def _on_first_audio(self) -> None:
-        self.timing.first_audio_at = time.monotonic()
-        self._tell("media")
+    def _not_answered(self, word: str) -> None:
+        if self.outgoing:
+            self._fail(CallRefused(f"{self.contact} did not answer; try again later", code=Reason.NO_ANSWER))
+        else:
+            # A missed call: nobody's failure, and no call that succeeded.
+            self._told(Input.PEER_ENDED, reason=Reason.CANCELLED if word == Reason.HANGUP else word)
 
     def _on_media_failed(self, error: QcallError) -> None:
         if error.code == "media-closed" and self.state is State.TALKING:
             # The far phone's goodbye was lost; its DTLS close_notify came through.
             self._told(Input.PEER_ENDED, reason=Reason.REMOTE_HANGUP)
         else:
-            self._agreed(self._agreement.abort(error))
+            self._keying.abort(error)
 
-    def _send_control(self, data: bytes) -> None:
-        if self._peer is not None:
-            # While the call is ending the channel may be gone; the far phone then notices by itself.
-            with contextlib.suppress(Unavailable):
-                self._peer.send_control(data)
+    async def _watch_liveness(self) -> None:
+        """Say when nothing is heard of the far phone, and give the call up when that lasts."""
+        liveness = Liveness(time.monotonic())
+        while True:
+            await asyncio.sleep(LIVENESS_INTERVAL)
+            match liveness.look(self._voice.heard_at, time.monotonic()):
+                case Change.LOST:
+                    self._tell("silent", connected=False)
+                case Change.BACK:
+                    self._tell("silent", connected=True)
+                case Change.DEAD:
+                    text = f"nothing came from {self.contact} for {DEAD_AFTER:.0f} s"
+                    raise Unavailable(f"{text}: relay or path are gone; dial again", code="media-lost")
+
+    def _on_fault(self, error: Exception) -> None:
+        """Something of this call failed: end it, and say why."""
+        if not isinstance(error, QcallError):
+            log.error("a fault of qcall itself ended the call", exc_info=error)
+            error = LocalFault("a fault of qcall itself ended the call; please report it", code="fault")
+        self._keying.abort(error)
+        self._fail(error)
 
     # The call
 
     def _told(self, fact: Input, *, reason: str | None = None) -> None:
-        for effect in self.machine.receive(fact, time.monotonic(), reason=reason):
-            self._run_call(effect)
-        self._arm()
+        self._run(self.machine.receive(fact, time.monotonic(), reason=reason))
 
-    def _run_call(self, effect: call.Effect) -> None:
+    def _run(self, effects: tuple[call.Effect, ...]) -> None:
+        for effect in effects:
+            self._do(effect)
+        self._alarm.set(self.machine.deadline)
+
+    def _do(self, effect: call.Effect) -> None:
         match effect:
             case call.Ring():
                 self.timing.ringing_at = time.monotonic()
-                self._tell("incoming", **self._security())
+                self._tell("incoming", **self._keying.security())
                 self.on_ring()
             case call.RingBack():
                 self.timing.ringing_at = time.monotonic()
-                self._tell("ringing", **self._security())
+                self._tell("ringing", **self._keying.security())
             case call.TellAnswered():
-                self._agreed(self._agreement.send(Answered()))
+                self._keying.send(Answered())
             case call.StartMedia():
-                assert self._peer is not None
-                self._peer.start_playing()
-                self._peer.start_sending()
-                self._start(self._watch_epochs())
+                self._voice.start()
+                self._work.start(self._keying.watch_epochs())
+                self._work.start(self._watch_liveness())
                 self.on_talking()
-            case call.TellEnded(declined):
-                self._tell_ended(declined)
+            case call.TellEnded(reason):
+                self._keying.tell_ended(reason)
             case call.Release(reason):
-                task = self._loop.create_task(self._release(reason))
-                task.add_done_callback(self._released)
+                self._releasing = asyncio.get_running_loop().create_task(self._release(reason))
+                self._releasing.add_done_callback(self._released)
 
-    def _tell_ended(self, declined: bool) -> None:
-        if self._agreement.state is Stage.CONFIRMED:
-            word = RefuseCode.DECLINED.value if declined else Reason.HANGUP.value
-            self._agreed(self._agreement.hang_up(word, time.monotonic()))
-        elif self._agreement.state is not Stage.ENDED:
-            code = RefuseCode.DECLINED if declined else RefuseCode.CANCELLED
-            # The agreement answers with an Abort; that this phone wanted it is no failure.
-            for effect in self._agreement.refuse(code):
-                if not isinstance(effect, agree.Abort):
-                    self._run_agreement(effect)
+    def _on_timer(self) -> None:
+        self._run(self.machine.timer(time.monotonic()))
+        if self.machine.reason == Reason.NO_ANSWER and self.outgoing:
+            self.failure = CallRefused(f"{self.contact} does not answer; try again later", code="no-answer")
 
     def _fail(self, failure: QcallError) -> None:
         if self.state is State.ENDED:
             return
         self.failure = failure
-        refused = isinstance(failure, CallRefused)
-        self._told(Input.PEER_ENDED if refused else Input.FAILED, reason=failure.code)
+        refusal = isinstance(failure, CallRefused)
+        self._told(Input.PEER_ENDED if refusal else Input.FAILED, reason=failure.code)
+
+    # The end
 
     async def _release(self, reason: str) -> None:
-        if self._agreement.state is Stage.CLOSING:
-            await (
-                self._closed.wait()
-            )  # The far phone's half of the receipt, or the agreement's patience ends.
-        self._timer_off()
-        if self._peer is not None:
-            await self._peer.flush_control(FLUSH_LIMIT)
-        await self._drain()
-        statistics = self.stats()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._peer is not None:
-            await self._peer.close()
-        self._agreement.close()
-        self._keep(reason)
-        fields = {"security": self._security(), "quality": statistics, "timing": self.timing.as_json()}
-        self._tell("ended", reason=reason, **fields)
+        statistics: dict[str, Any] = {}
+        try:
+            await self._attempt(self._keying.settle())
+            await self._attempt(self._voice.flush(FLUSH_LIMIT))
+            await self._attempt(self._keying.flush(FLUSH_LIMIT))
+            statistics = self.stats()
+            await self._work.stop()
+            await self._attempt(self._voice.close())
+        finally:
+            self._keying.close()
+        await self._attempt(self._keep(reason))
+        fields = {"quality": statistics, "timing": self.timing.as_json()}
+        self._tell("ended", reason=reason, security=self._keying.security(), **fields)
+
+    async def _attempt(self, step: Awaitable[None]) -> None:
+        """One step of the release: what it raises is shown and stops no other step."""
+        try:
+            await step
+        except QcallError as error:
+            self.failure = self.failure or error
+        except Exception as error:
+            log.error("a fault of qcall itself at the end of a call", exc_info=error)
 
     def _released(self, task: asyncio.Task[None]) -> None:
-        if (error := task.exception()) is not None and isinstance(error, QcallError):
-            self.failure = self.failure or error
-        elif error is not None:
+        if task.cancelled():
+            self.ended.cancel()
+        elif (error := task.exception()) is not None:
             self.ended.set_exception(error)
-            return
-        self.ended.set_result(self.machine.reason or Reason.FAILED)
+        else:
+            self.ended.set_result(self.machine.reason or Reason.FAILED)
 
-    def _keep(self, reason: str) -> None:
+    async def _keep(self, reason: str) -> None:
         """Write the call into the history."""
         record = CallRecord(
-            call_id=self._agreement.call_id or self.dialogue,
+            call_id=self._keying.agreement.call_id or self.dialogue,
             contact=self.contact,
             outgoing=self.outgoing,
             began_at=self._began_at,
             ended_at=time.time(),
             reason=reason,
-            security={**self._security(), "receipt": self._receipt},
+            security={**self._keying.security(), "receipt": self._keying.receipt},
         )
         self._line.records.add_call(record)
-
-    # Time, tasks, telling
-
-    def _arm(self) -> None:
-        """Be woken at the earlier of both machines' deadlines."""
-        self._timer_off()
-        times = [at for at in (self._agreement.deadline, self.machine.deadline) if at is not None]
-        if times:
-            self._timer = self._loop.call_later(max(0.0, min(times) - time.monotonic()), self._on_timer)
-
-    def _timer_off(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _on_timer(self) -> None:
-        self._timer = None
-        now = time.monotonic()
-        self._agreed(self._agreement.timer(now))
-        for effect in self.machine.timer(now):
-            self._run_call(effect)
-        if self.machine.reason == Reason.NO_ANSWER and self.outgoing:
-            self.failure = CallRefused(f"{self.contact} does not answer; try again later", code="no-answer")
-
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        task = self._loop.create_task(self._watched(work))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _watched(self, work: Coroutine[Any, Any, None]) -> None:
-        try:
-            await work
-        except QcallError as failure:
-            self._agreed(self._agreement.abort(failure))
-            self._fail(failure)
-
-    async def _post(self) -> None:
-        """Send what the agreement says, in its order."""
-        while True:
-            frame = await self._outbox.get()
-            try:
-                await self._line.send(frame)
-            finally:
-                self._outbox.task_done()
-
-    async def _drain(self) -> None:
-        """Let what has been said so far reach the relay, if it can."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(FLUSH_LIMIT):
-                await self._outbox.join()
-
-    def _security(self) -> dict[str, Any]:
-        info = self._agreement.security
-        return {} if info is None else security(info, self._line.kme_id, outgoing=self.outgoing)
 
     def _tell(self, kind: str, **fields: Any) -> None:
         self._line.tell(Event(kind, time.monotonic(), {"contact": self.contact, **fields}))

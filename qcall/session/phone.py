@@ -26,8 +26,9 @@ from qcall.net.signalling import SignallingClient
 from qcall.records.store import Records
 from qcall.wire.signalling import Delivery, Failed, Reason
 
-from .conversation import Conversation, Line
+from .conversation import Conversation
 from .enrolment import RelaySigner
+from .line import Line
 from .report import Event
 
 SUITES = {"Q5": (Q5, Q3), "Q3": (Q3,)}

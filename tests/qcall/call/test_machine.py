@@ -45,7 +45,7 @@ def test_the_user_can_hang_up_anywhere(state: State) -> None:
     machine = CallMachine()
     machine.state = state
     told, release = machine.receive(Input.HUNG_UP, 0.0)
-    assert told == TellEnded(declined=HANG_UP[state] == "declined")
+    assert told == TellEnded(HANG_UP[state])
     assert release == Release(HANG_UP[state])
 
 

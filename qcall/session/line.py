@@ -1,0 +1,28 @@
+"""What one call needs of its phone."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from qcall.media.devices import Sink, Source
+from qcall.media.peer import Relay
+from qcall.net.kme import QkdSource
+from qcall.records.store import Records
+
+from .report import Event
+
+
+@dataclass(frozen=True)
+class Line:
+    """What a call needs of its phone. ``sound`` opens the devices; it raises ``DeviceError``."""
+
+    send: Callable[[bytes], Awaitable[None]]
+    relay: Callable[[], Relay]
+    qkd: QkdSource
+    records: Records
+    sound: Callable[[], tuple[Source, Sink]]
+    tell: Callable[[Event], None]
+    frame_ms: int
+    bitrate: int
+    kme_id: str | None

@@ -1,0 +1,125 @@
+"""The media connection of one call and its devices, as the session drives them."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from typing import Any
+
+from qcall.agreement import effects as agree
+from qcall.errors import QcallError, Unavailable
+from qcall.media.peer import Peer
+from qcall.media.srtp import SrtpKeyPair
+
+from .line import Line
+from .report import Timing, quality
+from .work import Work
+
+
+class Voice:
+    """Opened when the agreement wants a description, closed with the call.
+
+    The callables are assigned before it is opened: ``exporter`` and ``exporter_context`` key SRTP (see
+    ``Peer``), ``on_control_open``, ``on_control(data)``, ``on_first_audio`` and ``on_failed(error)`` tell.
+    """
+
+    exporter: Callable[[bytes], SrtpKeyPair]
+    exporter_context: Callable[[], bytes]
+    on_control_open: Callable[[], None]
+    on_control: Callable[[bytes], None]
+    on_first_audio: Callable[[], None]
+    on_failed: Callable[[QcallError], None]
+
+    def __init__(self, line: Line, timing: Timing, work: Work) -> None:
+        self._line = line
+        self._timing = timing
+        self._work = work
+        self.peer: Peer | None = None
+
+    async def offer(self) -> str:
+        """Open the devices and the connection; the caller's SDP."""
+        return await self._open().offer()
+
+    async def answer(self, offer: str) -> str:
+        """Open the devices and the connection; the callee's SDP."""
+        return await self._open().answer(offer)
+
+    async def accept(self, answer: str) -> None:
+        """Take the callee's SDP; the connection is made."""
+        assert self.peer is not None
+        await self.peer.accept_answer(answer)
+
+    def start(self) -> None:
+        """Let the microphone and the speaker onto the connection."""
+        assert self.peer is not None
+        self.peer.start_playing()
+        self.peer.start_sending()
+
+    def send_control(self, data: bytes) -> None:
+        """Put ``data`` on the control channel, if it is still there."""
+        if self.peer is not None:
+            # While the call is ending the channel may be gone; the far phone then notices by itself.
+            with contextlib.suppress(Unavailable):
+                self.peer.send_control(data)
+
+    def change_epoch(self, effect: agree.StageEpoch | agree.SwitchEpoch | agree.RetireEpoch) -> None:
+        """Move media to the keys of a rekey; the agreement decides when."""
+        assert self.peer is not None
+        assert self.peer.srtp is not None
+        match effect:
+            case agree.StageEpoch(keys):
+                self.peer.srtp.stage(SrtpKeyPair(keys.send, keys.receive))
+            case agree.SwitchEpoch():
+                self.peer.srtp.switch()
+            case agree.RetireEpoch():
+                self.peer.srtp.retire()
+
+    @property
+    def epochs(self) -> tuple[int, int] | None:
+        """The epoch that is sent and the one of the last packet opened; ``None`` before there are keys."""
+        if self.peer is None or self.peer.srtp is None:
+            return None
+        return self.peer.srtp.sending, self.peer.srtp.receiving
+
+    @property
+    def heard_at(self) -> float | None:
+        """When the last authentic packet came, in seconds on the monotonic clock."""
+        return None if self.peer is None else self.peer.heard_at
+
+    def stats(self) -> dict[str, Any]:
+        """The numbers of the call, as in webrtc-stats; empty before there is a connection."""
+        return {} if self.peer is None else quality(self.peer.stats(), self._line.frame_ms)
+
+    async def flush(self, limit: float) -> None:
+        """Let what was said on the control channel arrive, for ``limit`` seconds at most."""
+        if self.peer is not None:
+            await self.peer.flush_control(limit)
+
+    async def close(self) -> None:
+        """Close connection and devices."""
+        if self.peer is not None:
+            await self.peer.close()
+
+    def _open(self) -> Peer:
+        source, sink = self._line.sound()
+        self._timing.source, self._timing.sink = source, sink
+        guarded = self._work.guarded
+        self.peer = Peer(
+            turn=self._line.relay(),
+            exporter=self.exporter,
+            exporter_context=self.exporter_context,
+            source=source,
+            sink=sink,
+            frame_ms=self._line.frame_ms,
+            bitrate=self._line.bitrate,
+        )
+        self.peer.on_control_open = guarded(self.on_control_open)
+        self.peer.on_control = guarded(self.on_control)
+        self.peer.on_first_audio = guarded(self._first_audio)
+        self.peer.on_failed = guarded(self.on_failed)
+        return self.peer
+
+    def _first_audio(self) -> None:
+        self._timing.first_audio_at = time.monotonic()
+        self.on_first_audio()
