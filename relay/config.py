@@ -27,6 +27,7 @@ class RelayHome:
         self.accounts = directory / "accounts.db"
         self.authority = directory / "ca"
         self.key_nodes = directory / "kme"
+        self.control = directory / "control.sock"
 
     def create(self) -> None:
         """Make the directories, for their owner only."""

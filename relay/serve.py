@@ -11,17 +11,18 @@ import itertools
 import secrets
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from qcall.wire.signalling import Delivery, TurnCredentials
 from relay.config import RelayHome, is_loopback
+from relay.control import Arguments, Command, ControlServer
 from relay.errors import UsageError
 from relay.network.sites import KeySites, kme_id
 from relay.network.topology import Topology
-from relay.path.model import Hop
+from relay.path.model import Hop, HopStatistics
 from relay.path.routes import Routes
 from relay.pki import Authority
 from relay.signalling.accounts import Accounts
@@ -63,6 +64,15 @@ class RunningRelay:
         self.keys: KeySites
         self.turn: TurnServer
         self.signalling: SignallingServer
+        self.commands: dict[str, Command] = {"status": self._status}
+        """What the control socket offers; every part of the relay may add its own."""
+        self.sections: dict[str, Callable[[], Any]] = {
+            "relay": self._relay_section,
+            "turn": self._turn_section,
+            "signalling": self._signalling_section,
+            "hops": self._hops_section,
+        }
+        """What ``relay status`` shows, in order: a mapping, or a list of mappings with the same keys."""
 
     @classmethod
     async def start(cls, home: RelayHome, options: Options) -> Self:
@@ -117,6 +127,8 @@ class RunningRelay:
         self._stack.push_async_callback(self.signalling.close)
         if record is not None:
             self.keys.network.observe(self._on_end_key)
+        control = await ControlServer.start(self._home.control, self.commands)
+        self._stack.push_async_callback(control.close)
 
     def ready(self) -> dict[str, Any]:
         """Every address, and the path between the first and the last site, for ``--json``."""
@@ -138,6 +150,27 @@ class RunningRelay:
             },
             "simulated": True,
         }
+
+    async def _status(self, _: Arguments) -> dict[str, Any]:
+        return {name: section() for name, section in self.sections.items()}
+
+    def _relay_section(self) -> dict[str, Any]:
+        return {"topology": self._options.topology.name, "simulated": True}
+
+    def _turn_section(self) -> dict[str, Any]:
+        return self.turn.counters.as_json()
+
+    def _signalling_section(self) -> dict[str, Any]:
+        return {"phones": len(self.signalling.directory), **self.signalling.counters}
+
+    def _hops_section(self) -> list[dict[str, Any]]:
+        """What crossed each hop of the modelled paths, where something did."""
+        return [
+            {"from": source, "to": target, "hop": hop, **asdict(counted)}
+            for (source, target), path in self.routes.items().items()
+            for hop, counted in path.statistics.items()
+            if counted != HopStatistics()
+        ]
 
     def _site_info(self, site: str) -> SiteInfo:
         return SiteInfo(kme_id(site), self.keys.sites[site].server.url, self.authority.ca_pem)

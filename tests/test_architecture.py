@@ -23,6 +23,7 @@ SHELLS = {
     "qcall/net/lane.py",
     "qcall/net/kme.py",
     "relay/config.py",
+    "relay/control.py",
     "relay/serve.py",
     "relay/pki.py",
     "relay/wiretap.py",

@@ -7,14 +7,15 @@ Every failure that the program knows is one line on standard error and exit code
 - ``serving``     serve, turn
 - ``enrolling``   invite
 - ``topologies``  topology list, show, check
+- ``status``      status
 """
 
 from __future__ import annotations
 
-from . import enrolling, serving, topologies
+from . import enrolling, serving, status, topologies
 from .app import app
 
-__all__ = ["app", "enrolling", "main", "serving", "topologies"]
+__all__ = ["app", "enrolling", "main", "serving", "status", "topologies"]
 
 
 def main() -> None:

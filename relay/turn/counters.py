@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
 
 RELEASE_ERROR_BOUNDS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.005, 0.010, 0.050)
 """Upper bounds of the release-error histogram, in seconds; one more bucket holds the rest."""
@@ -37,6 +37,15 @@ class Counters:
     """Authenticated requests that were refused, by STUN error code."""
     release_errors: list[int] = field(default_factory=lambda: [0] * (len(RELEASE_ERROR_BOUNDS) + 1))
     """How late datagrams left the modelled path: counts per bucket of ``RELEASE_ERROR_BOUNDS``."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Every figure by name; how late releases were, by upper bound in milliseconds."""
+        bounds = [f"{1000 * bound:g}" for bound in RELEASE_ERROR_BOUNDS]
+        figures = asdict(self)
+        for name in ("drops", "auth_failures", "errors"):
+            figures[name] = {str(key): count for key, count in figures[name].items()}
+        figures["release_errors"] = dict(zip([*bounds, "more"], self.release_errors, strict=True))
+        return figures
 
     def released(self, late: float) -> None:
         """Count a datagram that left the path ``late`` seconds after its time."""

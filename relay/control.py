@@ -1,0 +1,174 @@
+"""The running relay's control socket (Unix, mode 0600): one JSON object a line in each direction.
+
+    {"command": "status"}                          → {"ok": true, "data": {...}}
+    {"command": "fault", "action": "cut", ...}     → {"ok": false, "error": {"code": "usage", "text": "..."}}
+
+Who may open the socket's file owns the relay, so nothing else is asked. The composition root says which
+commands there are; ``ask`` is the client's side of one of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import socket
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, Self, TypeAlias
+
+from .errors import AddressInUse, LocalFault, Refused, RelayError, StorageError, UsageError
+
+log = logging.getLogger(__name__)
+
+MAX_LINE: Final = 1 << 20
+"""Bytes of a request or an answer."""
+ANSWER_LIMIT: Final = 10.0
+"""Seconds that a client waits for its answer."""
+
+Arguments: TypeAlias = Mapping[str, Any]
+Command: TypeAlias = Callable[[Arguments], Awaitable[Any]]
+"""Gets the request without its ``command``; returns what JSON can say; raises ``RelayError`` to refuse."""
+
+
+class ControlServer:
+    """A listening control socket; made by :meth:`start`."""
+
+    def __init__(self, path: Path, commands: Mapping[str, Command]) -> None:
+        self._path = path
+        self._commands = commands
+        self._open: dict[asyncio.StreamWriter, asyncio.Task[Any] | None] = {}
+        self._server: asyncio.Server | None = None
+
+    @classmethod
+    async def start(cls, path: Path, commands: Mapping[str, Command]) -> Self:
+        """Listen at ``path``; commands may still be added to ``commands`` later.
+
+        A socket that a dead relay left is replaced. Raises ``AddressInUse`` when a live relay has it, and
+        ``StorageError``.
+        """
+        control = cls(path, commands)
+        opened = _bind(path)
+        control._server = await asyncio.start_unix_server(control._serve, sock=opened, limit=MAX_LINE)
+        return control
+
+    async def close(self) -> None:
+        """Stop listening, hang up on every client and remove the socket's file."""
+        if self._server is None:
+            return
+        self._server.close()
+        self._server = None
+        tasks = [task for task in self._open.values() if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._path.unlink(missing_ok=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open[writer] = asyncio.current_task()
+        try:
+            while line := await reader.readline():
+                writer.write(json.dumps(await self._answer(line)).encode() + b"\n")
+                await writer.drain()
+        except (ValueError, ConnectionError):  # a line over the limit, or the client is gone
+            pass
+        except asyncio.CancelledError:
+            pass  # the relay closes
+        finally:
+            del self._open[writer]
+            writer.close()
+            with contextlib.suppress(ConnectionError, asyncio.CancelledError):
+                await writer.wait_closed()
+
+    async def _answer(self, line: bytes) -> dict[str, Any]:
+        try:
+            request = json.loads(line)
+            name = request.pop("command")
+            command = self._commands[name]
+        except (ValueError, AttributeError, TypeError, KeyError):
+            known = ", ".join(sorted(self._commands))
+            return _refusal("usage", f"not a command of this relay; it knows {known}")
+        try:
+            return {"ok": True, "data": await command(request)}
+        except RelayError as error:
+            return _refusal(error.code, str(error))
+        except Exception:
+            log.exception("control: %s failed", name)
+            return _refusal("fault", f"{name} failed inside the relay; its log says why")
+
+
+async def ask(path: Path, command: str, **arguments: Any) -> Any:
+    """What the relay with the control socket at ``path`` answers.
+
+    Raises ``LocalFault`` when no relay runs there, ``UsageError`` for wrong arguments, and ``Refused``.
+    """
+    try:
+        with _reachable(path) as name:
+            reader, writer = await asyncio.open_unix_connection(name, limit=MAX_LINE)
+    except OSError as error:
+        if isinstance(error, PermissionError):
+            raise LocalFault(f"{path} belongs to another user; run this as the relay's user") from None
+        raise LocalFault(
+            f"no relay runs with the home {path.parent}; start relay serve, or name its home with --home"
+        ) from None
+    try:
+        writer.write(json.dumps({"command": command, **arguments}).encode() + b"\n")
+        async with asyncio.timeout(ANSWER_LIMIT):
+            line = await reader.readline()
+        answer = json.loads(line)
+    except (TimeoutError, ConnectionError, ValueError):
+        raise LocalFault("the relay did not answer; is it shutting down?") from None
+    finally:
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+    if answer["ok"]:
+        return answer["data"]
+    code, text = answer["error"]["code"], answer["error"]["text"]
+    raise UsageError(text) if code == UsageError.code else Refused(text, code=code)
+
+
+def _refusal(code: str, text: str) -> dict[str, Any]:
+    return {"ok": False, "error": {"code": code, "text": text}}
+
+
+@contextlib.contextmanager
+def _reachable(path: Path) -> Iterator[str]:
+    """A name for ``path`` that fits into a socket address, which holds 107 bytes (unix(7))."""
+    if len(os.fsencode(path)) <= 107:
+        yield str(path)
+        return
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{directory}/{path.name}"
+    finally:
+        os.close(directory)
+
+
+def _bind(path: Path) -> socket.socket:
+    opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        with _reachable(path) as name:
+            if path.exists():
+                if opened.connect_ex(name) == 0:
+                    raise AddressInUse(
+                        f"a relay runs with the home {path.parent} already; choose another --home"
+                    )
+                path.unlink()
+                opened.close()
+                opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            opened.bind(name)
+        opened.listen(16)
+        opened.setblocking(False)
+    except OSError as error:
+        opened.close()
+        raise StorageError(f"cannot make the control socket {path}: {error.strerror}") from None
+    except BaseException:
+        opened.close()
+        raise
+    finally:
+        os.umask(before)
+    return opened

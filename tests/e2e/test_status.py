@@ -1,0 +1,24 @@
+"""``relay status`` asks the relay that runs with the same home."""
+
+from __future__ import annotations
+
+from scripts.demonstration.stage import BIN, Stage
+
+
+async def test_it_shows_what_the_relay_has_counted(theatre: Stage) -> None:
+    await theatre.serve()
+    command = (BIN / "relay", "--home", theatre.relay_home, "status")
+    shown = await (await theatre.run("relay status", *command, "--json")).event("status")
+    assert shown["relay"]["topology"] == theatre.ready["topology"]
+    assert shown["turn"]["allocations"] == 0
+    assert shown["signalling"]["phones"] == 0
+    text = (await theatre.run("relay status", *command)).text
+    assert "allocations_made" in text
+
+
+async def test_without_a_relay_it_says_so(theatre: Stage) -> None:
+    theatre.relay_home.mkdir()
+    command = (BIN / "relay", "--home", theatre.relay_home, "status")
+    program = await theatre.run("relay status", *command, code=1)
+    assert "no relay runs" in program.stderr
+    assert "Traceback" not in program.stderr
