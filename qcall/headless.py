@@ -8,9 +8,10 @@ normally, 1 when it was not, 2 for wrong usage.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from qcall.call.events import Reason
@@ -21,6 +22,7 @@ from qcall.session.report import Event
 
 NORMAL = frozenset({Reason.HANGUP, Reason.REMOTE_HANGUP})
 """How a call ends that was a success."""
+ASK = "\ntype a to answer or d to decline, then Enter"
 
 
 class Stop(Protocol):
@@ -32,6 +34,8 @@ class Stop(Protocol):
 
 async def call(phone: Phone, contact: str, duration: float | None, stop: Stop, *, allow_less: bool) -> int:
     """Dial ``contact`` and talk for ``duration`` seconds, or until either side hangs up. The exit code."""
+    if stop.is_set():
+        return 1
     conversation = phone.dial(contact, allow_less=allow_less)
     return await attend(conversation, duration, stop)
 
@@ -41,13 +45,28 @@ async def listen(
 ) -> int:
     """Wait for calls; answer (``accept`` true), decline (false) or only ring (``None``). The exit code.
 
-    A call that is answered has rung for ``after`` seconds.
+    A call that is answered has rung for ``after`` seconds. Raises the relay's reason when it will not have
+    this phone any more; a call that is up goes on until it ends.
     """
     waiting: asyncio.Queue[Conversation] = asyncio.Queue()
     phone.on_incoming = lambda conversation: react(conversation, accept, after)
     phone.on_call = waiting.put_nowait
+    with typed(lambda line: obey(phone.conversation, line)):
+        return await attend_all(phone, waiting, stop, accept=accept, once=once, duration=duration)
+
+
+async def attend_all(
+    phone: Phone,
+    waiting: asyncio.Queue[Conversation],
+    stop: Stop,
+    *,
+    accept: bool | None,
+    once: bool,
+    duration: float | None,
+) -> int:
+    """Stay with one call after the other."""
     while not stop.is_set():
-        conversation = await first(waiting.get(), stop)
+        conversation = await first(called_or_gone(waiting, phone.gone), stop)
         if conversation is None:
             break
         try:
@@ -60,6 +79,56 @@ async def listen(
         if once:
             return code
     return 0
+
+
+def obey(conversation: Conversation | None, line: str) -> None:
+    """Do with the call what the user typed."""
+    match line.strip().lower():
+        case "a" | "answer" if conversation is not None:
+            conversation.answer()
+        case "d" | "decline" | "h" | "hang up" if conversation is not None:
+            conversation.hang_up()
+
+
+def is_asked() -> bool:
+    """Whether somebody sits at the terminal who could answer."""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+@contextlib.contextmanager
+def typed(on_line: Callable[[str], None]) -> Iterator[None]:
+    """Hand every line that is typed to ``on_line``; without a terminal, nothing."""
+    if not is_asked():
+        yield
+        return
+    loop, keyboard = asyncio.get_running_loop(), sys.stdin.fileno()
+
+    def read() -> None:
+        if line := sys.stdin.readline():
+            on_line(line)
+        else:
+            loop.remove_reader(keyboard)
+
+    loop.add_reader(keyboard, read)
+    try:
+        yield
+    finally:
+        loop.remove_reader(keyboard)
+
+
+async def called_or_gone(
+    waiting: asyncio.Queue[Conversation], gone: asyncio.Future[QcallError]
+) -> Conversation:
+    """The next call. Raises why there will be none."""
+    calling = asyncio.ensure_future(waiting.get())
+    awaited: set[asyncio.Future[Any]] = {calling, gone}
+    try:
+        await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
+        if calling.done():
+            return calling.result()
+        raise gone.result()
+    finally:
+        calling.cancel()
 
 
 def react(conversation: Conversation, accept: bool | None, after: float) -> None:
@@ -105,8 +174,9 @@ async def first(work: Any, stop: Stop) -> Any:
         await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
         return working.result() if working.done() else None
     finally:
-        working.cancel()
-        stopping.cancel()
+        for each in (working, stopping):
+            each.cancel()
+        await asyncio.wait({working, stopping})
 
 
 def json_lines(event: Event) -> None:
@@ -123,7 +193,7 @@ def text_lines(event: Event) -> None:
         "relay": lambda: "" if fields["connected"] else "the relay is away; trying to reach it again",
         "dialling": lambda: f"calling {fields['contact']} …",
         "ringing": lambda: f"ringing   {fields['line']}",
-        "incoming": lambda: f"{fields['peer']} is calling   {fields['line']}",
+        "incoming": lambda: f"{fields['peer']} is calling   {fields['line']}{ASK if is_asked() else ''}",
         "qkd-failed": lambda: f"no quantum keys: {fields['message']}",
         "secured": lambda: f"keys confirmed; the words are: {' '.join(fields['words'])}",
         "answered": lambda: "answered",

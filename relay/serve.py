@@ -16,7 +16,7 @@ from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-from qcall.wire.signalling import Delivery, TurnCredentials
+from qcall.wire.signalling import TurnCredentials
 from relay.config import RelayHome, is_loopback
 from relay.control import Arguments, Command, ControlServer
 from relay.errors import UsageError
@@ -122,11 +122,13 @@ class RunningRelay:
             ca=self.authority.ca_pem,
             routes=self.routes,
             ssl_context=self._tls(options.listen[0]),
-            tap=None if record is None else self._on_envelope,
+            tap=None if record is None else self._on_frame,
         )
         self._stack.push_async_callback(self.signalling.close)
         if record is not None:
             self.keys.network.observe(self._on_end_key)
+            for site in self.keys.sites.values():
+                site.server.tap = self._on_key_request
         control = await ControlServer.start(self._home.control, self.commands)
         self._stack.push_async_callback(control.close)
 
@@ -195,10 +197,14 @@ class RunningRelay:
         client = "{}:{}".format(*event.five_tuple.client)
         self._options.record.write("turn", event.time, event.data, direction=event.direction, client=client)
 
-    def _on_envelope(self, now: float, receiver: str, delivery: Delivery) -> None:
+    def _on_frame(self, now: float, direction: str, client: str, frame: bytes) -> None:
         assert self._options.record is not None
-        parties = {"sender": delivery.sender, "receiver": receiver, "call_id": delivery.call_id.hex()}
-        self._options.record.write("signalling", now, delivery.payload, **parties)
+        self._options.record.write("signalling", now, frame, direction=direction, client=client)
+
+    def _on_key_request(self, direction: str, sae_id: str, path: str, body: bytes) -> None:
+        assert self._options.record is not None
+        seen = {"direction": direction, "sae": sae_id, "path": path}
+        self._options.record.write("kme", time.monotonic(), body, **seen)
 
     def _on_end_key(self, node: str, key_id: str, key: bytes) -> None:
         assert self._options.record is not None

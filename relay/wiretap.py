@@ -1,4 +1,4 @@
-"""What whoever owns the relay can write down: every datagram, every envelope, every end key.
+"""What whoever owns the relay can write down: every datagram, every signalling frame, every end key.
 
 The recording exists to be attacked: ``relay serve --record FILE`` keeps it, and the demonstration gives it to
 a program that tries to open the call. One JSON object a line, flushed as it comes.
@@ -8,31 +8,50 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import os
 from pathlib import Path
 from typing import Any
 
 from .errors import StorageError
 
+log = logging.getLogger(__name__)
+
 
 class Wiretap:
-    """An open recording. ``time`` is in seconds on the relay's monotonic clock, bytes are base64."""
+    """An open recording. ``time`` is in seconds on the relay's monotonic clock, bytes are base64.
+
+    Calls go on when the recording cannot: ``fault`` then says why.
+    """
 
     def __init__(self, path: Path) -> None:
+        self.fault: StorageError | None = None
+        self._path = path
         try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         except OSError as error:
             raise StorageError(f"cannot record to {path}: {error.strerror}") from None
-        self._file = os.fdopen(descriptor, "w", buffering=1)
 
     def write(self, kind: str, time: float, data: bytes, **fields: Any) -> None:
-        """Record ``data`` seen at ``time``; ``kind`` is ``turn``, ``signalling`` or ``end-key``."""
+        """Record ``data`` seen at ``time``; ``kind`` is ``turn``, ``signalling``, ``kme`` or ``end-key``."""
+        if self.fault is not None:
+            return
         line = {"kind": kind, "time": time, **fields, "data": base64.b64encode(data).decode()}
+        whole = json.dumps(line).encode() + b"\n"
         try:
-            self._file.write(json.dumps(line) + "\n")
+            written = os.write(self._file, whole)
+            if written < len(whole):
+                os.write(self._file, whole[written:])
         except OSError as error:
-            raise StorageError(f"cannot go on recording: {error.strerror}; is the disk full?") from None
+            self._stop(error)
 
     def close(self) -> None:
-        """Close the file; a recording is complete up to its last line at any time."""
-        self._file.close()
+        """Close the file. Raises ``StorageError`` when not everything is in it."""
+        os.close(self._file)
+        if self.fault is not None:
+            raise self.fault
+
+    def _stop(self, error: OSError) -> None:
+        text = f"the recording to {self._path} ended early: {error.strerror}; is the disk full?"
+        self.fault = StorageError(text)
+        log.error("%s", text)

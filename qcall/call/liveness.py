@@ -11,7 +11,7 @@ import enum
 
 LOST_AFTER = 3.0
 """Seconds without a packet until the user is told."""
-DEAD_AFTER = 15.0
+DEAD_AFTER = 10.0
 """Seconds without a packet until the call is given up: longer than any reroute of the path takes."""
 
 

@@ -14,7 +14,7 @@ from qcall.session.report import Event
 
 from .app import app
 from .options import Json
-from .running import passphrase, run
+from .running import passphrase, run_briefly
 
 
 @app.command()
@@ -28,7 +28,7 @@ def init(
     """Make an identity and enrol it at a relay."""
     home: Home = context.obj
 
-    async def work(_: asyncio.Event) -> int:
+    async def work() -> int:
         account = await enrol(home, name, relay, invite, passphrase())
         if as_json:
             fields = {"name": account.name, "site": account.site, "sae_id": account.sae_id}
@@ -39,4 +39,4 @@ def init(
             )
         return 0
 
-    run(work)
+    run_briefly(work)

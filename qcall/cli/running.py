@@ -6,24 +6,30 @@ import asyncio
 import os
 import signal
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 
 from qcall.config import Home
 from qcall.errors import QcallError
-from qcall.headless import json_lines, text_lines
+from qcall.headless import first, json_lines, text_lines
 from qcall.records.store import Records
 from qcall.session.enrolment import open_identity
 from qcall.session.phone import Phone
 from qcall.session.sound import check as check_sound
 from qcall.session.sound import opener
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+INTERRUPTED = 130
+"""Exit code of what the user broke off (128 + SIGINT, as shells count)."""
+PATIENCE = 1.0
+"""Seconds for the second Ctrl-C to take effect, before nothing is waited for any more."""
+
 
 def with_records(home: Home, work: Callable[[Records], None]) -> None:
-    """Do ``work`` with the records of the phone in ``home``."""
+    """Do ``work`` with the records of the phone in ``home``; it may ask the user."""
 
-    async def with_it(_: asyncio.Event) -> int:
+    def with_them() -> int:
         home.account()
         records = Records(home.records)
         try:
@@ -32,7 +38,7 @@ def with_records(home: Home, work: Callable[[Records], None]) -> None:
             records.close()
         return 0
 
-    run(with_it)
+    report(with_them)
 
 
 def with_phone(
@@ -52,8 +58,8 @@ def with_phone(
         identity = open_identity(home, passphrase())
         check_sound(*sound)
         async with Phone(home, settings, identity, sound=opener(*sound, tell), tell=tell) as phone:
-            await phone.online(kme_url=kme)
-            return 0 if stop.is_set() else await work(phone, stop)
+            await first(phone.online(kme_url=kme), stop)
+            return await work(phone, stop)
 
     run(with_it)
 
@@ -64,7 +70,7 @@ def passphrase() -> str | None:
 
 
 def run(work: Callable[[asyncio.Event], Awaitable[int]]) -> None:
-    """Run ``work``; the event it gets is set by the first Ctrl-C, the second one ends at once."""
+    """Run ``work``; the event that it gets is set by the first Ctrl-C, the second ends it all at once."""
 
     async def interruptible() -> int:
         loop, stop = asyncio.get_running_loop(), asyncio.Event()
@@ -72,20 +78,44 @@ def run(work: Callable[[asyncio.Event], Awaitable[int]]) -> None:
 
         def interrupt() -> None:
             if stop.is_set():
+                # What is cut short now has nothing to say that a user could use.
+                loop.set_exception_handler(lambda *_: None)
+                loop.call_later(PATIENCE, os._exit, INTERRUPTED)
                 task.cancel()
             stop.set()
 
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in SIGNALS:
             loop.add_signal_handler(number, interrupt)
-        return await task
+        try:
+            return await task
+        finally:
+            # From here to the end of the program nothing is worth a traceback.
+            for number in SIGNALS:
+                loop.remove_signal_handler(number)
+                signal.signal(number, signal.SIG_IGN)
 
+    report(lambda: loop_runner(interruptible))
+
+
+def run_briefly(work: Callable[[], Awaitable[int]]) -> None:
+    """Run ``work``, which the first Ctrl-C ends."""
+
+    async def until_interrupted(stop: asyncio.Event) -> int:
+        code: int | None = await first(work(), stop)
+        return INTERRUPTED if code is None else code
+
+    run(until_interrupted)
+
+
+def report(work: Callable[[], int]) -> NoReturn:
+    """Leave with the exit code of ``work``; an error is one line on standard error."""
     try:
-        code = loop_runner(interruptible)
+        code = work()
     except QcallError as error:
         typer.echo(f"qcall: {error}", err=True)
         code = error.exit_code
-    except asyncio.CancelledError:
-        code = 130
+    except (asyncio.CancelledError, KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
     raise typer.Exit(code)
 
 

@@ -44,7 +44,8 @@ class Phone:
     """Made by ``online``; an asynchronous context manager that ends every call and connection.
 
     ``on_call`` is called with each conversation that somebody else begins, ``on_incoming`` when it begins to
-    ring, that is when its caller is authenticated; ``tell`` with every event.
+    ring, that is when its caller is authenticated; ``tell`` with every event. ``gone`` is done, with the
+    reason, when the relay will not have this phone any more: another took its name, or its enrolment ended.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Phone:
         self.on_call: Callable[[Conversation], None] = lambda conversation: None
         self.on_incoming: Callable[[Conversation], None] = lambda conversation: None
         self.records = Records(home.records)
+        self.gone: asyncio.Future[QcallError] = asyncio.get_running_loop().create_future()
         self._home = home
         self._settings = settings
         self._identity = identity
@@ -88,7 +90,7 @@ class Phone:
             ca_pem,
             on_delivery=self._on_delivery,
             on_failed=self._on_failed,
-            on_state=lambda up: self._say("relay", connected=up),
+            on_state=self._on_relay,
         )
         node = KeyNode(
             kme_url or self._signalling.welcome.kme_url,
@@ -223,6 +225,14 @@ class Phone:
         self._refused = [*self._refused[-REFUSED_KEPT:], delivery.call_id]
         refusal = frame(Kind.REFUSE, Refuse(code))
         self._start(self._signalling.send(delivery.sender, delivery.call_id, 0, refusal))
+
+    def _on_relay(self, connected: bool) -> None:
+        failure = None if self._signalling is None else self._signalling.failure
+        if failure is None:
+            self._say("relay", connected=connected)
+        elif not self.gone.done():
+            self._say("gone", code=failure.code, message=str(failure))
+            self.gone.set_result(failure)
 
     def _on_failed(self, failed: Failed) -> None:
         current = self.conversation

@@ -51,6 +51,8 @@ class KmeServer:
         self._runner: web.ServerRunner | None = None
         self.host = ""
         self.port = 0
+        self.tap: Callable[[str, str, str, bytes], None] | None = None
+        """Sees ("in" or "out", SAE ID, path, body) of every request: what the node's owner sees."""
 
     @property
     def url(self) -> str:
@@ -90,6 +92,7 @@ class KmeServer:
         try:
             sae_id = self._authenticate(request)
             body = await _body(request)
+            self._saw("in", sae_id, request.raw_path, body)
             reply = await self._service.respond(
                 Request(request.method, path, query, body, sae_id), time.time()
             )
@@ -98,6 +101,7 @@ class KmeServer:
         except Exception as fault:
             logging.getLogger("relay.kme").error("request failed: %s", type(fault).__name__)
             reply = KmeRefusal(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error of the KME").reply()
+        self._saw("out", sae_id, request.raw_path, reply.body)
         self._audit(sae_id, request, path, reply)
         if reply.key_ids:
             self._keys_went_out.set()
@@ -106,6 +110,10 @@ class KmeServer:
         return web.Response(
             status=reply.status, body=reply.body, content_type=TEXT_TYPE, headers=dict(reply.headers)
         )
+
+    def _saw(self, direction: str, sae_id: str, path: str, body: bytes) -> None:
+        if self.tap is not None:
+            self.tap(direction, sae_id, path, body)
 
     def _authenticate(self, request: web.BaseRequest) -> str:
         """The SAE ID of the caller's certificate; raises :class:`KmeRefusal` with 401."""

@@ -26,7 +26,6 @@ from qcall.wire.signalling import (
     NONCE_LENGTH,
     PATH,
     Code,
-    Delivery,
     Enrol,
     Envelope,
     FromPhone,
@@ -70,16 +69,20 @@ LEAST_TIMEOUT = 0.2
 """Seconds until TCP repeats what was lost, at least (Linux; RFC 6298 recommends 1)."""
 TRANSMISSIONS = 6
 
-Tap = Callable[[float, str, Delivery], None]
-"""Sees (time, receiver, delivery) of everything that passes between phones: what the relay's owner sees."""
+Tap = Callable[[float, str, str, bytes], None]
+"""Sees (time, "in" or "out", client, frame) of every frame of every phone: what the relay's owner sees."""
 
 
 class Connection:
     """One WebSocket, written to by one task from a bounded queue: a slow phone holds up nobody else."""
 
-    def __init__(self, socket: web.WebSocketResponse, transport: asyncio.Transport) -> None:
+    def __init__(
+        self, socket: web.WebSocketResponse, transport: asyncio.Transport, tap: Tap | None = None
+    ) -> None:
         self._socket = socket
         self._transport = transport
+        self._tap = tap
+        self._client = "{}:{}".format(*(transport.get_extra_info("peername") or ("", 0))[:2])
         self._queue: asyncio.Queue[FromRelay | None] = asyncio.Queue(BACKLOG)
         self._writer = asyncio.create_task(self._write(), name="signalling writer")
         self.turn_renewal = 0.0
@@ -95,7 +98,10 @@ class Connection:
         message = await self._socket.receive()
         if message.type is WSMsgType.TEXT:
             raise Rejection(Code.BAD_MESSAGE)
-        return message.data if message.type is WSMsgType.BINARY else None
+        if message.type is not WSMsgType.BINARY:
+            return None
+        self._saw("in", message.data)
+        return bytes(message.data)
 
     def send(self, message: FromRelay | None) -> None:
         """Queue ``message``; ``None``, and a rejection, end the connection once they are written."""
@@ -111,12 +117,18 @@ class Connection:
     async def _write(self) -> None:
         try:
             while message := await self._queue.get():
-                await self._socket.send_bytes(encode(message))
+                frame = encode(message)
+                self._saw("out", frame)
+                await self._socket.send_bytes(frame)
                 if isinstance(message, Rejected):
                     break
             await self._socket.close()
         except (ConnectionError, RuntimeError):
             self._transport.abort()
+
+    def _saw(self, direction: str, frame: bytes) -> None:
+        if self._tap is not None:
+            self._tap(time.monotonic(), direction, self._client, frame)
 
     async def close(self) -> None:
         """Write what is queued, within a limit, and end."""
@@ -228,7 +240,7 @@ class SignallingServer:
         socket = web.WebSocketResponse(max_msg_size=MAX_FRAME, compress=False, timeout=CLOSING_LIMIT)
         await socket.prepare(request)
         assert request.transport is not None
-        connection = Connection(socket, request.transport)
+        connection = Connection(socket, request.transport, self._tap)
         self._open.add(connection)
         self.counters["connections"] += 1
         registration = None
@@ -332,8 +344,6 @@ class SignallingServer:
         """Send a delivery over the modelled path, as TCP would: what is lost is sent again."""
         now = time.monotonic()
         delivery = crossing.delivery
-        if self._tap is not None:
-            self._tap(now, crossing.to, delivery)
         path = self._routes.between(crossing.source, crossing.target) if self._routes else None
         if path is None:
             return self.directory.arrive(crossing)

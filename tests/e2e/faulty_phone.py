@@ -1,6 +1,6 @@
-"""``qcall`` with one wrong layer secret: run by ``test_wrong_layer.py`` as a program of its own.
+"""``qcall`` with one thing wrong, run as a program of its own: a layer's secret, or the version it speaks.
 
-QCALL_WRONG=dh|kem|qkd|exporter python tests/e2e/faulty_phone.py ARGUMENTS OF QCALL
+QCALL_WRONG=dh|kem|qkd|exporter|version python tests/e2e/faulty_phone.py ARGUMENTS OF QCALL
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from qcall.agreement import schedule
+from qcall.agreement import machine, messages, schedule
 from qcall.cli import main
 from qcall.crypto.secret import Secret
 
@@ -46,5 +46,7 @@ def wrong_dtls(self: schedule.Mixed, exporter: Secret, th4: bytes, call_id: byte
 
 schedule.Early.__init__, schedule.Early.mix_kem = wrong_early, wrong_kem
 schedule.Handshake.mix_qkd, schedule.Mixed.mix_dtls = wrong_qkd, wrong_dtls
+if WRONG == "version":
+    messages.VERSION = machine.VERSION = messages.VERSION + 1
 sys.argv[0] = "qcall"
 main()

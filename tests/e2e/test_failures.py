@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import socket
+import sys
 from pathlib import Path
 
 import pytest
 
 from qcall.wire.invite import Invite
 from scripts.demonstration.stage import BIN, Program, Stage
-
-
-def one_line(program: Program) -> str:
-    """What the user read; it must be one line and no traceback."""
-    text = program.stderr.strip()
-    assert text
-    assert len(text.splitlines()) == 1, text
-    assert "Traceback" not in text
-    return text
+from tests.e2e.terminal import one_line
 
 
 async def refused(stage: Stage, name: str, *arguments: str | Path, code: int = 1) -> str:
@@ -169,6 +164,58 @@ async def test_ctrl_c_at_any_moment_of_a_call(phones: Stage, moment: str) -> Non
         await bob.event("ended")
         await bob.ended(limit=5)
         assert "Traceback" not in bob.stderr
+
+
+@pytest.mark.parametrize("moment", ["incoming", "secured"])
+async def test_a_call_that_the_caller_gave_up_is_no_success_for_the_callee(
+    phones: Stage, moment: str
+) -> None:
+    bob = await phones.listen("bob", "--once")
+    alice = await phones.call("alice", "bob")
+    await bob.event(moment)
+    await alice.event("ringing")
+    alice.interrupt()
+    assert await alice.ended() == 1
+    assert await bob.ended() == 1
+    assert (await bob.event("ended"))["reason"] == "cancelled"
+    assert "Traceback" not in alice.stderr + bob.stderr
+
+
+async def test_ctrl_c_while_the_relay_does_not_answer(theatre: Stage) -> None:
+    with socket.socket() as mute:
+        mute.bind(("127.0.0.1", 0))
+        mute.listen()
+        where = ("--relay", f"ws://127.0.0.1:{mute.getsockname()[1]}")
+        invite = ("--invite", str(Invite.create(bytes(9), bytes(32))))
+        init = await theatre.start("init", *theatre.phone("alice", "init", "alice", *where, *invite))
+        connection, _ = await asyncio.get_running_loop().run_in_executor(None, mute.accept)
+        with connection:
+            init.interrupt()
+            assert await init.ended(limit=3) == 130
+    assert init.stderr == ""
+
+
+async def test_a_peer_that_speaks_another_version(phones: Stage) -> None:
+    bob = await phones.listen("bob", "--auto-answer", "--once")
+    command = (sys.executable, Path(__file__).parent / "faulty_phone.py", "--home", phones.home("alice"))
+    env = {**os.environ, "QCALL_WRONG": "version", "PYTHONPATH": str(Path.cwd())}
+    alice = await Program.start("alice", *command, "call", "bob", env=env)
+    phones.programs.append(alice)
+    assert (await alice.ended(), await bob.ended()) == (1, 1)
+    for phone in (alice, bob):
+        assert "version" in one_line(phone) or "qcall/" in one_line(phone)
+        assert "update" in one_line(phone)
+
+
+async def test_a_recording_that_cannot_go_on_ends_no_call(homes: Stage) -> None:
+    relay = await homes.serve("--record", "/dev/full")
+    bob = await homes.listen("bob", "--auto-answer", "--once")
+    alice = await homes.call("alice", "bob", "--duration", "0.5")
+    assert (await alice.ended(), await bob.ended()) == (0, 0), alice.account() + bob.account()
+    relay.interrupt()
+    assert await relay.ended() == 1
+    assert "Traceback" not in relay.stderr
+    assert "is the disk full?" in relay.stderr
 
 
 async def test_ctrl_c_on_a_phone_that_listens(phones: Stage) -> None:

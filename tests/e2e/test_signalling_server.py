@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import aiohttp
+import msgspec
 import pytest
 
 from qcall.wire import signalling as wire
@@ -61,9 +62,7 @@ async def test_an_envelope_takes_the_path_between_two_sites(tmp_path: Path) -> N
     routes = Routes({("beijing", "hefei"): [Hop("a", 20_000.0), Hop("b", 20_000.0)]}, seed=1)
     path = routes.between("beijing", "hefei")
     assert path is not None
-    seen = []
-    tap = lambda *event: seen.append(event)  # noqa: E731
-    async with serving(tmp_path, routes=routes, tap=tap) as server:
+    async with serving(tmp_path, routes=routes) as server:
         identities = [
             await enrolled(server, name, site) for name, site in (("alice", "beijing"), ("bob", "hefei"))
         ]
@@ -80,7 +79,24 @@ async def test_an_envelope_takes_the_path_between_two_sites(tmp_path: Path) -> N
             took = time.monotonic() - started
     assert delivery == wire.Delivery("alice", "beijing", CALL, 7, b"M1")
     assert path.propagation <= took < path.propagation + 1.0
-    assert [(receiver, what) for _, receiver, what in seen] == [("bob", delivery)]
+
+
+async def test_whoever_owns_the_relay_sees_every_frame_both_ways(tmp_path: Path) -> None:
+    seen: list[tuple[str, bytes]] = []
+    tap = lambda now, direction, client, frame: seen.append((direction, frame))  # noqa: E731
+    async with serving(tmp_path, tap=tap) as server:
+        identity = await enrolled(server, "alice", "beijing")
+        async with Phone(server.url, "alice", identity) as alice:
+            await alice.log_in()
+            await alice.send(wire.Envelope("alice", CALL, 7, b"M1"))
+            await alice.receive(wire.Accepted)
+            await alice.receive(wire.Delivery)
+    kinds = [(direction, msgspec.msgpack.decode(frame)["type"]) for direction, frame in seen]
+    enrolment = [("in", "hello"), ("out", "challenge"), ("in", "enrol"), ("out", "enrolled")]
+    login = [("in", "hello"), ("out", "challenge"), ("in", "login"), ("out", "welcome")]
+    assert kinds[:8] == enrolment + login
+    assert ("in", "envelope") in kinds
+    assert ("out", "delivery") in kinds
 
 
 async def test_a_lossy_path_delays_and_loses_nothing(tmp_path: Path) -> None:

@@ -1,0 +1,59 @@
+"""What phones do when the relay dies, or will not have them any more: they say so, and they end."""
+
+from __future__ import annotations
+
+import asyncio
+
+from scripts.demonstration.stage import Program, Stage
+from tests.e2e.terminal import one_line
+
+SOUND = ("--input", "tone", "--output", "null")
+
+
+async def talking(phones: Stage) -> tuple[Program, Program]:
+    """Alice and bob in a call."""
+    bob = await phones.listen("bob", "--auto-answer", "--once", *SOUND)
+    alice = await phones.call("alice", "bob", *SOUND)
+    await alice.event("media")
+    await bob.event("media")
+    return alice, bob
+
+
+async def test_a_call_over_a_relay_that_was_killed_is_given_up_on_both_phones(phones: Stage) -> None:
+    both = await talking(phones)
+    phones.programs[0].process.kill()
+    for phone in both:
+        assert not (await phone.event("silent", limit=8))["connected"]
+        assert await phone.ended(limit=20) == 1, phone.account()
+        assert (await phone.event("ended"))["reason"] == "media-lost"
+        assert "dial again" in one_line(phone)
+
+
+async def test_ctrl_c_ends_a_call_whose_relay_was_killed(phones: Stage) -> None:
+    both = await talking(phones)
+    phones.programs[0].process.kill()
+    await phones.programs[0].ended()
+    for phone in both:
+        phone.interrupt()
+    for phone in both:
+        assert await phone.ended(limit=6) == 0, phone.account()
+        assert phone.stderr == ""
+
+
+async def test_whoever_keeps_pressing_ctrl_c_is_out_at_once_and_reads_nothing(phones: Stage) -> None:
+    alice, _ = await talking(phones)
+    phones.programs[0].process.kill()
+    await phones.programs[0].ended()
+    over = asyncio.create_task(alice.ended(limit=3))
+    while not over.done():
+        alice.interrupt()
+        await asyncio.wait({over}, timeout=0.05)
+    assert over.result() == 130
+    assert alice.stderr == ""
+
+
+async def test_a_phone_whose_name_logs_in_elsewhere_says_so_and_ends(phones: Stage) -> None:
+    first = await phones.listen("bob", "--auto-answer")
+    await phones.listen("bob", "--auto-answer")
+    assert await first.ended(limit=5) == 1, first.account()
+    assert "another phone has logged in" in one_line(first)
