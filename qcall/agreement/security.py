@@ -65,7 +65,7 @@ class SecurityInfo:
             "epoch": self.epoch,
             "peer": self.peer.name,
             "fingerprint": str(self.peer.fingerprint),
-            "contact": str(self.peer.status),
+            "trust": str(self.peer.status),
             "words": list(self.words),
             "transcript": self.transcript.hex(),
         }

@@ -79,7 +79,7 @@ def security_line(security: Mapping[str, Any]) -> str:
             f"ML-KEM {TICK}",
             f"QKD {TICK} {qkd['hops']} hops" if present else f"QKD {CROSS} PQC only",
             f"epoch {security['epoch']}",
-            str(security["contact"]).upper(),
+            str(security["trust"]).upper(),
         )
     )
 

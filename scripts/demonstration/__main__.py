@@ -23,16 +23,23 @@ from .report import Attack, Result, show
 from .stage import BIN, Program, Stage, StageError, stage
 
 SPEECH = Path(__file__).parent.parent.parent / "tests" / "data" / "speech"
-GIVEN = ("", "classical,mlkem", "classical,qkd", "mlkem,qkd", "classical,mlkem,qkd")
-"""What the attacker is given beside the recording, in turn; the last is the control."""
+ATTACKS = (
+    ("", False),
+    ("classical,mlkem", True),
+    ("classical", False),
+    ("mlkem", False),
+    ("classical,mlkem", False),
+)
+"""Which layers the attacker has broken, and whether all nodes were honest; the last is the control."""
 
 
-async def attack(theatre: Stage, recording: Path, secrets: Path, given: str) -> Attack:
+async def attack(theatre: Stage, recording: Path, secrets: Path, broken: str, honest: bool) -> Attack:
     """Run the attacker as a program of its own."""
-    command = (sys.executable, "-m", "scripts.demonstration.attacker", recording, secrets, "--give", given)
-    program = await theatre.run("attacker", *command)
+    command = (sys.executable, "-m", "scripts.demonstration.attacker", recording, secrets, "--give", broken)
+    program = await theatre.run("attacker", *command, *(("--honest-nodes",) if honest else ()))
     found = program.events[-1]
-    return Attack(tuple(found["given"]), found["packets"], found["end_keys"], found["opened"])
+    counts = found["packets"], found["end_keys"], found["opened"]
+    return Attack(tuple(found["given"]), found["honest_nodes"], *counts)
 
 
 def heard(said: Path, heard_in: Path, speaker: Program, listener: Program) -> Hearing:
@@ -73,7 +80,7 @@ async def perform(directory: Path, seconds: float, topology: str, say: Console) 
         status = await theatre.run("relay topology", BIN / "relay", "topology", "show", topology, "--json")
         await theatre.programs[0].stop()
         say.print("[dim]attacker: everything that the relay and the trusted nodes saw …[/]")
-        attacks = [await attack(theatre, recording, secrets, given) for given in GIVEN]
+        attacks = [await attack(theatre, recording, secrets, *each) for each in ATTACKS]
         return Result(
             ready=theatre.ready,
             route=status.events[-1],

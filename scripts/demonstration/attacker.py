@@ -1,11 +1,12 @@
 """An attacker who owns the relay and every trusted node, and tries to open a recorded call.
 
-Given are the whole recording (``recording.py``) and any of the call's layer secrets. What is not given is
-guessed: a secret that was never known is, to the attacker, as good as all zeros. The derivation is the
-phone's own (``qcall/agreement/schedule.py``), so with all layers given the same program must open every
-packet; that is the control which shows that it can.
+Given are the whole recording (``recording.py``), with every QKD end key that the trusted nodes saw, and any
+of the call's layer secrets. What is not given is guessed: a secret that was never known is, to the attacker,
+as good as all zeros. The derivation is the phone's own (``qcall/agreement/schedule.py``), so with the
+classical and the ML-KEM secrets given, and the stolen QKD keys, the same program must open every packet; that
+is the control which shows that it can. ``--honest-nodes`` takes the stolen keys away.
 
-    python -m scripts.demonstration.attacker RECORDING [SECRETS.json] [--give classical,mlkem,qkd]
+    python -m scripts.demonstration.attacker RECORDING [SECRETS.json] [--give LAYER,…] [--honest-nodes]
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pylibsrtp import Error, Policy, Session
@@ -91,12 +92,14 @@ def derive(transcripts: Transcripts, secrets: Secrets) -> list[bytes]:
     return [srtp.send.reveal(), srtp.receive.reveal()]
 
 
-def owner_of_the_relay(recording: Recording, transcripts: Transcripts) -> Iterator[tuple[str, list[bytes]]]:
-    """Every way that an owner of relay and nodes has to a key, with what it gives."""
+def attempts(recording: Recording, transcripts: Transcripts, known: Secrets, honest: bool) -> Iterator[bytes]:
+    """Every SRTP key that follows from ``known``, alone and, unless ``honest``, with stolen keys."""
+    yield from derive(transcripts, known)
+    if honest:
+        return
     for key_id, key in recording.end_keys.items():
-        yield "the whole key schedule with a stolen QKD key", derive(transcripts, Secrets(qkd={key_id: key}))
-        yield "a stolen QKD key itself", [key + bytes(KEY_LENGTH - len(key)), (key * 2)[:KEY_LENGTH]]
-    yield "the key schedule without any secret", derive(transcripts, Secrets())
+        yield from derive(transcripts, replace(known, qkd={key_id: key}))
+        yield from (key + bytes(KEY_LENGTH - len(key)), (key * 2)[:KEY_LENGTH])
 
 
 def opened(packets: Sequence[bytes], keys: Iterable[bytes]) -> int:
@@ -125,6 +128,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("recording", type=Path)
     parser.add_argument("secrets", type=Path, nargs="?")
     parser.add_argument("--give", default="", help="layers whose secrets the attacker is given")
+    parser.add_argument("--honest-nodes", action="store_true", help="the QKD end keys were not stolen")
     options = parser.parse_args(arguments)
     recording = Recording.load(options.recording)
     given = [layer for layer in options.give.split(",") if layer]
@@ -133,13 +137,13 @@ def main(arguments: Sequence[str]) -> int:
     if given and options.secrets is None:
         parser.error("--give needs the file with the secrets")
     transcripts, secrets = load_secrets(options.secrets) if options.secrets else (Transcripts(), Secrets())
-    keys = [key for _, found in owner_of_the_relay(recording, transcripts) for key in found]
-    keys += derive(transcripts, secrets.only(given))
+    keys = list(attempts(recording, transcripts, secrets.only(given), options.honest_nodes))
     result = {
         "packets": len(recording.srtp),
         "end_keys": len(recording.end_keys),
         "keys_tried": len(keys),
         "given": given,
+        "honest_nodes": options.honest_nodes,
         "opened": opened(recording.srtp, keys),
     }
     print(json.dumps(result))

@@ -21,6 +21,7 @@ class Attack:
     """One try of the attacker program."""
 
     given: tuple[str, ...]
+    honest_nodes: bool
     packets: int
     end_keys: int
     opened: int
@@ -28,7 +29,8 @@ class Attack:
     @property
     def is_control(self) -> bool:
         """Whether the attacker had every layer, so that it must succeed."""
-        return set(self.given) == set(LAYERS)
+        stolen = set() if self.honest_nodes else {"qkd"}
+        return set(self.given) | stolen == set(LAYERS)
 
     @property
     def as_it_should(self) -> bool:
@@ -71,7 +73,12 @@ class Result:
                 for side, hearing in (("callee", self.at_callee), ("caller", self.at_caller))
             },
             "attacks": [
-                {"given": attack.given, "packets": attack.packets, "opened": attack.opened}
+                {
+                    "given": attack.given,
+                    "honest_nodes": attack.honest_nodes,
+                    "packets": attack.packets,
+                    "opened": attack.opened,
+                }
                 for attack in self.attacks
             ],
             "proved": self.proved,
@@ -151,15 +158,13 @@ def proof(result: Result) -> Table:
     first = result.attacks[0]
     title = f"The attacker: {first.packets} SRTP packets recorded, {first.end_keys} QKD end keys stolen"
     table = Table(title=title, title_justify="left", expand=False)
-    table.add_column("knows")
+    for column in ("X25519", "ML-KEM", "QKD, trusted nodes"):
+        table.add_column(column)
     table.add_column("opened", justify="right")
     for attack in result.attacks:
-        knows = "all that relay and nodes saw"
-        if attack.given:
-            withheld = [layer for layer in LAYERS if layer not in attack.given]
-            knows = " + ".join(attack.given) + "".join(f", {layer} withheld" for layer in withheld)
-        if attack.is_control:
-            knows += "  (control: must open all)"
+        layers = ("broken" if layer in attack.given else "holds" for layer in ("classical", "mlkem"))
+        nodes = "all honest" if attack.honest_nodes else "every key stolen"
         style = "green" if attack.as_it_should else "red"
-        table.add_row(knows, f"[{style}]{attack.opened} of {attack.packets}[/]")
+        control = "  [dim]control: must open all[/]" if attack.is_control else ""
+        table.add_row(*layers, nodes, f"[{style}]{attack.opened} of {attack.packets}[/]{control}")
     return table

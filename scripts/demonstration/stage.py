@@ -38,11 +38,17 @@ class Program:
         self._readers = [asyncio.create_task(self._read_events()), asyncio.create_task(self._read_errors())]
 
     @classmethod
-    async def start(cls, name: str, *command: str | Path, env: dict[str, str] | None = None) -> Program:
-        """Start ``command``; ``name`` is how errors call it."""
+    async def start(
+        cls,
+        name: str,
+        *command: str | Path,
+        env: dict[str, str] | None = None,
+        stdin: int = asyncio.subprocess.DEVNULL,
+    ) -> Program:
+        """Start ``command``; ``name`` is how errors call it, ``stdin`` a file descriptor."""
         process = await asyncio.create_subprocess_exec(
             *map(str, command),
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=stdin,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             env=env,

@@ -13,7 +13,7 @@ async def talk(phones: Stage, contact: str = "new") -> None:
     bob = await phones.listen("bob", "--auto-answer", "--once", *SOUND)
     alice = await phones.call("alice", "bob", "--duration", "0.3", *SOUND)
     assert (await alice.ended(), await bob.ended()) == (0, 0), alice.account() + bob.account()
-    assert (await alice.event("ended"))["security"]["contact"] == contact
+    assert (await alice.event("ended"))["security"]["trust"] == contact
 
 
 async def test_verification_is_asked_for_once_and_kept(phones: Stage) -> None:

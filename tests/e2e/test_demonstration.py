@@ -23,3 +23,4 @@ async def test_the_attacker_opens_nothing_unless_given_everything(theatre: Stage
     recording = Recording.load(kept / "recording.jsonl")
     assert set(result["security"]["qkd"]["key_ids"]) <= set(recording.end_keys)
     assert len(recording.signalling) >= 4
+    assert recording.kinds["kme"] >= 4

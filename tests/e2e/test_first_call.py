@@ -41,7 +41,7 @@ async def test_each_phone_hears_the_other(
     assert len(security["qkd"]["path"]) == 16
     assert security["qkd"]["key_ids"] == theirs["security"]["qkd"]["key_ids"]
     assert security["words"] == theirs["security"]["words"]
-    assert security["contact"] == "new"
+    assert security["trust"] == "new"
 
 
 async def test_the_second_call_finds_the_identity_pinned(phones: Stage) -> None:
@@ -49,8 +49,8 @@ async def test_the_second_call_finds_the_identity_pinned(phones: Stage) -> None:
         bob = await phones.listen("bob", "--auto-answer", "--once")
         alice = await phones.call("alice", "bob", "--duration", "0.5")
         assert (await alice.ended(), await bob.ended()) == (0, 0), alice.account() + bob.account()
-        assert (await alice.event("ended"))["security"]["contact"] == expected
-        assert (await bob.event("ended"))["security"]["contact"] == expected
+        assert (await alice.event("ended"))["security"]["trust"] == expected
+        assert (await bob.event("ended"))["security"]["trust"] == expected
 
 
 async def test_private_files_are_private(phones: Stage) -> None:

@@ -56,7 +56,7 @@ def test_security_is_told_as_json_without_keys(line) -> None:
     call = line().dial().connect()
     told = json.dumps(call.bob.machine.security.as_json())
     assert json.loads(told)["qkd"]["hops"] == 4
-    assert json.loads(told)["contact"] == "new"
+    assert json.loads(told)["trust"] == "new"
     assert call.bob.srtp.send.reveal().hex() not in told
 
 
