@@ -74,6 +74,7 @@ class Phone:
         self._qkd: QkdSource | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._refused: list[bytes] = []
+        self._closing = False
 
     async def online(self, *, kme_url: str | None = None) -> Self:
         """Register at the relay and greet the key node, whose address ``kme_url`` overrides.
@@ -124,6 +125,7 @@ class Phone:
 
     async def close(self) -> None:
         """Hang up and disconnect. May be called at any time, and twice."""
+        self._closing = True
         if self.conversation is not None:
             self.conversation.hang_up()
             await asyncio.wait({self.conversation.ended})
@@ -228,9 +230,9 @@ class Phone:
 
     def _on_relay(self, connected: bool) -> None:
         failure = None if self._signalling is None else self._signalling.failure
-        if failure is None:
+        if failure is None and not self._closing:
             self._say("relay", connected=connected)
-        elif not self.gone.done():
+        elif failure is not None and not self.gone.done():
             self._say("gone", code=failure.code, message=str(failure))
             self.gone.set_result(failure)
 

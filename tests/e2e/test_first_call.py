@@ -44,6 +44,21 @@ async def test_each_phone_hears_the_other(
     assert security["trust"] == "new"
 
 
+async def test_what_people_read_of_a_call(phones: Stage) -> None:
+    await phones.listen("bob", "--auto-answer", "--once", "--input", "tone", "--output", "null")
+    command = phones.phone("alice", "call", "bob", "--duration", "1", "--input", "tone", "--output", "null")
+    alice = await phones.run("alice", *command)
+    registered, calling, ringing, *middle, ended = alice.text.splitlines()
+    assert registered.startswith("alice is registered at ws://")
+    assert calling == "calling bob …"
+    assert ringing.startswith("ringing   SECURED  classical ✓  ML-KEM ✓  QKD ✓ 15 hops")
+    assert {line.partition(";")[0] for line in middle} == {
+        "keys confirmed", "answered", "talking (Ctrl-C hangs up)"
+    }  # fmt: skip
+    assert ended.startswith("call ended: hangup; 0 of ")
+    assert alice.stderr == ""
+
+
 async def test_the_second_call_finds_the_identity_pinned(phones: Stage) -> None:
     for expected in ("new", "pinned"):
         bob = await phones.listen("bob", "--auto-answer", "--once")
