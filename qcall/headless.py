@@ -202,6 +202,7 @@ def text_lines(event: Event) -> None:
         "media": lambda: "talking (Ctrl-C hangs up)",
         "silent": lambda: silence_line(fields),
         "ended": lambda: ended_line(fields),
+        "blocked": lambda: blocked_lines(fields),
         "sound": lambda: str(fields["message"]),
     }
     line = lines.get(event.kind, str)()
@@ -214,6 +215,17 @@ def silence_line(fields: Any) -> str:
     """Whether the far phone is still heard."""
     again = f"{fields['contact']} is heard again"
     return again if fields["connected"] else f"nothing comes from {fields['contact']}; waiting for the path"
+
+
+def blocked_lines(fields: Any) -> str:
+    """That a contact's identity changed: the old one, the new one, and what to do."""
+    name = fields["contact"]
+    return (
+        f"BLOCKED: the identity of {name} has changed\n"
+        f"  pinned   {fields['pinned']}\n"
+        f"  offered  {fields['offered']}\n"
+        f"ask {name}; if it is theirs: qcall contacts accept-new-key {name}"
+    )
 
 
 def ended_line(fields: Any) -> str:

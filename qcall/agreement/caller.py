@@ -327,7 +327,7 @@ def identity_changed(peer: Peer) -> AgreementFailed:
     """Another identity than the pinned one: the call is blocked."""
     return AgreementFailed(
         f"the identity of {peer.name} has changed from {peer.pinned} to {peer.fingerprint}; the call is"
-        " blocked until you have asked them and accepted the new one",
+        f" blocked; ask them, and if it is theirs: qcall contacts accept-new-key {peer.name}",
         code="identity-changed",
     )
 

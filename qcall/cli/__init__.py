@@ -7,15 +7,17 @@ Every failure that the program knows is one line on standard error and exit code
 - ``running``    event loop, Ctrl-C, errors, exit codes
 - ``enrolling``  init
 - ``calling``    call, listen
-- ``people``     contacts, verify, accept-new-key
+- ``people``     contacts, verify; ``fingerprint`` draws them
+- ``history``    the calls and their receipts
+- ``safekeeping``  passphrase, export, import; ``passphrases`` asks for them
 """
 
 from __future__ import annotations
 
-from . import calling, enrolling, people
+from . import calling, enrolling, history, people, safekeeping
 from .app import app
 
-__all__ = ["app", "calling", "enrolling", "main", "people"]
+__all__ = ["app", "calling", "enrolling", "history", "main", "people", "safekeeping"]
 
 
 def main() -> None:

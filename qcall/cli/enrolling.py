@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 import typer
@@ -14,7 +15,8 @@ from qcall.session.report import Event
 
 from .app import app
 from .options import Json
-from .running import passphrase, run_briefly
+from .passphrases import first
+from .running import run_briefly
 
 
 @app.command()
@@ -28,8 +30,12 @@ def init(
     """Make an identity and enrol it at a relay."""
     home: Home = context.obj
 
-    async def work() -> int:
-        account = await enrol(home, name, relay, invite, passphrase())
+    def prepare() -> Callable[[], Awaitable[int]]:
+        passphrase = first(home)
+        return lambda: work(passphrase)
+
+    async def work(passphrase: str | None) -> int:
+        account = await enrol(home, name, relay, invite, passphrase)
         if as_json:
             fields = {"name": account.name, "site": account.site, "sae_id": account.sae_id}
             json_lines(Event("enrolled", asyncio.get_running_loop().time(), fields))
@@ -39,4 +45,4 @@ def init(
             )
         return 0
 
-    run_briefly(work)
+    run_briefly(prepare)

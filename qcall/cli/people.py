@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from qcall.crypto.identity import Fingerprint
 from qcall.errors import UsageError
@@ -14,26 +16,52 @@ from qcall.records.store import Records
 from qcall.session.report import Event
 
 from .app import app
+from .fingerprint import qr_code
 from .options import Json
 from .running import with_records
 
+contacts = typer.Typer(invoke_without_command=True, help="Everyone this phone knows; accept a changed one.")
+app.add_typer(contacts, name="contacts")
 
-@app.command()
-def contacts(context: typer.Context, as_json: Json = False) -> None:
+
+@contacts.callback()
+def list_contacts(context: typer.Context, as_json: Json = False) -> None:
     """Everyone this phone has talked to, and how far their identity is known."""
 
     def show(records: Records) -> None:
         for each in records.contacts():
             status = "verified" if each.verified else "pinned"
-            changed = each.offered is not None
-            fields = {"name": each.name, "fingerprint": str(Fingerprint(each.fingerprint)), "status": status}
+            fingerprint = str(Fingerprint(each.fingerprint))
+            offered = str(Fingerprint(each.offered)) if each.offered is not None else None
             if as_json:
-                json_lines(Event("contact", time.monotonic(), {**fields, "changed": changed}))
+                fields = {"name": each.name, "fingerprint": fingerprint, "status": status}
+                changes = {"changed": offered is not None, "offered": offered}
+                json_lines(Event("contact", time.monotonic(), fields | changes))
                 continue
-            note = f"   CHANGED: qcall accept-new-key {each.name}" if changed else ""
-            typer.echo(f"{each.name:16}{status:10}{fields['fingerprint']}{note}")
+            typer.echo(f"{each.name:16}{status:10}{fingerprint}")
+            if offered is not None:
+                accept = f"BLOCKED until you run: qcall contacts accept-new-key {each.name}"
+                typer.echo(f"{'':16}{'claims':10}{offered}   {accept}")
 
-    with_records(context.obj, show)
+    if context.invoked_subcommand is None:
+        with_records(context.obj, show)
+
+
+@contacts.command("accept-new-key")
+def accept_new_key(
+    context: typer.Context, contact: Annotated[str, typer.Argument(help="Whose identity changed.")]
+) -> None:
+    """Trust the new identity of a contact whose calls are blocked because it changed. Ask them first."""
+
+    def accept(records: Records) -> None:
+        known = records.contact(contact)
+        accepted = records.accept_offered(contact)
+        if known is None or accepted is None:
+            raise UsageError(f"no new identity of {contact} waits; see: qcall contacts")
+        typer.echo(f"{contact} was    {Fingerprint(known.fingerprint)}")
+        typer.echo(f"{contact} is now {Fingerprint(accepted.fingerprint)}; verify the words in the next call")
+
+    with_records(context.obj, accept)
 
 
 @app.command()
@@ -44,12 +72,18 @@ def verify(
         bool | None, typer.Option("--same/--different", help="The answer, for scripts; asked for otherwise.")
     ] = None,
 ) -> None:
-    """Show the words of the last call, and remember whether both of you read the same."""
+    """Show the words of the last call and the contact's fingerprint; remember whether both read the same."""
 
     def compare(records: Records) -> None:
-        last = next((call for call in records.calls() if call.contact == contact and call.security), None)
-        if records.contact(contact) is None or last is None:
+        known = records.contact(contact)
+        last = next((call for call in records.calls_with(contact) if "words" in call.security), None)
+        if known is None or last is None:
             raise UsageError(f"there has been no call with {contact} yet; call, then compare the words")
+        fingerprint = str(Fingerprint(known.fingerprint))
+        if last.security["fingerprint"] != fingerprint:
+            raise UsageError(f"{contact} has another identity since the last call; call, then compare")
+        Console().print(qr_code(fingerprint, color=sys.stdout.isatty()), highlight=False)
+        typer.echo(f"fingerprint of {contact}: {fingerprint}")
         typer.echo(f"words of the last call: {' '.join(last.security['words'])}")
         answer = typer.confirm("Does the other phone show the same?") if same is None else same
         records.set_verified(contact, answer)
@@ -58,18 +92,3 @@ def verify(
         )
 
     with_records(context.obj, compare)
-
-
-@app.command("accept-new-key")
-def accept_new_key(
-    context: typer.Context, contact: Annotated[str, typer.Argument(help="Whose identity changed.")]
-) -> None:
-    """Trust the new identity of a contact whose calls are blocked because it changed. Ask them first."""
-
-    def accept(records: Records) -> None:
-        accepted = records.accept_offered(contact)
-        if accepted is None:
-            raise UsageError(f"no new identity of {contact} waits; see: qcall contacts")
-        typer.echo(f"{contact} is now {Fingerprint(accepted.fingerprint)}; verify the words in the next call")
-
-    with_records(context.obj, accept)

@@ -10,14 +10,16 @@ from typing import Any, NoReturn
 
 import typer
 
-from qcall.config import Home
+from qcall.config import Home, Settings
+from qcall.crypto.identity import Identity
 from qcall.errors import QcallError
 from qcall.headless import first, json_lines, text_lines
 from qcall.records.store import Records
-from qcall.session.enrolment import open_identity
 from qcall.session.phone import Phone
 from qcall.session.sound import check as check_sound
 from qcall.session.sound import opener
+
+from .passphrases import unlock
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 INTERRUPTED = 130
@@ -26,17 +28,16 @@ PATIENCE = 1.0
 """Seconds for the second Ctrl-C to take effect, before nothing is waited for any more."""
 
 
-def with_records(home: Home, work: Callable[[Records], None]) -> None:
-    """Do ``work`` with the records of the phone in ``home``; it may ask the user."""
+def with_records(home: Home, work: Callable[[Records], int | None]) -> None:
+    """Do ``work`` with the records of the phone in ``home``; it may ask the user and return an exit code."""
 
     def with_them() -> int:
         home.account()
         records = Records(home.records)
         try:
-            work(records)
+            return work(records) or 0
         finally:
             records.close()
-        return 0
 
     report(with_them)
 
@@ -52,27 +53,29 @@ def with_phone(
     """Bring the phone in ``home`` online, do ``work`` with it, and leave with its exit code."""
     tell = json_lines if as_json else text_lines
 
-    async def with_it(stop: asyncio.Event) -> int:
+    def prepare() -> Callable[[asyncio.Event], Awaitable[int]]:
+        # Before the loop runs, because it may ask the user.
         home.account()
         settings = home.settings(flags, os.environ)
-        identity = open_identity(home, passphrase())
+        identity = unlock(home)
         check_sound(*sound)
+        return lambda stop: with_it(stop, settings, identity)
+
+    async def with_it(stop: asyncio.Event, settings: Settings, identity: Identity) -> int:
         async with Phone(home, settings, identity, sound=opener(*sound, tell), tell=tell) as phone:
             await first(phone.online(kme_url=kme), stop)
             return await work(phone, stop)
 
-    run(with_it)
+    run(prepare)
 
 
-def passphrase() -> str | None:
-    """The identity's passphrase, from the environment."""
-    return os.environ.get("QCALL_PASSPHRASE") or None
+def run(prepare: Callable[[], Callable[[asyncio.Event], Awaitable[int]]]) -> None:
+    """Run what ``prepare`` returns; the event that it gets is set by the first Ctrl-C.
 
+    The second Ctrl-C ends it all at once.
+    """
 
-def run(work: Callable[[asyncio.Event], Awaitable[int]]) -> None:
-    """Run ``work``; the event that it gets is set by the first Ctrl-C, the second ends it all at once."""
-
-    async def interruptible() -> int:
+    async def interruptible(work: Callable[[asyncio.Event], Awaitable[int]]) -> int:
         loop, stop = asyncio.get_running_loop(), asyncio.Event()
         task = asyncio.ensure_future(work(stop))
 
@@ -94,17 +97,26 @@ def run(work: Callable[[asyncio.Event], Awaitable[int]]) -> None:
                 loop.remove_signal_handler(number)
                 signal.signal(number, signal.SIG_IGN)
 
-    report(lambda: loop_runner(interruptible))
+    def prepared() -> int:
+        work = prepare()
+        return loop_runner(lambda: interruptible(work))
+
+    report(prepared)
 
 
-def run_briefly(work: Callable[[], Awaitable[int]]) -> None:
-    """Run ``work``, which the first Ctrl-C ends."""
+def run_briefly(prepare: Callable[[], Callable[[], Awaitable[int]]]) -> None:
+    """Run what ``prepare`` returns, which the first Ctrl-C ends."""
 
-    async def until_interrupted(stop: asyncio.Event) -> int:
-        code: int | None = await first(work(), stop)
-        return INTERRUPTED if code is None else code
+    def prepared() -> Callable[[asyncio.Event], Awaitable[int]]:
+        work = prepare()
 
-    run(until_interrupted)
+        async def until_interrupted(stop: asyncio.Event) -> int:
+            code: int | None = await first(work(), stop)
+            return INTERRUPTED if code is None else code
+
+        return until_interrupted
+
+    run(prepared)
 
 
 def report(work: Callable[[], int]) -> NoReturn:

@@ -5,4 +5,5 @@
 - ``kem`` ``liboqs``    ML-KEM, and a second provider with further KEMs
 - ``x25519`` ``aead``    key exchange and the counter-nonce box
 - ``identity`` ``identity_file``    Ed25519 and ML-DSA together, and how they are kept
+- ``passphrase`` ``backup_file``    keys on a disk
 """

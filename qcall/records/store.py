@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from qcall.agreement.suites import rank
 from qcall.errors import StorageError
 
 SCHEMA_VERSION = 1
@@ -28,7 +29,7 @@ CREATE TABLE contact (
     offered         BLOB,                        -- the last other fingerprint that claimed this name
     verified        INTEGER NOT NULL DEFAULT 0,  -- the words were compared by both users
     qkd_seen        INTEGER NOT NULL DEFAULT 0,  -- a call with quantum keys has succeeded
-    suite_seen      TEXT,                        -- the suite of the last call that succeeded
+    suite_seen      TEXT,                        -- the strongest suite of any call that succeeded
     pinned_at       REAL NOT NULL                -- unix seconds
 ) STRICT;
 CREATE TABLE call (
@@ -61,7 +62,7 @@ class Contact:
     qkd_seen: bool
     """Whether a call with quantum keys has succeeded: going lower needs the user's word."""
     suite_seen: str | None
-    """The suite of the last call that succeeded; no weaker one is taken without the user's word."""
+    """The strongest suite of any call that succeeded; no weaker one is taken without the user's word."""
     pinned_at: float
 
 
@@ -135,10 +136,16 @@ class Records:
             return db.execute(statement, (verified, name)).rowcount > 0
 
     def saw(self, name: str, *, suite: str, qkd: bool) -> None:
-        """A call under ``suite`` succeeded with ``name``; quantum keys that were seen once stay seen."""
+        """A call under ``suite`` succeeded with ``name``; what was seen once stays seen.
+
+        A call that was allowed to have less changes nothing: the next one needs the user's word again.
+        """
         with self._transaction() as db:
-            statement = "UPDATE contact SET suite_seen = ?, qkd_seen = max(qkd_seen, ?) WHERE name = ?"
-            db.execute(statement, (suite, qkd, name))
+            row = db.execute("SELECT suite_seen FROM contact WHERE name = ?", (name,)).fetchone()
+            if row is not None:
+                strongest = max(row[0], suite, key=rank)
+                statement = "UPDATE contact SET suite_seen = ?, qkd_seen = max(qkd_seen, ?) WHERE name = ?"
+                db.execute(statement, (strongest, qkd, name))
 
     def consume_call(self, call_id: bytes) -> bool:
         """Use up a call_id; false if it was used before."""
@@ -166,8 +173,24 @@ class Records:
 
     def calls(self, limit: int = 100) -> Sequence[CallRecord]:
         """The newest calls first."""
+        return self._calls("ORDER BY began_at DESC LIMIT ?", limit)
+
+    def calls_with(self, contact: str) -> Sequence[CallRecord]:
+        """Every call with ``contact``, the newest first."""
+        return self._calls("WHERE contact = ? ORDER BY began_at DESC", contact)
+
+    def find_calls(self, prefix: str) -> Sequence[CallRecord]:
+        """The calls whose call_id, in hexadecimal, begins with ``prefix``; newest first."""
+        return self._calls("WHERE instr(hex(call_id), ?) = 1 ORDER BY began_at DESC", prefix.upper())
+
+    def snapshot(self) -> bytes:
+        """The whole database as it is now, as the bytes of a file."""
         with self._faults():
-            rows = self._db.execute("SELECT * FROM call ORDER BY began_at DESC LIMIT ?", (limit,)).fetchall()
+            return self._db.serialize()
+
+    def _calls(self, clause: str, argument: int | str) -> list[CallRecord]:
+        with self._faults():
+            rows = self._db.execute(f"SELECT * FROM call {clause}", (argument,)).fetchall()  # noqa: S608
         return [
             CallRecord(call_id, contact, bool(outgoing), began, ended, reason, msgspec.json.decode(security))
             for call_id, contact, outgoing, began, ended, reason, security in rows

@@ -11,7 +11,7 @@ import os
 
 from qcall.config import Account, Home, write_private
 from qcall.crypto.identity import Identity, Role
-from qcall.crypto.identity_file import dump, load
+from qcall.crypto.identity_file import dump, load, needs_passphrase
 from qcall.errors import NotSetUp, StorageError, UsageError
 from qcall.net import signalling
 from qcall.net.kme import sae_key_and_request
@@ -71,12 +71,20 @@ async def enrol(home: Home, name: str, relay: str, invite: str, passphrase: str 
 
 def open_identity(home: Home, passphrase: str | None) -> Identity:
     """The identity of the phone in ``home``. Raises ``NotSetUp``, ``StorageError`` and ``UsageError``."""
+    return load(_identity_file(home), passphrase)
+
+
+def is_protected(home: Home) -> bool:
+    """Whether the identity in ``home`` is under a passphrase. Raises ``NotSetUp`` and ``StorageError``."""
+    return needs_passphrase(_identity_file(home))
+
+
+def _identity_file(home: Home) -> bytes:
     try:
-        data = home.identity.read_bytes()
+        return home.identity.read_bytes()
     except FileNotFoundError:
         raise NotSetUp(
             f"no phone is set up in {home.directory}; run: qcall init NAME --relay URL --invite CODE"
         ) from None
     except OSError as error:
         raise StorageError(f"cannot read {home.identity}: {error.strerror}") from None
-    return load(data, passphrase)

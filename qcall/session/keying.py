@@ -176,6 +176,7 @@ class Keying:
                 self._closed.set()
                 if peer is not None and failure.code == "identity-changed":
                     self._line.records.offer(self.agreement.peer_name, peer.fingerprint)
+                    self._tell("blocked", pinned=str(peer.pinned), offered=str(peer.fingerprint))
                 self.on_failed(failure)
 
     async def _offer(self) -> None:

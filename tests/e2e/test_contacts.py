@@ -42,6 +42,10 @@ async def test_a_changed_identity_is_blocked_until_it_is_accepted(phones: Stage)
     assert await bob.ended() == 1
 
     listed = await phones.run("contacts", *phones.phone("alice", "contacts", "--json"))
-    assert listed.events[0]["changed"]
-    await phones.run("accept", *phones.phone("alice", "accept-new-key", "bob"))
+    contact = listed.events[0]
+    assert contact["changed"]
+    for fingerprint in (contact["fingerprint"], contact["offered"]):
+        assert fingerprint in blocked.stderr
+        assert fingerprint in blocked.text
+    await phones.run("accept", *phones.phone("alice", "contacts", "accept-new-key", "bob"))
     await talk(phones, "pinned")

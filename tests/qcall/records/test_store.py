@@ -76,6 +76,22 @@ def test_protection_seen_is_remembered(records: Records) -> None:
     assert [(contact.qkd_seen, contact.suite_seen) for contact in records.contacts()] == [(True, "Q5")]
 
 
+def test_a_weaker_call_that_was_allowed_does_not_lower_what_was_seen(records: Records) -> None:
+    records.pin("bob", OLD)
+    records.saw("bob", suite="Q5", qkd=True)
+    records.saw("bob", suite="Q3", qkd=False)
+    assert [(contact.qkd_seen, contact.suite_seen) for contact in records.contacts()] == [(True, "Q5")]
+
+
+def test_calls_are_found_by_contact_and_by_the_beginning_of_their_id(records: Records) -> None:
+    for n, contact in enumerate(("bob", "carol", "bob")):
+        records.add_call(CallRecord(bytes([n]) * 16, contact, True, float(n), n + 1.0, "hangup", {}))
+    assert [call.began_at for call in records.calls_with("bob")] == [2.0, 0.0]
+    assert [call.contact for call in records.find_calls("0101")] == ["carol"]
+    assert len(records.find_calls("0")) == 3
+    assert records.find_calls("%") == records.find_calls("f") == []
+
+
 def test_a_call_id_is_consumed_once_even_across_a_restart(records: Records, path: Path) -> None:
     assert records.consume_call(b"1" * 16)
     again = reopened(records, path)

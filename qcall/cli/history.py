@@ -1,0 +1,132 @@
+"""The calls this phone has had, and the receipts that both phones signed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from qcall.agreement.receipt import SignedReceipt, compare, load
+from qcall.crypto.identity import Fingerprint
+from qcall.errors import StorageError, UsageError
+from qcall.headless import json_lines
+from qcall.records.store import CallRecord, Records
+from qcall.session.report import Event
+
+from .app import app
+from .options import Json
+from .running import with_records
+
+ID_SHOWN = 8
+"""Hexadecimal digits by which a call is named in the list."""
+
+
+@app.command()
+def history(
+    context: typer.Context,
+    limit: Annotated[int, typer.Option(min=1, help="How many calls, newest first.")] = 20,
+    receipt: Annotated[
+        str | None, typer.Option(metavar="CALL", help="Print the receipt of one call, as JSON for a file.")
+    ] = None,
+    verify: Annotated[
+        Path | None,
+        typer.Option(metavar="OTHER.json", help="Compare it with the receipt that the other phone printed."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """The calls of this phone, and their receipts."""
+
+    def show(records: Records) -> int:
+        if verify is not None and receipt is None:
+            raise UsageError("--verify compares one receipt; say of which call with --receipt CALL")
+        if receipt is None:
+            for call in records.calls(limit):
+                listed(call, as_json)
+            return 0
+        call = one_call(records.find_calls(receipt), receipt)
+        own = own_receipt(call)
+        if verify is None:
+            typer.echo(own.as_json())
+            return 0
+        found = problems(own, load(read(verify)), call, records)
+        return verdict(call, found, as_json)
+
+    with_records(context.obj, show)
+
+
+def listed(call: CallRecord, as_json: bool) -> None:
+    """One line of the list."""
+    security = call.security
+    kept = {key: security.get(key) for key in ("suite", "policy", "qkd", "epoch", "contact")}
+    if as_json:
+        fields: dict[str, Any] = {
+            "call_id": call.call_id.hex(),
+            "with": call.contact,
+            "outgoing": call.outgoing,
+            "began_at": call.began_at,
+            "ended_at": call.ended_at,
+            "reason": call.reason,
+            "receipt": security.get("receipt") is not None,
+            "security": kept,
+        }
+        json_lines(Event("call", time.monotonic(), fields))
+        return
+    began = time.strftime("%Y-%m-%d %H:%M", time.localtime(call.began_at))
+    qkd = kept["qkd"] or {}
+    quantum = "QKD" if qkd.get("state") == "present" else "no QKD"
+    layers = f"{kept['suite']}, {quantum}" if kept["suite"] else ""
+    arrow = "→" if call.outgoing else "←"
+    seconds = f"{call.ended_at - call.began_at:.0f} s"
+    name = call.call_id.hex()[:ID_SHOWN]
+    typer.echo(f"{name}  {began}  {arrow} {call.contact:16}{seconds:>8}  {call.reason:14}{layers}")
+
+
+def one_call(found: Sequence[CallRecord], wanted: str) -> CallRecord:
+    """The call that ``wanted`` names. UsageError when none or several do."""
+    if len(found) != 1:
+        number = "no call" if not found else f"{len(found)} calls"
+        raise UsageError(f"{wanted} names {number}; give the digits that qcall history shows, or more")
+    return found[0]
+
+
+def own_receipt(call: CallRecord) -> SignedReceipt:
+    """What this phone kept. UsageError when the call ended before there was anything to sign."""
+    kept = call.security.get("receipt")
+    if kept is None:
+        raise UsageError("this call left no receipt: it ended before both phones had confirmed the keys")
+    return load(str(kept).encode())
+
+
+def problems(own: SignedReceipt, other: SignedReceipt, call: CallRecord, records: Records) -> list[str]:
+    """Why the two receipts do not prove one and the same call with that contact; empty when they do."""
+    found = compare(own, other)
+    contact = records.contact(call.contact)
+    caller, callee = own.fingerprints()
+    peer = callee if call.outgoing else caller
+    if contact is None or Fingerprint(contact.fingerprint) != peer:
+        found.append(f"the identity of {call.contact} in this receipt is not the one pinned today")
+    return found
+
+
+def verdict(call: CallRecord, found: list[str], as_json: bool) -> int:
+    """Say what came of it; the exit code."""
+    if as_json:
+        fields = {"call_id": call.call_id.hex(), "equal": not found, "problems": found}
+        json_lines(Event("receipt", time.monotonic(), fields))
+    elif found:
+        for each in found:
+            typer.echo(f"NOT PROVED: {each}")
+    else:
+        typer.echo(f"both phones signed the same statement about call {call.call_id.hex()}")
+    return 1 if found else 0
+
+
+def read(path: Path) -> bytes:
+    """A file that the user named. StorageError when it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise StorageError(f"cannot read {path}: {error.strerror}") from None

@@ -1,0 +1,105 @@
+"""The list of calls, and receipts that prove one call to both phones or say what is wrong."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from qcall.agreement.policy import QkdPolicy, QkdState
+from qcall.agreement.receipt import EpochRecord, Receipt, SignedReceipt, party
+from qcall.crypto.identity import ML_DSA_87, Identity
+from qcall.records.store import CallRecord
+
+ALICE, BOB = (Identity.create(random.Random(seed).randbytes) for seed in (1, 2))
+EPOCH = EpochRecord(QkdState.PRESENT, None, ("k" * 36,), ("beijing", "hefei"), (0.02,), (1.0,), bytes(48))
+RECEIPT = Receipt(
+    version=1,
+    call_id=b"\xab" * 16,
+    suite="Q5",
+    scheme=ML_DSA_87,
+    policy=QkdPolicy.PREFER,
+    caller=party("alice", ALICE.public()),
+    callee=party("bob", BOB.public()),
+    epochs=(EPOCH,),
+)
+SIGNED = SignedReceipt(RECEIPT, RECEIPT.sign(ALICE), RECEIPT.sign(BOB))
+
+
+@pytest.fixture
+def talked(records):
+    records.pin("bob", BOB.fingerprint)
+    security = {"suite": "Q5", "qkd": {"state": "present"}, "receipt": SIGNED.as_json().decode()}
+    records.add_call(
+        CallRecord(RECEIPT.call_id, "bob", True, 1_790_000_000.0, 1_790_000_061.0, "hangup", security)
+    )
+    records.add_call(CallRecord(b"\xac" * 16, "bob", False, 1.0, 2.0, "declined", {"receipt": None}))
+    return records
+
+
+def test_calls_are_listed_newest_first(qcall, talked) -> None:
+    first, second = qcall("history").output.splitlines()
+    for each in ("abababab", "→ bob", "61 s", "hangup", "Q5, QKD"):
+        assert each in first
+    assert "← bob" in second
+    assert "declined" in second
+    listed = [json.loads(line) for line in qcall("history", "--json", "--limit", "1").output.splitlines()]
+    assert [(each["call_id"], each["receipt"]) for each in listed] == [("ab" * 16, True)]
+
+
+def test_a_receipt_is_printed_as_a_file_for_the_other_phone(qcall, talked) -> None:
+    assert msgspec.json.decode(qcall("history", "--receipt", "ABAB").output, type=SignedReceipt) == SIGNED
+
+
+def test_the_same_receipt_proves_the_call(qcall, talked, tmp_path: Path) -> None:
+    (tmp_path / "other.json").write_bytes(SIGNED.as_json())
+    options = ("history", "--receipt", "abab", "--verify", tmp_path / "other.json")
+    assert "both phones signed the same" in qcall(*options).output
+    assert json.loads(qcall(*options, "--json").output)["problems"] == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [({"suite": "Q3"}, "suite differs"), ({"epochs": (EPOCH, EPOCH)}, "epochs differs")],
+)
+def test_another_statement_proves_nothing(qcall, talked, tmp_path: Path, changes, said: str) -> None:
+    receipt = msgspec.structs.replace(RECEIPT, **changes)
+    other = SignedReceipt(receipt, receipt.sign(ALICE), receipt.sign(BOB))
+    (tmp_path / "other.json").write_bytes(other.as_json())
+    output = qcall("history", "--receipt", "abab", "--verify", tmp_path / "other.json", code=1).output
+    assert said in output
+    assert "both phones" not in output
+
+
+def test_forged_signatures_prove_nothing(qcall, talked, tmp_path: Path) -> None:
+    (tmp_path / "other.json").write_bytes(
+        SignedReceipt(RECEIPT, RECEIPT.sign(ALICE), RECEIPT.sign(ALICE)).as_json()
+    )
+    said = qcall("history", "--receipt", "abab", "--verify", tmp_path / "other.json", code=1).output
+    assert "signatures of the callee bob are wrong" in said
+
+
+def test_a_receipt_of_an_identity_that_is_not_pinned_is_named(qcall, talked, tmp_path: Path) -> None:
+    talked.offer("bob", ALICE.fingerprint)
+    talked.accept_offered("bob")
+    (tmp_path / "other.json").write_bytes(SIGNED.as_json())
+    said = qcall("history", "--receipt", "abab", "--verify", tmp_path / "other.json", code=1).output
+    assert "not the one pinned" in said
+
+
+def test_what_the_user_does_wrong_is_one_line(qcall, talked, tmp_path: Path) -> None:
+    (tmp_path / "no.json").write_text("{}")
+    for options, code, said in (
+        (("--receipt", "a"), 2, "2 calls"),
+        (("--receipt", "ff"), 2, "no call"),
+        (("--receipt", "acac"), 2, "left no receipt"),
+        (("--verify", "x.json"), 2, "--receipt"),
+        (("--receipt", "abab", "--verify", tmp_path / "none.json"), 1, "cannot read"),
+        (("--receipt", "abab", "--verify", tmp_path / "no.json"), 2, "not a receipt"),
+    ):
+        error = qcall("history", *options, code=code).stderr
+        assert said in error
+        assert len(error.strip().splitlines()) == 1
