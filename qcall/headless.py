@@ -19,6 +19,7 @@ from qcall.errors import QcallError
 from qcall.session.conversation import Conversation
 from qcall.session.phone import Phone
 from qcall.session.report import Event
+from qcall.session.wording import line_of
 
 NORMAL = frozenset({Reason.HANGUP, Reason.REMOTE_HANGUP})
 """How a call ends that was a success."""
@@ -187,51 +188,7 @@ def json_lines(event: Event) -> None:
 
 def text_lines(event: Event) -> None:
     """Print an event for people; what they need not know is left out."""
-    fields = event.fields
-    lines: dict[str, Callable[[], str]] = {
-        "registered": lambda: f"{fields['name']} is registered at {fields['relay']} ({fields['site']})",
-        "relay": lambda: "" if fields["connected"] else "the relay is away; trying to reach it again",
-        "dialling": lambda: f"calling {fields['contact']} …",
-        "ringing": lambda: f"ringing   {fields['line']}",
-        "incoming": lambda: f"{fields['peer']} is calling   {fields['line']}{ASK if is_asked() else ''}",
-        "qkd-failed": lambda: f"no quantum keys: {fields['message']}",
-        "secured": lambda: f"keys confirmed; the words are: {' '.join(fields['words'])}",
-        "answered": lambda: "answered",
-        "rekeyed": lambda: str(fields["line"]),
-        "rekey-failing": lambda: f"rekeying fails ({fields['reason']}); ends in {fields['seconds']} s",
-        "media": lambda: "talking (Ctrl-C hangs up)",
-        "silent": lambda: silence_line(fields),
-        "ended": lambda: ended_line(fields),
-        "blocked": lambda: blocked_lines(fields),
-        "sound": lambda: str(fields["message"]),
-    }
-    line = lines.get(event.kind, str)()
-    if line:
-        sys.stdout.write(line + "\n")
+    if line := line_of(event):
+        asked = event.kind == "incoming" and is_asked()
+        sys.stdout.write(line + (ASK if asked else "") + "\n")
         sys.stdout.flush()
-
-
-def silence_line(fields: Any) -> str:
-    """Whether the far phone is still heard."""
-    again = f"{fields['contact']} is heard again"
-    return again if fields["connected"] else f"nothing comes from {fields['contact']}; waiting for the path"
-
-
-def blocked_lines(fields: Any) -> str:
-    """That a contact's identity changed: the old one, the new one, and what to do."""
-    name = fields["contact"]
-    return (
-        f"BLOCKED: the identity of {name} has changed\n"
-        f"  pinned   {fields['pinned']}\n"
-        f"  offered  {fields['offered']}\n"
-        f"ask {name}; if it is theirs: qcall contacts accept-new-key {name}"
-    )
-
-
-def ended_line(fields: Any) -> str:
-    """How it was, in one line."""
-    quality = fields["quality"]
-    if not quality or not quality["packetsExpected"]:
-        return f"call ended: {fields['reason']}"
-    lost = f"{quality['packetsLost']} of {quality['packetsExpected']} packets lost"
-    return f"call ended: {fields['reason']}; {lost}, MOS {quality['mos']}"

@@ -116,6 +116,8 @@ class Control:
         self._send, self._send_epoch = send, 0
         self._receive, self._receive_epoch = receive, 0
         self._staged: Box | None = None
+        self.heard = ""
+        """What the latest message that was opened is."""
 
     def seal(self, message: Message) -> bytes:
         """The next message of this side."""
@@ -143,6 +145,7 @@ class Control:
             raise AgreementFailed(f"a control message is malformed: {error}", code="malformed") from None
         if msgspec.msgpack.encode(message) != plaintext:
             raise AgreementFailed("a control message is not encoded in the one allowed way", code="malformed")
+        self.heard = kind_of(message)
         return message
 
     def stage(self, receive: Box) -> None:
@@ -155,6 +158,11 @@ class Control:
         """Seal under the next epoch from now on."""
         send.number = self._send.number
         self._send, self._send_epoch = send, self._send_epoch + 1
+
+
+def kind_of(message: Message) -> str:
+    """What ``message`` is called on the wire."""
+    return str(message.__struct_config__.tag)
 
 
 def _header(epoch: int, number: int) -> bytes:

@@ -64,9 +64,10 @@ class Agreed:
 
 @dataclass(frozen=True, slots=True)
 class SendControl:
-    """Put this on the data channel."""
+    """Put this on the data channel; ``kind`` says what it is, for a trace."""
 
     data: bytes
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)

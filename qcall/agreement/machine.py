@@ -28,7 +28,7 @@ from qcall.crypto.secret import Secret
 from qcall.errors import AgreementFailed, CallRefused, QcallError
 
 from .closing import Closing, open_ledger
-from .control import Confirm, Control, Farewell, Hangup, Message, RekeyMessage
+from .control import Confirm, Control, Farewell, Hangup, Message, RekeyMessage, kind_of
 from .effects import (
     Abort,
     Closed,
@@ -214,6 +214,11 @@ class Agreement:
         with self._root.confirm_key(self.direction) as key:
             return (self._seal(Confirm(mac(key, self._th4))), *self._confirm_when_both(now))
 
+    @property
+    def heard(self) -> str:
+        """What the far phone's latest control message was, for a trace."""
+        return self._control.heard if self._control is not None else ""
+
     @guarded
     def control_received(self, data: bytes, now: float) -> Effects:
         """Something came on the data channel."""
@@ -375,7 +380,7 @@ class Agreement:
 
     def _seal(self, message: Message) -> SendControl:
         assert self._control is not None
-        return SendControl(self._control.seal(message))
+        return SendControl(self._control.seal(message), kind_of(message))
 
     def _keep(self, secret: Secret) -> Secret:
         self._secrets.append(secret)

@@ -27,7 +27,7 @@ from qcall.crypto.kdf import mac, mac_matches
 from qcall.crypto.kem import Kem
 from qcall.errors import AgreementFailed
 
-from .control import Control, Message, SignaturePair
+from .control import Control, Message, SignaturePair, kind_of
 from .effects import (
     Effects,
     RetireEpoch,
@@ -147,7 +147,7 @@ class Rekey:
         raise NotImplementedError
 
     def _seal(self, message: Message) -> SendControl:
-        return SendControl(self.call.control.seal(message))
+        return SendControl(self.call.control.seal(message), kind_of(message))
 
     def _advance(self, root: Root, transcript: bytes) -> StageEpoch:
         """The new root is there: be ready to receive under it."""

@@ -224,7 +224,9 @@ class Conversation:
         finally:
             self._keying.close()
         await self._attempt(self._keep(reason))
-        fields = {"quality": statistics, "timing": self.timing.as_json()}
+        fields: dict[str, Any] = {"quality": statistics, "timing": self.timing.as_json()}
+        if self.failure is not None:
+            fields["failure"] = str(self.failure)
         self._tell("ended", reason=reason, security=self._keying.security(), **fields)
 
     async def _attempt(self, step: Awaitable[None]) -> None:
@@ -258,4 +260,5 @@ class Conversation:
         self._line.records.add_call(record)
 
     def _tell(self, kind: str, **fields: Any) -> None:
-        self._line.tell(Event(kind, time.monotonic(), {"contact": self.contact, **fields}))
+        which = {"call": self.dialogue.hex(), "outgoing": self.outgoing, "contact": self.contact}
+        self._line.tell(Event(kind, time.monotonic(), {**which, **fields}))

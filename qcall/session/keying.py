@@ -17,7 +17,7 @@ from qcall.agreement.callee import Callee
 from qcall.agreement.caller import Caller
 from qcall.agreement.control import Message
 from qcall.agreement.machine import Agreement, State
-from qcall.agreement.messages import RefuseCode
+from qcall.agreement.messages import Kind, RefuseCode
 from qcall.call.events import Reason
 from qcall.crypto.secret import Secret
 from qcall.errors import QcallError
@@ -67,7 +67,7 @@ class Keying:
         voice.exporter = self._exporter
         voice.exporter_context = lambda: agreement.exporter_context
         voice.on_control_open = lambda: self._run(agreement.channel_open(time.monotonic()))
-        voice.on_control = lambda data: self._run(agreement.control_received(data, time.monotonic()))
+        voice.on_control = self._on_control
         work.start(self._post())
 
     @property
@@ -87,6 +87,7 @@ class Keying:
 
     def receive(self, payload: bytes) -> None:
         """A message of the far phone came through signalling."""
+        self._trace(False, frame_name(payload), len(payload))
         self._run(self.agreement.receive(payload, time.monotonic()))
 
     def send(self, message: Message) -> None:
@@ -145,6 +146,7 @@ class Keying:
     def _do(self, effect: agree.Effect) -> None:
         match effect:
             case agree.Send(frame):
+                self._trace(True, frame_name(frame), len(frame))
                 self._outbox.put_nowait(frame)
             case agree.NeedOffer():
                 self._work.start(self._offer())
@@ -154,7 +156,8 @@ class Keying:
                 self._work.start(self._answer(offer))
             case agree.RemoteAnswer(answer):
                 self._work.start(self._voice.accept(answer))
-            case agree.SendControl(data):
+            case agree.SendControl(data, kind):
+                self._trace(True, kind, len(data))
                 self._voice.send_control(data)
             case agree.Agreed():
                 self.on_agreed()
@@ -179,6 +182,17 @@ class Keying:
                     self._tell("blocked", pinned=str(peer.pinned), offered=str(peer.fingerprint))
                 self.on_failed(failure)
 
+    def _on_control(self, data: bytes) -> None:
+        effects = self.agreement.control_received(data, time.monotonic())
+        self._trace(False, self.agreement.heard, len(data))
+        self._run(effects)
+
+    def _trace(self, sent: bool | None, what: str, size: int, **more: Any) -> None:
+        """Tell of one message between the two phones, or with the key node."""
+        self._tell(
+            "trace", **{"sent": sent, "peer": self.agreement.peer_name, "what": what, "bytes": size, **more}
+        )
+
     async def _offer(self) -> None:
         assert isinstance(self.agreement, Caller)
         self._run(self.agreement.offer(await self._voice.offer(), time.monotonic()))
@@ -197,10 +211,14 @@ class Keying:
             else:
                 keys = await qkd.dec_keys(wanted.master_sae, wanted.key_ids)
         except QcallError as error:
+            self._trace(None, "no quantum key", 0, peer="key node", note=error.code)
             self._tell("qkd-failed", code=error.code, message=str(error))
             self._run(self.agreement.qkd_failed(error.code, time.monotonic()))
             return
         self._timing.qkd_ms = 1000 * (time.monotonic() - began)
+        asked = "enc_keys" if isinstance(wanted, agree.FetchEncKeys) else "dec_keys"
+        note = f"{len(keys)} key in {self._timing.qkd_ms:.1f} ms"
+        self._trace(None, asked, 0, peer="key node", note=note)
         self._run(self.agreement.qkd_keys(tuple(keys), time.monotonic()))
 
     def _exporter(self, exported: bytes) -> SrtpKeyPair:
@@ -227,3 +245,11 @@ class Keying:
                 await self._line.send(frame)
             finally:
                 self._outbox.task_done()
+
+
+def frame_name(frame: bytes) -> str:
+    """What the specification calls a message of the agreement."""
+    try:
+        return Kind(frame[1]).name.lower().replace("_", "-")
+    except (IndexError, ValueError):
+        return "unknown"

@@ -1,4 +1,4 @@
-"""A phone that is registered at its relay: dials, is called, and has one conversation at a time."""
+"""A phone that is registered at its relay: dials, is called, and has as many conversations as it has lines."""
 
 from __future__ import annotations
 
@@ -56,9 +56,13 @@ class Phone:
         *,
         sound: Sound,
         tell: Callable[[Event], None],
+        lines: int = 1,
     ) -> None:
         self.account: Account = home.account()
-        self.conversation: Conversation | None = None
+        self.conversations: dict[bytes, Conversation] = {}
+        """Every conversation that has not ended, by its dialogue."""
+        self.lines = lines
+        """Conversations at one time; whoever calls beyond them is told that this phone is busy."""
         self.on_call: Callable[[Conversation], None] = lambda conversation: None
         self.on_incoming: Callable[[Conversation], None] = lambda conversation: None
         self.records = Records(home.records)
@@ -72,6 +76,7 @@ class Phone:
         self._sequence: dict[bytes, int] = {}
         self._signalling: SignallingClient | None = None
         self._qkd: QkdSource | None = None
+        self.key_node: KeyNode | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._refused: list[bytes] = []
         self._closing = False
@@ -93,7 +98,7 @@ class Phone:
             on_failed=self._on_failed,
             on_state=self._on_relay,
         )
-        node = KeyNode(
+        self.key_node = node = KeyNode(
             kme_url or self._signalling.welcome.kme_url,
             kme_id=account.kme_id,
             certificate=home.sae_certificate,
@@ -119,16 +124,23 @@ class Phone:
         return conversation
 
     @property
+    def conversation(self) -> Conversation | None:
+        """The latest conversation that has not ended."""
+        return next(reversed(self.conversations.values()), None)
+
+    @property
     def busy(self) -> bool:
-        """Whether there is a conversation that has not ended."""
-        return self.conversation is not None and not self.conversation.ended.done()
+        """Whether every line has a conversation."""
+        return len(self.conversations) >= self.lines
 
     async def close(self) -> None:
         """Hang up and disconnect. May be called at any time, and twice."""
         self._closing = True
-        if self.conversation is not None:
-            self.conversation.hang_up()
-            await asyncio.wait({self.conversation.ended})
+        conversations = tuple(self.conversations.values())
+        for conversation in conversations:
+            conversation.hang_up()
+        if conversations:
+            await asyncio.wait({conversation.ended for conversation in conversations})
         if self._tasks:
             # A TLS handshake that is cut short makes a noise; it is over in milliseconds.
             await asyncio.wait(self._tasks, timeout=GREETING_LIMIT)
@@ -187,13 +199,17 @@ class Phone:
         )
 
     def _begin(self, conversation: Conversation) -> Conversation:
-        self.conversation = conversation
-        conversation.ended.add_done_callback(lambda _: self._sequence.pop(conversation.dialogue, None))
+        self.conversations[conversation.dialogue] = conversation
+        conversation.ended.add_done_callback(lambda _: self._over(conversation.dialogue))
         return conversation
 
+    def _over(self, dialogue: bytes) -> None:
+        del self.conversations[dialogue]
+        self._sequence.pop(dialogue, None)
+
     def _on_delivery(self, delivery: Delivery) -> None:
-        current = self.conversation
-        if current is not None and current.dialogue == delivery.call_id:
+        current = self.conversations.get(delivery.call_id)
+        if current is not None:
             if current.contact == delivery.sender:
                 current.receive(delivery.payload)
             return
@@ -226,6 +242,7 @@ class Phone:
             return
         self._refused = [*self._refused[-REFUSED_KEPT:], delivery.call_id]
         refusal = frame(Kind.REFUSE, Refuse(code))
+        self._say("refused", contact=delivery.sender, code=str(code))
         self._start(self._signalling.send(delivery.sender, delivery.call_id, 0, refusal))
 
     def _on_relay(self, connected: bool) -> None:
@@ -237,8 +254,8 @@ class Phone:
             self.gone.set_result(failure)
 
     def _on_failed(self, failed: Failed) -> None:
-        current = self.conversation
-        if current is None or current.dialogue != failed.call_id or current.state is State.ENDED:
+        current = self.conversations.get(failed.call_id)
+        if current is None or current.state is State.ENDED:
             return
         current.undeliverable(undeliverable(current.contact, failed.reason))
 

@@ -1,0 +1,72 @@
+"""Events in words, for every front end: what people need not know is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .report import Event
+
+GRAVE = frozenset({"blocked", "gone", "qkd-failed", "rekey-failing"})
+"""Events that a user should not overlook."""
+
+
+def line_of(event: Event) -> str:
+    """One line of text about ``event``; empty when there is nothing to say."""
+    fields = event.fields
+    lines: dict[str, Callable[[], str]] = {
+        "registered": lambda: f"{fields['name']} is registered at {fields['relay']} ({fields['site']})",
+        "relay": lambda: "" if fields["connected"] else "the relay is away; trying to reach it again",
+        "gone": lambda: str(fields["message"]),
+        "dialling": lambda: f"calling {fields['contact']} …",
+        "ringing": lambda: f"ringing   {fields['line']}",
+        "incoming": lambda: f"{fields['peer']} is calling   {fields['line']}",
+        "refused": lambda: f"{fields['contact']} called meanwhile and was told: {fields['code']}",
+        "qkd-failed": lambda: f"no quantum keys: {fields['message']}",
+        "secured": lambda: f"keys confirmed; the words are: {' '.join(fields['words'])}",
+        "answered": lambda: "answered",
+        "rekeyed": lambda: str(fields["line"]),
+        "rekey-failing": lambda: f"rekeying fails ({fields['reason']}); ends in {fields['seconds']} s",
+        "media": lambda: "talking (Ctrl-C hangs up)",
+        "silent": lambda: silence_line(fields),
+        "ended": lambda: ended_line(fields),
+        "blocked": lambda: blocked_lines(fields),
+        "sound": lambda: str(fields["message"]),
+    }
+    line = lines.get(event.kind)
+    return line() if line else ""
+
+
+def is_grave(event: Event) -> bool:
+    """Whether the event is bad news."""
+    return (
+        event.kind in GRAVE
+        or (event.kind in ("silent", "relay") and not event.fields["connected"])
+        or (event.kind == "ended" and "failure" in event.fields)
+    )
+
+
+def blocked_lines(fields: Mapping[str, Any]) -> str:
+    """That a contact's identity changed: the old one, the new one, and what to do."""
+    name = fields["contact"]
+    return (
+        f"BLOCKED: the identity of {name} has changed\n"
+        f"  pinned   {fields['pinned']}\n"
+        f"  offered  {fields['offered']}\n"
+        f"ask {name}; if it is theirs: qcall contacts accept-new-key {name}"
+    )
+
+
+def silence_line(fields: Mapping[str, Any]) -> str:
+    """Whether the far phone is still heard."""
+    again = f"{fields['contact']} is heard again"
+    return again if fields["connected"] else f"nothing comes from {fields['contact']}; waiting for the path"
+
+
+def ended_line(fields: Mapping[str, Any]) -> str:
+    """How it was, in one line."""
+    quality = fields["quality"]
+    if not quality or not quality["packetsExpected"]:
+        return f"call ended: {fields['reason']}"
+    lost = f"{quality['packetsLost']} of {quality['packetsExpected']} packets lost"
+    return f"call ended: {fields['reason']}; {lost}, MOS {quality['mos']}"
