@@ -56,6 +56,8 @@ class Home:
         self.sae_certificate = directory / "sae.pem"
         self.ca_certificate = directory / "ca.pem"
         self.records = directory / "records.db"
+        self.address_book = directory / "contacts.vcf"
+        self.control = directory / "control.sock"
         self.account_file = directory / "account.toml"
         self.config_file = directory / "config.toml"
 

@@ -66,6 +66,18 @@ class Mute(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="mute"):
     on: bool
 
 
+class Hold(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="hold"):
+    """Whether the sender has put the call on hold."""
+
+    on: bool
+
+
+class Text(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="text"):
+    """A line for the other user to read."""
+
+    text: Annotated[str, Meta(min_length=1, max_length=500)]
+
+
 class Rekey1(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="rk1"):
     """Caller: fresh shares, and which quantum key goes into the root of ``epoch``."""
 
@@ -105,7 +117,7 @@ class RekeyAgain(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="a
 
 
 RekeyMessage = Rekey1 | Rekey2 | Rekey3 | RekeyAgain
-Message = Confirm | Ringing | Answered | Hangup | Farewell | Mute | RekeyMessage
+Message = Confirm | Ringing | Answered | Hangup | Farewell | Mute | Hold | Text | RekeyMessage
 _DECODER = msgspec.msgpack.Decoder(Message)
 
 

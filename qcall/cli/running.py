@@ -15,6 +15,8 @@ from qcall.crypto.identity import Identity
 from qcall.errors import QcallError
 from qcall.headless import first, json_lines, text_lines
 from qcall.records.store import Records
+from qcall.session.attendance import attended
+from qcall.session.desk import Desk
 from qcall.session.phone import Phone
 from qcall.session.sound import check as check_sound
 from qcall.session.sound import opener
@@ -51,7 +53,7 @@ def with_phone(
     work: Callable[[Phone, asyncio.Event], Awaitable[int]],
 ) -> None:
     """Bring the phone in ``home`` online, do ``work`` with it, and leave with its exit code."""
-    tell = json_lines if as_json else text_lines
+    forward = json_lines if as_json else text_lines
 
     def prepare() -> Callable[[asyncio.Event], Awaitable[int]]:
         # Before the loop runs, because it may ask the user.
@@ -62,7 +64,12 @@ def with_phone(
         return lambda stop: with_it(stop, settings, identity)
 
     async def with_it(stop: asyncio.Event, settings: Settings, identity: Identity) -> int:
-        async with Phone(home, settings, identity, sound=opener(*sound, tell), tell=tell) as phone:
+        desk = Desk(home, policy=settings.qkd, forward=forward)
+        tell = desk.tell
+        async with (
+            Phone(home, settings, identity, sound=opener(*sound, tell), tell=tell) as phone,
+            attended(desk, phone, home),
+        ):
             await first(phone.online(kme_url=kme), stop)
             return await work(phone, stop)
 

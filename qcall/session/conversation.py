@@ -14,20 +14,21 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from qcall.agreement.caller import Caller
-from qcall.agreement.control import Answered, Hangup, Message
+from qcall.agreement.control import Answered, Hangup, Hold, Message, Text
 from qcall.agreement.machine import Agreement
 from qcall.agreement.refusal import broken_off
 from qcall.call import events as call
 from qcall.call.events import Input, Reason
 from qcall.call.liveness import DEAD_AFTER, Change, Liveness
 from qcall.call.machine import CallMachine, State
-from qcall.errors import CallRefused, LocalFault, QcallError, Unavailable
+from qcall.errors import CallRefused, LocalFault, QcallError, Unavailable, UsageError
 from qcall.records.store import CallRecord
 
 from .keying import Keying
 from .line import Line
 from .report import Event, Timing
 from .voice import Voice
+from .wording import harmless
 from .work import Alarm, Work
 
 FLUSH_LIMIT = 0.5
@@ -49,6 +50,7 @@ class Conversation:
         """What signalling routes the call's messages by; both phones' agreement names the call itself."""
         self.contact = agreement.peer_name
         self.outgoing = isinstance(agreement, Caller)
+        self.held_by_peer = False
         self.failure: QcallError | None = None
         self.on_ring: Callable[[], None] = lambda: None
         self.on_talking: Callable[[], None] = lambda: None
@@ -104,6 +106,52 @@ class Conversation:
         """The user hangs up, cancels or declines."""
         self._told(Input.HUNG_UP)
 
+    @property
+    def muted(self) -> bool:
+        """Whether the microphone is off."""
+        return self._voice.muted
+
+    def mute(self, on: bool) -> None:
+        """Turn the microphone off or on; the far phone gets encrypted silence meanwhile."""
+        self._voice.muted = on
+
+    @property
+    def held(self) -> bool:
+        """Whether the call is on hold: neither heard nor speaking, its devices free for another call."""
+        return self._voice.held
+
+    def hold(self, on: bool) -> None:
+        """Put the call on hold, or take it back. Raises ``UsageError`` before it is answered."""
+        if self.state is not State.TALKING:
+            raise UsageError("there is no talk to hold; answer first")
+        self._voice.hold(on)
+        self._keying.send(Hold(on))
+        self._tell("held", on=on, own=True)
+
+    def press(self, digits: str) -> None:
+        """Send keypad digits. Raises ``UsageError`` while nobody talks, and for what is no digit."""
+        if self.state is not State.TALKING:
+            raise UsageError("keypad digits need a call that was answered")
+        self._voice.press(digits)
+        self._tell("digits", digits=digits)
+
+    def say(self, text: str) -> None:
+        """Send a line of text. Raises ``UsageError`` before the keys are confirmed."""
+        if not self._keying.confirmed:
+            raise UsageError("text needs confirmed keys; wait until the call is secured")
+        self._keying.send(Text(text))
+        self._tell("text", sender=self._line.name, text=text, own=True)
+
+    @property
+    def levels(self) -> tuple[float, float]:
+        """Loudness spoken and heard, in decibels relative to full scale."""
+        return self._voice.levels
+
+    @property
+    def peer_sae(self) -> str | None:
+        """The far phone's name at the key nodes; ``None`` before a key node was asked."""
+        return self._keying.peer_sae
+
     def stats(self) -> dict[str, Any]:
         """The numbers of the call, as in webrtc-stats; empty before there is a connection."""
         return self._voice.stats()
@@ -118,6 +166,11 @@ class Conversation:
                 self._told(Input.PEER_ANSWERED)
             case Hangup(reason):
                 self._goodbye(reason)
+            case Hold(on):
+                self.held_by_peer = on
+                self._tell("held", on=on, own=False)
+            case Text(text):
+                self._tell("text", sender=self.contact, text=harmless(text), own=False)
 
     def _goodbye(self, word: str) -> None:
         """The far phone ended the call, authenticated; ``word`` is its reason."""

@@ -56,6 +56,8 @@ class Keying:
         self.agreement = agreement
         self.receipt: str | None = None
         """Signed by both phones as far as the far one could still be heard; JSON."""
+        self.peer_sae: str | None = None
+        """The far phone's name at the key nodes, once one was asked."""
         self._line = line
         self._voice = voice
         self._work = work
@@ -207,8 +209,10 @@ class Keying:
         began = time.monotonic()
         try:
             if isinstance(wanted, agree.FetchEncKeys):
+                self.peer_sae = wanted.slave_sae
                 keys = await qkd.enc_keys(wanted.slave_sae, number=wanted.number)
             else:
+                self.peer_sae = wanted.master_sae
                 keys = await qkd.dec_keys(wanted.master_sae, wanted.key_ids)
         except QcallError as error:
             self._trace(None, "no quantum key", 0, peer="key node", note=error.code)

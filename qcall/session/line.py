@@ -17,6 +17,8 @@ from .report import Event
 class Line:
     """What a call needs of its phone. ``sound`` opens the devices; it raises ``DeviceError``."""
 
+    name: str
+    """What this phone's user is called."""
     send: Callable[[bytes], Awaitable[None]]
     relay: Callable[[], Relay]
     qkd: QkdSource

@@ -1,4 +1,4 @@
-"""A phone that is registered at its relay: dials, is called, and has as many conversations as it has lines."""
+"""A phone that is registered at its relay: dials, is called, has as many conversations as it has lines."""
 
 from __future__ import annotations
 
@@ -187,6 +187,7 @@ class Phone:
             return Relay(turn.host, turn.port, turn.username, turn.password)
 
         return Line(
+            name=self.account.name,
             send=send,
             relay=relay,
             qkd=self._qkd,

@@ -9,7 +9,9 @@ from typing import Any
 
 from qcall.agreement import effects as agree
 from qcall.errors import QcallError, Unavailable
+from qcall.media.devices import NullSink, NullSource
 from qcall.media.peer import Peer
+from qcall.media.quality import SILENT
 from qcall.media.srtp import SrtpKeyPair
 
 from .line import Line
@@ -36,6 +38,8 @@ class Voice:
         self._timing = timing
         self._work = work
         self.peer: Peer | None = None
+        self.held = False
+        self._muted = False
 
     async def offer(self) -> str:
         """Open the devices and the connection; the caller's SDP."""
@@ -87,6 +91,43 @@ class Voice:
         """When the last authentic packet came, in seconds on the monotonic clock."""
         return None if self.peer is None else self.peer.heard_at
 
+    @property
+    def muted(self) -> bool:
+        """Whether the microphone is off."""
+        return self._muted
+
+    @muted.setter
+    def muted(self, on: bool) -> None:
+        self._muted = on
+        self._set_microphone()
+
+    @property
+    def levels(self) -> tuple[float, float]:
+        """Loudness spoken and heard, in decibels relative to full scale."""
+        if self.peer is None:
+            return SILENT, SILENT
+        spoken, heard = self.peer.levels
+        return (SILENT if self.peer.muted else spoken), heard
+
+    def hold(self, on: bool) -> None:
+        """Give the devices up, or take them again. Raises ``DeviceError`` when they cannot be opened."""
+        if self.peer is None or on is self.held:
+            return
+        source, sink = (NullSource(), NullSink()) if on else self._line.sound()
+        self.peer.change_source(source)
+        self.peer.change_sink(sink)
+        self.held = on
+        self._set_microphone()
+
+    def press(self, digits: str) -> None:
+        """Send keypad digits. Raises ``UsageError`` for others."""
+        if self.peer is not None:
+            self.peer.send_digits(digits)
+
+    def _set_microphone(self) -> None:
+        if self.peer is not None:
+            self.peer.muted = self._muted or self.held
+
     def stats(self) -> dict[str, Any]:
         """The numbers of the call, as in webrtc-stats; empty before there is a connection."""
         return {} if self.peer is None else quality(self.peer.stats(), self._line.frame_ms)
@@ -118,6 +159,7 @@ class Voice:
         self.peer.on_control = guarded(self.on_control)
         self.peer.on_first_audio = guarded(self._first_audio)
         self.peer.on_failed = guarded(self.on_failed)
+        self._set_microphone()
         return self.peer
 
     def _first_audio(self) -> None:

@@ -27,6 +27,9 @@ def line_of(event: Event) -> str:
         "answered": lambda: "answered",
         "rekeyed": lambda: str(fields["line"]),
         "rekey-failing": lambda: f"rekeying fails ({fields['reason']}); ends in {fields['seconds']} s",
+        "held": lambda: held_line(fields),
+        "text": lambda: f"{fields['sender']}: {fields['text']}",
+        "digits": lambda: f"sent {fields['digits']}",
         "media": lambda: "talking (Ctrl-C hangs up)",
         "silent": lambda: silence_line(fields),
         "ended": lambda: ended_line(fields),
@@ -35,6 +38,13 @@ def line_of(event: Event) -> str:
     }
     line = lines.get(event.kind)
     return line() if line else ""
+
+
+def harmless(text: str) -> str:
+    """``text`` of somebody else, without what would command a terminal or turn the writing round."""
+    return "".join(
+        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
+    )
 
 
 def is_grave(event: Event) -> bool:
@@ -55,6 +65,14 @@ def blocked_lines(fields: Mapping[str, Any]) -> str:
         f"  offered  {fields['offered']}\n"
         f"ask {name}; if it is theirs: qcall contacts accept-new-key {name}"
     )
+
+
+def held_line(fields: Mapping[str, Any]) -> str:
+    """Who put the call on hold, or took it back."""
+    contact, on = fields["contact"], fields["on"]
+    if fields["own"]:
+        return f"{contact} is on hold" if on else f"talking to {contact} again"
+    return f"{contact} put the call on hold" if on else f"{contact} is back"
 
 
 def silence_line(fields: Mapping[str, Any]) -> str:

@@ -1,0 +1,176 @@
+"""What a running phone can be told to do: by its screen, by ``qcall control``, by a script on its socket.
+
+One JSON object a line, ``{"command": "dial", "contact": "bob"}``; unknown commands and fields are refused.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+import msgspec
+from msgspec import Meta
+
+Contact = Annotated[str, Meta(min_length=1, max_length=64)]
+Line = Annotated[str, Meta(min_length=1, max_length=500)]
+Digits = Annotated[str, Meta(pattern=r"^[0-9A-D*#]{1,32}$")]
+Switch: TypeAlias = Literal["on", "off", "toggle"]
+
+
+class Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="command", tag=str.lower):
+    """A command; its docstring is its help."""
+
+
+class Dial(Command, frozen=True):
+    """Call somebody; a call that is up is put on hold."""
+
+    contact: Contact
+    allow_less: bool = False
+
+
+class Redial(Command, frozen=True):
+    """Call whom this phone called last."""
+
+
+class Answer(Command, frozen=True):
+    """Answer the call that rings; a call that is up is put on hold."""
+
+
+class Refuse(Command, frozen=True):
+    """Refuse the call that rings, with a line of text for the caller if the keys are confirmed."""
+
+    text: Annotated[str, Meta(max_length=500)] = ""
+
+
+class Hangup(Command, frozen=True):
+    """Hang up the call in front; when it only rings, refuse or cancel it."""
+
+
+class Hold(Command, frozen=True):
+    """Put the call in front on hold, or take it back."""
+
+    state: Switch = "toggle"
+
+
+class Mute(Command, frozen=True):
+    """Turn the microphone off, or on again."""
+
+    state: Switch = "toggle"
+
+
+class Dtmf(Command, frozen=True):
+    """Send keypad digits: 0-9, *, #, A-D."""
+
+    digits: Digits
+
+
+class Text(Command, frozen=True):
+    """Send a line of text into the call in front."""
+
+    text: Line
+
+
+class Swap(Command, frozen=True):
+    """Talk to the other call; the one in front is put on hold."""
+
+
+class Verify(Command, frozen=True):
+    """Say whether the four words were the same on both phones."""
+
+    contact: Contact
+    same: bool
+
+
+class Accept(Command, frozen=True, tag="accept-new-key"):
+    """Trust the new identity of a contact whose calls are blocked because it changed."""
+
+    contact: Contact
+
+
+class Status(Command, frozen=True):
+    """What the phone does: registration, calls, security, quality."""
+
+
+class History(Command, frozen=True):
+    """The latest calls, newest first."""
+
+    limit: Annotated[int, Meta(ge=1, le=10_000)] = 100
+    contact: Annotated[str, Meta(max_length=64)] = ""
+
+
+class People(Command, frozen=True):
+    """The address book and everyone this phone has talked to."""
+
+
+class Save(Command, frozen=True):
+    """Write somebody into the address book; an entry of that name is replaced."""
+
+    name: Contact
+    shown: Annotated[str, Meta(max_length=100)] = ""
+    note: Annotated[str, Meta(max_length=500)] = ""
+
+
+class Remove(Command, frozen=True):
+    """Take somebody out of the address book; the pinned identity stays."""
+
+    name: Contact
+
+
+class Import(Command, frozen=True):
+    """Add the entries of a vCard file to the address book."""
+
+    file: Annotated[str, Meta(min_length=1, max_length=4096)]
+
+
+class Export(Command, frozen=True):
+    """Write the address book to a vCard file."""
+
+    file: Annotated[str, Meta(min_length=1, max_length=4096)]
+
+
+class Seen(Command, frozen=True):
+    """The user has seen the missed calls, and the call that ended."""
+
+
+class Subscribe(Command, frozen=True):
+    """Follow what happens: one JSON object with an ``event`` field a line, until the connection ends."""
+
+
+Any: TypeAlias = (
+    Dial
+    | Redial
+    | Answer
+    | Refuse
+    | Hangup
+    | Hold
+    | Mute
+    | Dtmf
+    | Text
+    | Swap
+    | Verify
+    | Accept
+    | Status
+    | History
+    | People
+    | Save
+    | Remove
+    | Import
+    | Export
+    | Seen
+    | Subscribe
+)
+ALL: tuple[type[Command], ...] = Any.__args__
+BY_NAME = {str(kind.__struct_config__.tag): kind for kind in ALL}
+_DECODER: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Any)
+
+
+def decode(line: bytes) -> Any:
+    """The command in one JSON line. Raises ``ValueError`` that says what is wrong with it."""
+    try:
+        return _DECODER.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise ValueError(str(error)) from None
+
+
+def turned(state: Switch, on: bool) -> bool:
+    """What ``state`` makes of a switch that is ``on``."""
+    return {"on": True, "off": False}.get(state, not on)

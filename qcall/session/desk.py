@@ -1,0 +1,393 @@
+"""The one desk of a phone: it keeps the board, carries out commands, and measures while there is a call.
+
+The terminal interface, ``qcall control`` and the commands without a screen all go through it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from qcall.call.machine import State
+from qcall.config import Home
+from qcall.crypto.identity import Fingerprint
+from qcall.errors import LocalFault, QcallError, UsageError
+from qcall.records.addressbook import AddressBook, read
+from qcall.records.store import CallRecord, Contact, Records
+from qcall.records.vcard import Entry
+
+from . import board, commands
+from .conversation import Conversation
+from .phone import Phone
+from .report import Event
+from .snapshot import PHASES, Link, Person, Presence, Snapshot, Trust
+
+LEVEL_INTERVAL = 0.125
+"""Seconds between two looks at the levels: as often as an eye follows a meter."""
+STATS_INTERVAL = 1.0
+SUPPLY_INTERVAL = 2.0
+"""Seconds between two questions to the key node about stock and links."""
+IDLE_INTERVAL = 30.0
+"""Seconds between two looks at the clock while nothing happens."""
+Follower = Callable[[Event], None]
+
+
+class Desk:
+    """Give ``tell`` to the phone, then ``attach`` the phone, then run ``watch`` beside it.
+
+    ``on_snapshot`` gets every new board; ``forward`` every event, as do those who ``follow``.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        *,
+        policy: str = "prefer",
+        on_snapshot: Callable[[Snapshot], None] = lambda _: None,
+        forward: Follower = lambda _: None,
+    ) -> None:
+        self.snapshot = Snapshot(at=time.monotonic(), unix=time.time(), policy=policy)
+        self._book = AddressBook(home.address_book)
+        self._on_snapshot = on_snapshot
+        self._followers: list[Follower] = [forward]
+        self._phone: Phone | None = None
+        self._stirred = asyncio.Event()
+        self._refreshing = False
+        self._measured_at = self._supplied_at = 0.0
+
+    def attach(self, phone: Phone) -> None:
+        """This is the phone; its contacts are on the board from now on."""
+        self._phone = phone
+        account = phone.account
+        self.snapshot = replace(
+            self.snapshot,
+            name=account.name,
+            site=account.site,
+            relay=account.relay,
+            key_node=account.kme_id,
+        )
+        self._list_people()
+
+    def tell(self, event: Event) -> None:
+        """Something happened."""
+        self._show(board.after(self.snapshot, event, time.time()))
+        if event.kind in ("ended", "secured"):
+            self._list_people()
+        for follower in tuple(self._followers):
+            follower(event)
+        self._stir()
+
+    @contextlib.contextmanager
+    def follow(self, follower: Follower) -> Any:
+        """Hand every event to ``follower`` within the context."""
+        self._followers.append(follower)
+        try:
+            yield
+        finally:
+            self._followers.remove(follower)
+
+    def troubled(self, error: QcallError) -> None:
+        """The phone could not be brought online, for this reason."""
+        self._show(replace(self.snapshot, link=Link.FAILED, trouble=str(error)))
+
+    async def watch(self) -> None:
+        """Measure while there is a call, for ever."""
+        while True:
+            self._stirred.clear()
+            self._refresh()
+            interval = LEVEL_INTERVAL if self._conversations else IDLE_INTERVAL
+            if self._conversations:
+                await self._measure()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(interval):
+                    # Levels have their own pace: what happens meanwhile is on the board already.
+                    await (asyncio.sleep(interval) if self._conversations else self._stirred.wait())
+
+    # Commands
+
+    async def run(self, command: commands.Any) -> Any:
+        """Carry out ``command``; the answer is plain data. Raises ``QcallError``."""
+        match command:
+            case commands.Dial(contact, allow_less):
+                return self._dial(contact, allow_less)
+            case commands.Redial():
+                if not self.snapshot.last_dialled:
+                    raise UsageError("nobody was called yet; dial somebody")
+                return self._dial(self.snapshot.last_dialled, False)
+            case commands.Answer():
+                return self._answer()
+            case commands.Refuse(text):
+                return await self._refuse(text)
+            case commands.Hangup():
+                return self._hang_up()
+            case commands.Hold(state):
+                conversation = self._front()
+                conversation.hold(commands.turned(state, conversation.held))
+                return {"held": conversation.held}
+            case commands.Mute(state):
+                conversation = self._front()
+                conversation.mute(commands.turned(state, conversation.muted))
+                self._stir()
+                return {"muted": conversation.muted}
+            case commands.Dtmf(digits):
+                self._front().press(digits)
+                return {"sent": digits}
+            case commands.Text(text):
+                self._front().say(text)
+                return {"sent": text}
+            case commands.Swap():
+                return self._swap()
+            case commands.Subscribe():
+                raise UsageError("subscribe needs a connection of its own: qcall control subscribe")
+        return self._keep_records(command)
+
+    def _keep_records(self, command: commands.Any) -> Any:
+        match command:
+            case commands.Verify(contact, same):
+                if not self._records.set_verified(contact, same):
+                    raise UsageError(
+                        f"there has been no call with {contact} yet; call, then compare the words"
+                    )
+                self._list_people()
+                return {"contact": contact, "verified": same}
+            case commands.Accept(contact):
+                accepted = self._records.accept_offered(contact)
+                if accepted is None:
+                    raise UsageError(f"no new identity of {contact} waits; see: qcall contacts")
+                self._list_people()
+                return {"contact": contact, "fingerprint": str(Fingerprint(accepted.fingerprint))}
+            case commands.Status():
+                return status(self.snapshot)
+            case commands.History(limit, contact):
+                calls = self._records.calls(limit if not contact else 10_000)
+                return [as_json(call) for call in calls if contact in ("", call.contact)][:limit]
+            case commands.Seen():
+                self._show(replace(board.cleared(self.snapshot), missed=0))
+                return {}
+        return self._keep_book(command)
+
+    def _keep_book(self, command: commands.Any) -> Any:
+        changed: dict[str, Any] = {}
+        match command:
+            case commands.Save(name, shown, note):
+                self._book.save(Entry(name, shown, note))
+                changed = {"saved": name}
+            case commands.Remove(name):
+                if not self._book.remove(name):
+                    raise UsageError(f"{name} is not in the address book")
+                changed = {"removed": name}
+            case commands.Import(file):
+                entries = read(Path(file).expanduser())
+                self._book.save(*entries)
+                changed = {"imported": len(entries)}
+            case commands.Export(file):
+                self._export(Path(file).expanduser())
+                return {"exported": len(self._book.entries), "file": file}
+        self._list_people()
+        return changed or [asdict(person) for person in self.snapshot.people]
+
+    def _dial(self, contact: str, allow_less: bool) -> Any:
+        front = self._live_front()
+        if front is not None and front.state is not State.TALKING:
+            raise UsageError("a call is being set up; hang up first")
+        conversation = self._online.dial(contact, allow_less=allow_less)
+        if front is not None:
+            front.hold(True)
+        return {"call": conversation.dialogue.hex(), "contact": contact}
+
+    def _answer(self) -> Any:
+        ringing = self._ringing()
+        for other in self._conversations.values():
+            if other is not ringing and other.state is State.TALKING:
+                other.hold(True)
+        ringing.answer()
+        self._focus(ringing)
+        return {"contact": ringing.contact}
+
+    async def _refuse(self, text: str) -> Any:
+        ringing = self._ringing()
+        if text:
+            ringing.say(text)
+        ringing.hang_up()
+        return {"contact": ringing.contact}
+
+    def _hang_up(self) -> Any:
+        conversation = self._front()
+        conversation.hang_up()
+        waiting = [each for each in self._conversations.values() if each is not conversation]
+        if len(waiting) == 1:
+            self._focus(waiting[0])
+        return {"contact": conversation.contact}
+
+    def _swap(self) -> Any:
+        front = self._front()
+        others = [each for each in self._conversations.values() if each is not front]
+        if not others or others[0].state is not State.TALKING:
+            raise UsageError("there is no other call to talk to")
+        if front.state is State.TALKING:
+            front.hold(True)
+        others[0].hold(False)
+        self._focus(others[0])
+        return {"contact": others[0].contact}
+
+    def _export(self, file: Path) -> None:
+        from qcall.records.vcard import dump
+
+        try:
+            file.write_text(dump(self._book.entries))
+        except OSError as error:
+            raise UsageError(f"cannot write {file}: {error.strerror}; give another file") from None
+
+    # The phone
+
+    @property
+    def _online(self) -> Phone:
+        if self._phone is None:
+            raise LocalFault("the phone is still starting; try again", code="starting")
+        return self._phone
+
+    @property
+    def _records(self) -> Records:
+        return self._online.records
+
+    @property
+    def _conversations(self) -> dict[bytes, Conversation]:
+        return {} if self._phone is None else self._phone.conversations
+
+    def _live_front(self) -> Conversation | None:
+        """The conversation in front, if one lives."""
+        for call in self.snapshot.calls:
+            if (conversation := self._conversations.get(bytes.fromhex(call.id))) is not None:
+                return conversation
+        return None
+
+    def _front(self) -> Conversation:
+        if (conversation := self._live_front()) is None:
+            raise UsageError("there is no call")
+        return conversation
+
+    def _ringing(self) -> Conversation:
+        for conversation in self._conversations.values():
+            if conversation.state in (State.ALERTING, State.ALERTING_SECURED):
+                return conversation
+        raise UsageError("no call waits for an answer")
+
+    def _focus(self, conversation: Conversation) -> None:
+        self._show(board.focused(self.snapshot, conversation.dialogue.hex()))
+
+    # The board
+
+    def _show(self, snapshot: Snapshot) -> None:
+        if snapshot is not self.snapshot:
+            self.snapshot = snapshot
+            self._on_snapshot(snapshot)
+
+    def _stir(self) -> None:
+        """Ask the conversations how they are, as soon as what runs now has run."""
+        self._stirred.set()
+        if not self._refreshing:
+            self._refreshing = True
+            asyncio.get_running_loop().call_soon(self._refresh)
+
+    def _refresh(self) -> None:
+        self._refreshing = False
+        new = replace(self.snapshot, at=time.monotonic(), unix=time.time())
+        for id, conversation in self._conversations.items():
+            facts = board.Facts(
+                PHASES[conversation.state],
+                muted=conversation.muted,
+                held=conversation.held,
+                held_by_peer=conversation.held_by_peer,
+            )
+            new = board.stated(new, id.hex(), facts)
+        if new.calls != self.snapshot.calls or int(new.unix) != int(self.snapshot.unix):
+            self._show(new)
+
+    async def _measure(self) -> None:
+        now, new = time.monotonic(), self.snapshot
+        take_stats = now - self._measured_at >= STATS_INTERVAL
+        for id, conversation in self._conversations.items():
+            new = board.levelled(new, id.hex(), *conversation.levels)
+            if take_stats and conversation.state is State.TALKING:
+                new = board.measured(new, id.hex(), conversation.stats())
+        if take_stats:
+            self._measured_at = now
+        self._show(new)
+        if now - self._supplied_at >= SUPPLY_INTERVAL:
+            self._supplied_at = now
+            await self._ask_key_node()
+
+    async def _ask_key_node(self) -> None:
+        front = self._live_front()
+        node = None if self._phone is None else self._phone.key_node
+        if front is None or node is None or front.peer_sae is None:
+            return
+        with contextlib.suppress(QcallError):
+            told = await node.status(front.peer_sae)
+            extension = told.status_extension or {}
+            self._show(board.supplied(self.snapshot, front.dialogue.hex(), extension))
+
+    def _list_people(self) -> None:
+        if self._phone is None:
+            return
+        met = {contact.name: contact for contact in self._phone.records.contacts()}
+        written = {entry.name: entry for entry in self._book.entries}
+        seen = {person.name: person.presence for person in self.snapshot.people}
+        people = tuple(
+            person(name, met.get(name), written.get(name), seen.get(name, Presence.UNKNOWN))
+            for name in sorted(met.keys() | written.keys())
+        )
+        self._show(replace(self.snapshot, people=people))
+
+
+def person(name: str, met: Contact | None, written: Entry | None, presence: Presence) -> Person:
+    """Somebody, out of what the records and the address book say."""
+    trust, fingerprint, offered = Trust.NEW, "", ""
+    if met is not None:
+        trust = Trust.VERIFIED if met.verified else Trust.PINNED
+        fingerprint = str(Fingerprint(met.fingerprint))
+        if met.offered is not None:
+            trust, offered = Trust.CHANGED, str(Fingerprint(met.offered))
+    shown, note = ("", "") if written is None else (written.shown, written.note)
+    return Person(name, shown, presence, trust, fingerprint, offered, note)
+
+
+def status(snapshot: Snapshot) -> dict[str, Any]:
+    """The board for programs: what changes ten times a second and what only a person reads is left out."""
+    calls = [
+        {
+            "call": call.id,
+            "contact": call.contact,
+            "outgoing": call.outgoing,
+            "state": str(call.phase),
+            "seconds": round(call.talked(snapshot.at), 1),
+            "muted": call.muted,
+            "held": call.held,
+            "security": dict(call.security),
+            "quality": dict(call.quality.totals),
+            "reason": call.reason,
+        }
+        for call in snapshot.calls
+    ]
+    phone = {name: getattr(snapshot, name) for name in ("name", "site", "relay", "trouble", "missed")}
+    return {**phone, "state": str(snapshot.link), "key_node": snapshot.key_node, "calls": calls}
+
+
+def as_json(call: CallRecord) -> dict[str, Any]:
+    """A call of the history as plain data; times are unix seconds."""
+    talked = call.security.get("talked")
+    return {
+        "call_id": call.call_id.hex(),
+        "contact": call.contact,
+        "direction": "outgoing" if call.outgoing else "incoming",
+        "began_at": round(call.began_at, 3),
+        "ended_at": round(call.ended_at, 3),
+        "seconds": round(call.ended_at - call.began_at if talked is None else talked, 1),
+        "reason": call.reason,
+        "security": {name: value for name, value in call.security.items() if name != "receipt"},
+    }
