@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from qcall.call.events import Reason
+
 from .report import Event
 from .snapshot import (
     LOG_LINES,
@@ -25,6 +27,9 @@ from .snapshot import (
     TraceLine,
 )
 from .wording import is_grave, line_of
+
+UNANSWERED = frozenset({Reason.CANCELLED, Reason.NO_ANSWER})
+"""How a call ends that nobody here took."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +98,9 @@ def on_call(board: Snapshot, id: str, event: Event) -> Snapshot:
         board = replace(board, calls=(known, *board.live))
         if known.outgoing:
             board = replace(board, last_dialled=known.contact)
-    return put(board, changed(known, event, board.unix))
+    board = put(board, changed(known, event, board.unix))
+    missed = event.kind == "ended" and not known.outgoing and event.fields["reason"] in UNANSWERED
+    return replace(board, missed=board.missed + missed)
 
 
 def begun(id: str, event: Event) -> Call:

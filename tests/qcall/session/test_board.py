@@ -1,0 +1,197 @@
+"""The board: what a screen shows after each event and each measurement."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qcall.session import board
+from qcall.session.report import Event
+from qcall.session.snapshot import (
+    HISTORY,
+    LOG_LINES,
+    TRACE_LINES,
+    Link,
+    Person,
+    Phase,
+    Presence,
+    Snapshot,
+)
+
+CALL = "00" * 16
+SECURITY = {
+    "qkd": {
+        "state": "present",
+        "path": ["beijing", "jinan", "hefei"],
+        "qber": [0.019, 0.021],
+        "age": [1.0, 2.0],
+        "hops": 2,
+    },
+    "words": ["acme", "adviser", "adrift", "aftermath"],
+    "line": "SECURED  classical ✓",
+    "peer": "bob",
+}
+STATS = {"packetsExpected": 50, "packetsLost": 5, "jitter": 0.002, "mos": 4.1, "oneWayDelay": 0.044}
+
+
+def event(kind: str, at: float = 1.0, call: str = CALL, **fields: object) -> Event:
+    return Event(kind, at, {"call": call, "outgoing": True, "contact": "bob", **fields})
+
+
+def happen(*events: Event, before: Snapshot | None = None) -> Snapshot:
+    snapshot = before or Snapshot()
+    for each in events:
+        snapshot = board.after(snapshot, each, 1000.0 + each.at)
+    return snapshot
+
+
+def talking(**facts: object) -> Snapshot:
+    snapshot = happen(event("dialling"), event("ringing", 2.0, **SECURITY))
+    return board.stated(snapshot, CALL, board.Facts(Phase.TALKING, **facts))
+
+
+def test_a_dialled_call_is_on_the_board_and_remembered():
+    snapshot = happen(event("dialling"))
+    assert snapshot.call is not None
+    assert (snapshot.call.contact, snapshot.call.phase) == ("bob", Phase.DIALLING)
+    assert snapshot.last_dialled == "bob"
+
+
+def test_an_incoming_call_is_not_redialled():
+    snapshot = happen(event("incoming", outgoing=False, **SECURITY))
+    assert snapshot.last_dialled == ""
+    assert not snapshot.call.outgoing
+
+
+def test_the_route_is_the_chain_that_the_key_passed():
+    route = talking().call.route
+    assert route.nodes == ("beijing", "jinan", "hefei")
+    assert [(hop.qber, hop.age) for hop in route.hops] == [(0.019, 1.0), (0.021, 2.0)]
+
+
+def test_a_rekey_keeps_what_is_known_of_the_links():
+    told = {"qcall_hops": [{"a": "jinan", "b": "beijing", "pool": 30, "capacity": 60, "rate": 8600.0}]}
+    snapshot = board.supplied(talking(), CALL, told)
+    after = happen(event("rekeyed", 9.0, **SECURITY), before=snapshot)
+    assert (after.call.route.hops[0].pool, after.call.route.hops[0].rate) == (0.5, 8600.0)
+
+
+def test_another_route_forgets_the_old_links():
+    other = {**SECURITY, "qkd": {**SECURITY["qkd"], "path": ["beijing", "tianjin", "hefei"]}}
+    told = {"qcall_hops": [{"a": "jinan", "b": "beijing", "pool": 30, "capacity": 60}]}
+    after = happen(event("rekeyed", 9.0, **other), before=board.supplied(talking(), CALL, told))
+    assert after.call.route.hops[0].pool is None
+
+
+def test_a_call_without_quantum_keys_has_no_route():
+    assert happen(event("ringing", **{**SECURITY, "qkd": {"state": "absent"}})).call.route.nodes == ()
+
+
+def test_talk_is_counted_from_its_beginning_to_its_end():
+    snapshot = replace(talking(), at=12.0)
+    assert snapshot.call.talked(snapshot.at) == 10.0
+    over = happen(event("ended", 20.0, reason="hangup", quality={}, security={}), before=snapshot)
+    assert over.call.talked(99.0) == 18.0
+
+
+def test_loss_is_that_of_the_last_second():
+    snapshot = board.measured(talking(), CALL, STATS)
+    snapshot = board.measured(snapshot, CALL, {**STATS, "packetsExpected": 100, "packetsLost": 5})
+    assert snapshot.call.quality.loss.samples == (0.1, 0.0)
+    assert snapshot.call.quality.delay.last == 0.044
+
+
+def test_levels_that_no_meter_can_show_are_no_change():
+    snapshot = board.levelled(talking(), CALL, -20.2, -30.1)
+    assert board.levelled(snapshot, CALL, -19.9, -30.4) is snapshot
+
+
+def test_an_ended_call_stays_to_be_read_and_goes_when_another_begins():
+    over = happen(
+        event("dialling"),
+        event("ended", 3.0, reason="declined", failure="bob declined the call", quality={}, security={}),
+    )
+    assert over.call.failure == "bob declined the call"
+    assert [call.id for call in happen(event("dialling", 4.0, "11" * 16), before=over).calls] == ["11" * 16]
+
+
+def test_a_second_call_comes_to_the_front_and_can_be_put_back():
+    both = happen(event("incoming", 5.0, "11" * 16, **SECURITY), before=talking())
+    assert [call.id for call in both.calls] == ["11" * 16, CALL]
+    assert board.focused(both, CALL).call.id == CALL
+
+
+@pytest.mark.parametrize("reason", ["cancelled", "no-answer"])
+def test_a_call_that_was_not_answered_is_missed(reason):
+    ended = event("ended", 3.0, reason=reason, quality={}, security={}, outgoing=False)
+    snapshot = happen(event("incoming", outgoing=False, **SECURITY), ended)
+    assert snapshot.missed == 1
+
+
+def test_a_call_that_this_user_declined_is_not_missed():
+    ended = event("ended", 3.0, reason="declined", quality={}, security={}, outgoing=False)
+    assert happen(event("incoming", outgoing=False, **SECURITY), ended).missed == 0
+
+
+def test_the_relay_comes_and_goes():
+    away = happen(Event("relay", 1.0, {"connected": False}))
+    assert away.link is Link.AWAY
+    assert happen(Event("relay", 2.0, {"connected": True}), before=away).link is Link.ONLINE
+    gone = happen(Event("gone", 3.0, {"message": "another phone has logged in"}), before=away)
+    assert (gone.link, gone.trouble) == (Link.FAILED, "another phone has logged in")
+
+
+def test_presence_is_shown_of_people_on_the_board():
+    snapshot = Snapshot(people=(Person("bob"), Person("carol")))
+    told = Event("presence", 1.0, {"people": {"bob": "online", "nobody": "online"}})
+    assert [each.presence for each in happen(told, before=snapshot).people] == [
+        Presence.ONLINE,
+        Presence.UNKNOWN,
+    ]
+
+
+def test_a_trace_line_counts_from_the_first_message():
+    traced = event("trace", 1.25, sent=True, peer="bob", what="m1", bytes=1700)
+    (line,) = happen(event("dialling"), traced).call.trace
+    assert (line.after, line.what, line.size, line.sent) == (0.25, "m1", 1700, True)
+
+
+def test_text_keeps_who_said_it():
+    snapshot = happen(event("text", 3.0, sender="bob", text="back in five", own=False), before=talking())
+    assert [(m.sender, m.text, m.own) for m in snapshot.call.messages] == [("bob", "back in five", False)]
+
+
+def test_nothing_changes_a_call_that_has_ended():
+    over = happen(event("ended", 3.0, reason="hangup", quality={}, security={}), before=talking())
+    assert board.stated(over, CALL, board.Facts(Phase.TALKING, muted=True)) is over
+    assert board.levelled(over, CALL, -3.0, -3.0) is over
+    assert board.measured(over, CALL, STATS) is over
+
+
+def test_four_hours_leave_no_more_than_ten_minutes_do():
+    snapshot = talking()
+    for second in range(4 * 3600):
+        snapshot = board.measured(snapshot, CALL, {**STATS, "packetsExpected": 50 * second + 50})
+        if second % 5 == 0:
+            snapshot = happen(
+                event("trace", float(second), sent=True, peer="bob", what="rk1", bytes=99),
+                event("rekeyed", float(second), **SECURITY),
+                before=snapshot,
+            )
+    assert len(snapshot.call.quality.mos.samples) == HISTORY
+    assert len(snapshot.call.trace) == TRACE_LINES
+    assert len(snapshot.log) == LOG_LINES
+
+
+@given(st.lists(st.sampled_from(["dialling", "ringing", "held", "silent", "text", "ended", "rekeyed"])))
+def test_any_order_of_events_leaves_a_board(kinds):
+    fields = {**SECURITY, "reason": "hangup", "quality": {}, "security": {}, "connected": False}
+    told = [
+        event(kind, float(at), sender="bob", text="hi", own=False, on=True, **fields)
+        for at, kind in enumerate(kinds)
+    ]
+    snapshot = happen(*told)
+    assert len(snapshot.calls) == (1 if kinds else 0)
