@@ -268,10 +268,13 @@ class Agreement:
         self.state, self._limit = State.ENDED, None
 
     def abort(self, failure: QcallError) -> Effects:
-        """End it: tell the peer a code, wipe, and say here what happened."""
+        """End it: tell the peer a code, wipe, and say here what happened.
+
+        The code goes over the control channel once that is open, and through signalling, sealed, before.
+        """
         code = told(failure.code)
         effects: list[Effect] = []
-        if self._control is not None:
+        if self._sent_confirm and self._control is not None:
             effects.append(self._seal(Hangup(code)))
         elif self._boxes:
             effects.append(self._send_boxed(Kind.SEALED_REFUSE, encode(Refuse(code))))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from qcall.wire.etsi014 import AGE, QBER
@@ -55,3 +55,9 @@ def _numbers(value: object) -> tuple[float, ...]:
     if not isinstance(value, list) or not all(isinstance(each, int | float) for each in value):
         return ()
     return tuple(float(each) for each in value) if all(math.isfinite(each) for each in value) else ()
+
+
+def drop(keys: Sequence[DeliveredKey]) -> None:
+    """Wipe delivered keys that nothing will use."""
+    for each in keys:
+        each.key.wipe()

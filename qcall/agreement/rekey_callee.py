@@ -14,7 +14,7 @@ from .control import Message, Rekey1, Rekey2, Rekey2Body, Rekey3, RekeyAgain
 from .effects import Effects, FetchDecKeys
 from .messages import encode
 from .policy import QkdState, allows
-from .quantum import DeliveredKey
+from .quantum import DeliveredKey, drop
 from .rekey import STALE, Ongoing, Rekey, Stage
 from .schedule import QKD_KEY_LENGTH, QuantumKey
 
@@ -38,10 +38,13 @@ class CalleeRekey(Rekey):
 
     def qkd_keys(self, keys: Sequence[DeliveredKey], now: float) -> Effects:
         if self.stage is not Stage.AWAIT_KEYS or self._rk1 is None:
+            drop(keys)
             return ()
         if [key.key_id for key in keys] != [key.key_id for key in self._rk1.qkd.keys]:
+            drop(keys)
             raise AgreementFailed("the key node delivered other keys than those asked for", code="key-ids")
         if any(len(key.key) != QKD_KEY_LENGTH for key in keys):
+            drop(keys)
             return self.qkd_failed("bad-key", now)
         return self._send_rk2(self._rk1, keys)
 

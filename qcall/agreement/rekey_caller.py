@@ -15,7 +15,7 @@ from .control import Message, Rekey1, Rekey2, Rekey2Body, Rekey3, RekeyAgain
 from .effects import Effects, FetchEncKeys, RekeyFailing
 from .messages import QkdTerms, decode, encode_checked
 from .policy import QkdPolicy, QkdState
-from .quantum import WITHOUT, DeliveredKey, absent, name_key
+from .quantum import WITHOUT, DeliveredKey, absent, drop, name_key
 from .rekey import EPOCH_GRACE, SHORTEST_INTERVAL, Ongoing, Rekey, Stage
 from .schedule import QKD_KEY_LENGTH, QuantumKey
 
@@ -58,10 +58,13 @@ class CallerRekey(Rekey):
 
     def qkd_keys(self, keys: Sequence[DeliveredKey], now: float) -> Effects:
         if self.stage is not Stage.AWAIT_KEYS:
+            drop(keys)
             return ()
         if len(keys) != 1 or len(keys[0].key) != QKD_KEY_LENGTH:
+            drop(keys)
             return self.qkd_failed("bad-key", now)
         if not self.call.memory.consume_keys([each.key_id for each in keys]):
+            drop(keys)
             raise AgreementFailed("the key node delivered a key that was used before", code="replayed-key")
         self._keys = tuple(keys)
         named = tuple(name_key(each) for each in keys)

@@ -94,17 +94,20 @@ def _step(secret: Secret, transcript: bytes, ikm: bytes) -> Secret:
 
 
 class Early:
-    """S0: X25519 is mixed in."""
+    """S0: X25519 is mixed in, and its secret wiped."""
 
     def __init__(self, suite: str, dh: Secret) -> None:
-        self._secret = extract(suite_salt(suite), lp(Label.X25519, dh.reveal()))
+        with dh:
+            self._secret = extract(suite_salt(suite), lp(Label.X25519, dh.reveal()))
 
     def mix_kem(self, shared: Sequence[Secret], tc2: bytes) -> Handshake:
-        """Mix in the secret of every KEM of the suite; at least one."""
+        """Mix in the secret of every KEM of the suite, at least one, and wipe them."""
         first, *more = shared
-        secret = _step(self._secret, tc2, lp(Label.KEM, first.reveal()))
+        with first:
+            secret = _step(self._secret, tc2, lp(Label.KEM, first.reveal()))
         for each in more:
-            secret = _step(secret, tc2, lp(Label.SECOND_KEM, each.reveal()))
+            with each:
+                secret = _step(secret, tc2, lp(Label.SECOND_KEM, each.reveal()))
         return Handshake(secret, tc2)
 
 
@@ -123,7 +126,8 @@ class Handshake:
     def words_value(self, m1: bytes, m2: bytes, nonce: bytes, fingerprint: bytes) -> bytes:
         """32 bits of short authentication string, as 4 bytes."""
         transcript = digest(Label.WORDS_TRANSCRIPT, m1, m2, nonce, fingerprint)
-        return exp(self._secret, Label.WORDS, transcript, 4).reveal()
+        with exp(self._secret, Label.WORDS, transcript, 4) as value:
+            return value.reveal()
 
     def mix_qkd(self, state: str, keys: Sequence[QuantumKey], th3: bytes) -> Mixed:
         """Mix in the quantum keys, or the signed statement that there are none."""
@@ -179,10 +183,15 @@ class Root:
     def rekey(
         self, dh: Secret, shared: Sequence[Secret], state: str, keys: Sequence[QuantumKey], th: bytes
     ) -> Root:
-        """The root of the next epoch, of the old root and all three layers afresh. The old one is wiped."""
-        fields: list[bytes | str] = [Label.X25519, dh.reveal()]
+        """The root of the next epoch, of the old root and all three layers afresh.
+
+        The old root and the secrets of X25519 and ML-KEM are wiped.
+        """
+        with dh:
+            fields: list[bytes | str] = [Label.X25519, dh.reveal()]
         for label, each in zip((Label.KEM, Label.SECOND_KEM), shared, strict=False):
-            fields += [label, each.reveal()]
+            with each:
+                fields += [label, each.reveal()]
         with self._secret, exp(self._secret, Label.REKEY, th, HASH_LENGTH) as salt:
             secret = extract(salt.reveal(), lp(*fields) + qkd_input(state, keys))
         return Root(secret, self._th4, self._call_id, self.epoch + 1)

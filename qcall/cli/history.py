@@ -60,7 +60,7 @@ def history(
 def listed(call: CallRecord, as_json: bool) -> None:
     """One line of the list."""
     security = call.security
-    kept = {key: security.get(key) for key in ("suite", "policy", "qkd", "epoch", "contact")}
+    kept = {key: security.get(key) for key in ("suite", "policy", "qkd", "epoch", "trust")}
     if as_json:
         fields: dict[str, Any] = {
             "call_id": call.call_id.hex(),
@@ -80,8 +80,8 @@ def listed(call: CallRecord, as_json: bool) -> None:
     layers = f"{kept['suite']}, {quantum}" if kept["suite"] else ""
     arrow = "→" if call.outgoing else "←"
     seconds = f"{call.ended_at - call.began_at:.0f} s"
-    name = call.call_id.hex()[:ID_SHOWN]
-    typer.echo(f"{name}  {began}  {arrow} {call.contact:16}{seconds:>8}  {call.reason:14}{layers}")
+    name = call.call_id.hex()[:ID_SHOWN] or "-"
+    typer.echo(f"{name:{ID_SHOWN}}  {began}  {arrow} {call.contact:16}{seconds:>8}  {call.reason:14}{layers}")
 
 
 def one_call(found: Sequence[CallRecord], wanted: str) -> CallRecord:

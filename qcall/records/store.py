@@ -21,7 +21,7 @@ import msgspec
 from qcall.agreement.suites import rank
 from qcall.errors import StorageError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SCHEMA = """
 CREATE TABLE contact (
     name            TEXT PRIMARY KEY,
@@ -33,7 +33,8 @@ CREATE TABLE contact (
     pinned_at       REAL NOT NULL                -- unix seconds
 ) STRICT;
 CREATE TABLE call (
-    call_id         BLOB PRIMARY KEY,
+    id              INTEGER PRIMARY KEY,
+    call_id         BLOB NOT NULL,               -- empty when the phones never agreed on one
     contact         TEXT NOT NULL,
     outgoing        INTEGER NOT NULL,
     began_at        REAL NOT NULL,
@@ -47,6 +48,17 @@ CREATE TABLE consumed (
     PRIMARY KEY (kind, id)
 ) STRICT, WITHOUT ROWID;
 """
+CALL_COLUMNS = "call_id, contact, outgoing, began_at, ended_at, reason, security"
+MIGRATIONS = {
+    # Version 1 kept calls by call_id, so that a refused call could take the place of a real one.
+    1: (
+        "ALTER TABLE call RENAME TO call_1",
+        next(each for each in SCHEMA.split(";\n") if "TABLE call " in each),
+        f"INSERT INTO call ({CALL_COLUMNS}) SELECT {CALL_COLUMNS} FROM call_1 ORDER BY began_at",  # noqa: S608
+        "DROP TABLE call_1",
+    ),
+}
+"""What leads from each older version of the schema to the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +83,7 @@ class CallRecord:
     """A call that is over. Times are unix seconds."""
 
     call_id: bytes
+    """Empty when the call was refused before there was one: what a stranger sent names no call."""
     contact: str
     outgoing: bool
     began_at: float
@@ -159,7 +172,7 @@ class Records:
         """Store a call that is over."""
         with self._transaction() as db:
             db.execute(
-                "INSERT OR REPLACE INTO call VALUES (?, ?, ?, ?, ?, ?, ?)",
+                f"INSERT INTO call ({CALL_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
                 (
                     call.call_id,
                     call.contact,
@@ -190,7 +203,7 @@ class Records:
 
     def _calls(self, clause: str, argument: int | str) -> list[CallRecord]:
         with self._faults():
-            rows = self._db.execute(f"SELECT * FROM call {clause}", (argument,)).fetchall()  # noqa: S608
+            rows = self._db.execute(f"SELECT {CALL_COLUMNS} FROM call {clause}", (argument,)).fetchall()  # noqa: S608
         return [
             CallRecord(call_id, contact, bool(outgoing), began, ended, reason, msgspec.json.decode(security))
             for call_id, contact, outgoing, began, ended, reason, security in rows
@@ -203,12 +216,14 @@ class Records:
             self._db.execute("PRAGMA synchronous = FULL")
         with self._transaction() as db:
             version = db.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0:
-                for statement in SCHEMA.split(";\n"):
-                    db.execute(statement)
-                db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            elif version != SCHEMA_VERSION:
+            if version > SCHEMA_VERSION:
                 raise StorageError(f"{self._path} was written by another version of qcall; update qcall")
+            statements = SCHEMA.split(";\n") if version == 0 else ()
+            for older in range(version or SCHEMA_VERSION, SCHEMA_VERSION):
+                statements = (*statements, *MIGRATIONS[older])
+            for statement in statements:
+                db.execute(statement)
+            db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     def _contacts(self, clause: str, arguments: tuple[str, ...]) -> list[Contact]:
         columns = "name, fingerprint, offered, verified, qkd_seen, suite_seen, pinned_at"

@@ -302,7 +302,7 @@ class Conversation:
     async def _keep(self, reason: str) -> None:
         """Write the call into the history."""
         record = CallRecord(
-            call_id=self._keying.agreement.call_id or self.dialogue,
+            call_id=self._keying.agreement.call_id,
             contact=self.contact,
             outgoing=self.outgoing,
             began_at=self._began_at,

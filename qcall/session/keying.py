@@ -219,6 +219,10 @@ class Keying:
             self._tell("qkd-failed", code=error.code, message=str(error))
             self._run(self.agreement.qkd_failed(error.code, time.monotonic()))
             return
+        if self.over:
+            for key in keys:
+                key.key.wipe()
+            return
         self._timing.qkd_ms = 1000 * (time.monotonic() - began)
         asked = "enc_keys" if isinstance(wanted, agree.FetchEncKeys) else "dec_keys"
         note = f"{len(keys)} key in {self._timing.qkd_ms:.1f} ms"

@@ -116,6 +116,32 @@ def test_calls_come_back_newest_first(records: Records) -> None:
     assert records.calls() == calls[::-1]
 
 
+def test_no_call_takes_the_place_of_another(records: Records) -> None:
+    real = CallRecord(b"c" * 16, "alice", False, 1.0, 61.0, "hangup", {"receipt": "signed"})
+    for reason in ("replayed-call", "busy"):
+        records.add_call(CallRecord(b"c" * 16, "mallory", False, 70.0, 71.0, reason, {}))
+    records.add_call(real)
+    records.add_call(CallRecord(b"", "mallory", False, 80.0, 81.0, "malformed", {}))
+    assert len(records.calls()) == 4
+    assert records.calls_with("alice") == [real]
+
+
+def test_the_calls_of_version_1_are_kept(path: Path) -> None:
+    Records(path).close()
+    with sqlite3.connect(path) as db:
+        db.execute("DROP TABLE call")
+        db.execute(
+            "CREATE TABLE call (call_id BLOB PRIMARY KEY, contact TEXT NOT NULL, outgoing INTEGER NOT NULL,"
+            " began_at REAL NOT NULL, ended_at REAL NOT NULL, reason TEXT NOT NULL, security TEXT NOT NULL)"
+        )
+        db.execute("INSERT INTO call VALUES (?, 'bob', 1, 1.0, 2.0, 'hangup', '{}')", (b"1" * 16,))
+        db.execute("PRAGMA user_version = 1")
+    db.close()
+    records = Records(path)
+    assert records.calls() == [CallRecord(b"1" * 16, "bob", True, 1.0, 2.0, "hangup", {})]
+    records.close()
+
+
 def test_a_file_that_is_no_database_is_a_clear_error(path: Path) -> None:
     path.write_bytes(b"not a database" * 100)
     with pytest.raises(StorageError, match="cannot be used"):
