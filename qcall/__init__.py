@@ -2,11 +2,12 @@
 
 Map of the package, from the user inwards (left may import right; ``|`` may not see each other):
 
-    cli > tui | headless > session > media | net | records > call > agreement > crypto > wire
+    cli > tui | headless > keyboard > session > media | net | records > call > agreement > crypto > wire
         > config > errors
 
 - ``cli``        arguments and exit codes
 - ``headless``   calls as lines of text or JSON
+- ``keyboard``   lines typed while calls go on
 - ``session``    the one driver: feeds the machines, runs their effects, keeps the timers
 - ``media``      Opus, playout, SRTP epochs, quality; the aiortc connection; devices
 - ``net``        the WebSocket to the relay and the ETSI GS QKD 014 client

@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import sys
-from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from qcall.call.events import Reason
-from qcall.errors import QcallError
+from qcall.errors import QcallError, StorageError
+from qcall.keyboard import typed
 from qcall.session.conversation import Conversation
 from qcall.session.phone import Phone
 from qcall.session.report import Event
@@ -23,7 +24,7 @@ from qcall.session.wording import line_of
 
 NORMAL = frozenset({Reason.HANGUP, Reason.REMOTE_HANGUP})
 """How a call ends that was a success."""
-ASK = "\ntype a to answer or d to decline, then Enter"
+ASK = "type a to answer or d to decline, then Enter\n"
 
 
 class Stop(Protocol):
@@ -37,6 +38,8 @@ async def call(phone: Phone, contact: str, duration: float | None, stop: Stop, *
     """Dial ``contact`` and talk for ``duration`` seconds, or until either side hangs up. The exit code."""
     if stop.is_set():
         return 1
+    if phone.gone.done():
+        raise phone.gone.result()
     conversation = phone.dial(contact, allow_less=allow_less)
     return await attend(conversation, duration, stop)
 
@@ -50,9 +53,13 @@ async def listen(
     this phone any more; a call that is up goes on until it ends.
     """
     waiting: asyncio.Queue[Conversation] = asyncio.Queue()
-    phone.on_incoming = lambda conversation: react(conversation, accept, after)
     phone.on_call = waiting.put_nowait
-    with typed(lambda line: obey(phone.conversation, line)):
+    with contextlib.ExitStack() as asking:
+        if accept is None:
+            ask = asking.enter_context(typed(lambda line: obey(phone.conversation, line)))
+            phone.on_incoming = lambda conversation: ask(ASK)
+        else:
+            phone.on_incoming = lambda conversation: react(conversation, accept, after)
         return await attend_all(phone, waiting, stop, accept=accept, once=once, duration=duration)
 
 
@@ -91,32 +98,6 @@ def obey(conversation: Conversation | None, line: str) -> None:
             conversation.hang_up()
 
 
-def is_asked() -> bool:
-    """Whether somebody sits at the terminal who could answer."""
-    return sys.stdin is not None and sys.stdin.isatty()
-
-
-@contextlib.contextmanager
-def typed(on_line: Callable[[str], None]) -> Iterator[None]:
-    """Hand every line that is typed to ``on_line``; without a terminal, nothing."""
-    if not is_asked():
-        yield
-        return
-    loop, keyboard = asyncio.get_running_loop(), sys.stdin.fileno()
-
-    def read() -> None:
-        if line := sys.stdin.readline():
-            on_line(line)
-        else:
-            loop.remove_reader(keyboard)
-
-    loop.add_reader(keyboard, read)
-    try:
-        yield
-    finally:
-        loop.remove_reader(keyboard)
-
-
 async def called_or_gone(
     waiting: asyncio.Queue[Conversation], gone: asyncio.Future[QcallError]
 ) -> Conversation:
@@ -132,14 +113,14 @@ async def called_or_gone(
         calling.cancel()
 
 
-def react(conversation: Conversation, accept: bool | None, after: float) -> None:
+def react(conversation: Conversation, accept: bool, after: float) -> None:
     """Do with a ringing call what the user asked for beforehand."""
-    if accept is True and after > 0:
-        asyncio.get_running_loop().call_later(after, conversation.answer)
-    elif accept is True:
-        conversation.answer()
-    elif accept is False:
+    if not accept:
         conversation.hang_up()
+    elif after > 0:
+        asyncio.get_running_loop().call_later(after, conversation.answer)
+    else:
+        conversation.answer()
 
 
 async def attend(
@@ -163,9 +144,11 @@ async def attend(
     finally:
         if timer is not None:
             timer.cancel()
-    if conversation.failure is not None and not declining:
+    if declining and reason == Reason.DECLINED:
+        return 0
+    if conversation.failure is not None:
         raise conversation.failure
-    return 0 if reason in NORMAL or (declining and reason == Reason.DECLINED) else 1
+    return 0 if conversation.talked and reason in NORMAL else 1
 
 
 async def first(work: Any, stop: Stop) -> Any:
@@ -182,13 +165,24 @@ async def first(work: Any, stop: Stop) -> Any:
 
 def json_lines(event: Event) -> None:
     """Print an event for programs."""
-    sys.stdout.write(json.dumps(event.as_line()) + "\n")
-    sys.stdout.flush()
+    put(json.dumps(event.as_line()))
 
 
 def text_lines(event: Event) -> None:
     """Print an event for people; what they need not know is left out."""
     if line := line_of(event):
-        asked = event.kind == "incoming" and is_asked()
-        sys.stdout.write(line + (ASK if asked else "") + "\n")
+        put(line)
+
+
+def put(line: str) -> None:
+    """Print ``line`` at once. Raises ``StorageError``, once, when it cannot be: its reader is gone."""
+    try:
+        sys.stdout.write(line + "\n")
         sys.stdout.flush()
+    except OSError as error:
+        # What is still in the buffer would fail again, and again at the end of the program.
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        raise StorageError(
+            f"standard output cannot be written ({error.strerror}), so this phone ends", code="output"
+        ) from None

@@ -15,6 +15,7 @@ MODULES = sorted(p for top in ("qcall", "relay") for p in (ROOT / top).rglob("*.
 SHELLS = {
     "qcall/config.py",
     "qcall/headless.py",
+    "qcall/keyboard.py",
     "qcall/media/peer.py",
     "qcall/media/devices.py",
     "qcall/media/gathering.py",

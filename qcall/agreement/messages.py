@@ -73,6 +73,7 @@ class RefuseCode(StrEnum):
     DECLINED = "declined"
     OFFLINE = "offline"
     CANCELLED = "cancelled"
+    NO_ANSWER = "no-answer"
     VERSION = "version"
     SUITE = "suite"
     CLOCK = "clock"

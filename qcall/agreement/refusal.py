@@ -11,6 +11,7 @@ TEXTS = {
     RefuseCode.FAILED: "the other phone broke the call off: it found the key agreement wrong; try again",
     RefuseCode.BUSY: "the other phone is busy with a call; try again later",
     RefuseCode.DECLINED: "the call was declined",
+    RefuseCode.NO_ANSWER: "nobody answered in time; try again later",
     RefuseCode.OFFLINE: "the other phone is not online; try again later",
     RefuseCode.CANCELLED: "the caller gave up",
     RefuseCode.SUITE: "the phones share no suite strong enough for both; update the older one",

@@ -70,7 +70,7 @@ HANG_UP: dict[State, Reason] = {
     State.INVITED: Reason.DECLINED,
     State.ALERTING: Reason.DECLINED,
     State.ALERTING_SECURED: Reason.DECLINED,
-    State.ANSWERING: Reason.HANGUP,
+    State.ANSWERING: Reason.DECLINED,
     State.TALKING: Reason.HANGUP,
 }
 RINGING_STATES = frozenset(

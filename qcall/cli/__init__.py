@@ -14,12 +14,24 @@ Every failure that the program knows is one line on standard error and exit code
 
 from __future__ import annotations
 
-from . import calling, enrolling, history, people, safekeeping
-from .app import app
+import os
+import signal
+from typing import TYPE_CHECKING
 
-__all__ = ["app", "calling", "enrolling", "history", "main", "people", "safekeeping"]
+if TYPE_CHECKING:
+    import typer
 
 
 def main() -> None:
     """Entry point of the console script ``qcall``."""
-    app(prog_name="qcall")
+    # Reading the commands in takes most of a second; a Ctrl-C meanwhile has nothing to give back.
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+    commands()(prog_name="qcall")
+
+
+def commands() -> typer.Typer:
+    """The program with all its commands."""
+    from . import calling, enrolling, history, people, safekeeping  # noqa: F401 - they add themselves
+    from .app import app
+
+    return app

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import threading
 from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
 
@@ -99,16 +100,25 @@ def run(prepare: Callable[[], Callable[[asyncio.Event], Awaitable[int]]]) -> Non
         try:
             return await task
         finally:
-            # From here to the end of the program nothing is worth a traceback.
+            # From here to the end of the program nothing is worth a traceback, and nothing may hold it up.
             for number in SIGNALS:
                 loop.remove_signal_handler(number)
-                signal.signal(number, signal.SIG_IGN)
+                signal.signal(number, signal.SIG_DFL)
+            if stop.is_set():
+                end_soon()
 
     def prepared() -> int:
         work = prepare()
         return loop_runner(lambda: interruptible(work))
 
     report(prepared)
+
+
+def end_soon() -> None:
+    """End the program in a moment, whatever a thread of a library still waits for."""
+    watchdog = threading.Timer(PATIENCE, os._exit, (INTERRUPTED,))
+    watchdog.daemon = True
+    watchdog.start()
 
 
 def run_briefly(prepare: Callable[[], Callable[[], Awaitable[int]]]) -> None:
@@ -128,6 +138,7 @@ def run_briefly(prepare: Callable[[], Callable[[], Awaitable[int]]]) -> None:
 
 def report(work: Callable[[], int]) -> NoReturn:
     """Leave with the exit code of ``work``; an error is one line on standard error."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         code = work()
     except QcallError as error:

@@ -9,6 +9,7 @@ died before it closes. All three cost a caller time, so all three are done here.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,6 +40,8 @@ class RelayedIce:
     def __init__(self, connection: Any, relay: Relay) -> None:
         self._connection = connection
         self._relay = relay
+        self.checked_at: float | None = None
+        """When the peer last checked for consent, authenticated, in seconds on the monotonic clock."""
         self._allocating: asyncio.Task[Candidate] | None = None
         self._stopped = False
         self._aioice_check_incoming = connection.check_incoming
@@ -95,6 +98,7 @@ class RelayedIce:
 
     def _check_incoming(self, message: Any, address: tuple[str, int], protocol: StunProtocol) -> None:
         """After ``Connection.check_incoming``: repeat at once a check of ours that is still unanswered."""
+        self.checked_at = time.monotonic()
         self._aioice_check_incoming(message, address, protocol)
         if self._connection.ice_controlling:
             return

@@ -230,6 +230,11 @@ class Peer:
         self._start(self._play())
 
     @property
+    def checked_at(self) -> float | None:
+        """When the peer last checked for consent, in seconds on the monotonic clock."""
+        return self._ice.checked_at
+
+    @property
     def muted(self) -> bool:
         """Whether silence is sent in the place of speech; nobody on the wire can tell."""
         return self._track.muted

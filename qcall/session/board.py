@@ -230,8 +230,8 @@ def levelled(board: Snapshot, id: str, spoken: float, heard: float) -> Snapshot:
 def measured(board: Snapshot, id: str, stats: Mapping[str, Any]) -> Snapshot:
     """The board with the latest webrtc-stats of a call, taken once a second."""
     call = next((call for call in board.calls if call.id == id), None)
-    if call is None or not call.alive or not stats:
-        return board
+    if call is None or not call.alive or "mos" not in stats:
+        return board  # Nothing has been heard yet.
     before = call.quality
     expected = stats["packetsExpected"] - before.totals.get("packetsExpected", 0)
     lost = stats["packetsLost"] - before.totals.get("packetsLost", 0)

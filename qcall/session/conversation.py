@@ -19,7 +19,7 @@ from qcall.agreement.machine import Agreement
 from qcall.agreement.refusal import broken_off
 from qcall.call import events as call
 from qcall.call.events import Input, Reason
-from qcall.call.liveness import DEAD_AFTER, Change, Liveness
+from qcall.call.liveness import Change, Liveness
 from qcall.call.machine import CallMachine, State
 from qcall.errors import CallRefused, LocalFault, QcallError, Unavailable, UsageError
 from qcall.records.store import CallRecord
@@ -59,7 +59,9 @@ class Conversation:
         self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._line = line
         self._began_at = time.time()
+        self._statistics: dict[str, Any] = {}
         self._releasing: asyncio.Task[None] | None = None
+        self._liveness: Liveness | None = None
         self._work = Work(self._on_fault)
         self._alarm = Alarm(self._work.guarded(self._on_timer))
         self._voice = Voice(line, self.timing, self._work)
@@ -67,7 +69,7 @@ class Conversation:
         self._voice.on_failed = self._on_media_failed
         self._keying = Keying(agreement, line, self._voice, self._work, self.timing, self._tell)
         self._keying.on_agreed = lambda: self._told(Input.AGREED)
-        self._keying.on_confirmed = lambda: self._told(Input.CONFIRMED)
+        self._keying.on_confirmed = self._on_confirmed
         self._keying.on_message = self._on_control
         self._keying.on_failed = self._fail
 
@@ -93,18 +95,23 @@ class Conversation:
     def undeliverable(self, failure: QcallError) -> None:
         """The relay could not deliver what was sent; once the keys are confirmed it does not matter."""
         if not self._keying.confirmed:
-            self._fail(failure)
+            self._work.guarded(self._fail)(failure)
 
     def answer(self) -> None:
         """The user answers."""
         if self.state in (State.ALERTING, State.ALERTING_SECURED):
             self.timing.answered_at = time.monotonic()
             self._tell("answered")
-            self._told(Input.ANSWERED)
+            self._work.guarded(self._told)(Input.ANSWERED)
 
     def hang_up(self) -> None:
         """The user hangs up, cancels or declines."""
-        self._told(Input.HUNG_UP)
+        self._work.guarded(self._told)(Input.HUNG_UP)
+
+    @property
+    def talked(self) -> bool:
+        """Whether the call was set up: answered, over confirmed keys."""
+        return self.machine.answered_at is not None
 
     @property
     def muted(self) -> bool:
@@ -190,6 +197,11 @@ class Conversation:
             # A missed call: nobody's failure, and no call that succeeded.
             self._told(Input.PEER_ENDED, reason=Reason.CANCELLED if word == Reason.HANGUP else word)
 
+    def _on_confirmed(self) -> None:
+        self._liveness = Liveness(time.monotonic())
+        self._work.start(self._watch_liveness(self._liveness))
+        self._told(Input.CONFIRMED)
+
     def _on_media_failed(self, error: QcallError) -> None:
         if error.code == "media-closed" and self.state is State.TALKING:
             # The far phone's goodbye was lost; its DTLS close_notify came through.
@@ -197,26 +209,28 @@ class Conversation:
         else:
             self._keying.abort(error)
 
-    async def _watch_liveness(self) -> None:
+    async def _watch_liveness(self, liveness: Liveness) -> None:
         """Say when nothing is heard of the far phone, and give the call up when that lasts."""
-        liveness = Liveness(time.monotonic())
         while True:
             await asyncio.sleep(LIVENESS_INTERVAL)
-            match liveness.look(self._voice.heard_at, time.monotonic()):
+            match liveness.look(self._voice.checked_at, self._voice.heard_at, time.monotonic()):
                 case Change.LOST:
                     self._tell("silent", connected=False)
                 case Change.BACK:
                     self._tell("silent", connected=True)
                 case Change.DEAD:
-                    text = f"nothing came from {self.contact} for {DEAD_AFTER:.0f} s"
-                    raise Unavailable(f"{text}: relay or path are gone; dial again", code="media-lost")
+                    text = f"nothing comes from {self.contact} any more: relay or path are gone; dial again"
+                    raise Unavailable(text, code="media-lost")
 
     def _on_fault(self, error: Exception) -> None:
         """Something of this call failed: end it, and say why."""
         if not isinstance(error, QcallError):
             log.error("a fault of qcall itself ended the call", exc_info=error)
             error = LocalFault("a fault of qcall itself ended the call; please report it", code="fault")
-        self._keying.abort(error)
+        try:
+            self._keying.abort(error)
+        except Exception as another:
+            log.error("a fault of qcall itself while a call was aborted", exc_info=another)
         self._fail(error)
 
     # The call
@@ -226,7 +240,12 @@ class Conversation:
 
     def _run(self, effects: tuple[call.Effect, ...]) -> None:
         for effect in effects:
-            self._do(effect)
+            if self._releasing is not None:
+                break  # The effect before this one failed, and so the call has ended.
+            try:
+                self._do(effect)
+            except Exception as error:
+                self._on_fault(error)
         self._alarm.set(self.machine.deadline)
 
     def _do(self, effect: call.Effect) -> None:
@@ -243,7 +262,8 @@ class Conversation:
             case call.StartMedia():
                 self._voice.start()
                 self._work.start(self._keying.watch_epochs())
-                self._work.start(self._watch_liveness())
+                assert self._liveness is not None
+                self._liveness.talk(time.monotonic())
                 self.on_talking()
             case call.TellEnded(reason):
                 self._keying.tell_ended(reason)
@@ -266,26 +286,33 @@ class Conversation:
     # The end
 
     async def _release(self, reason: str) -> None:
-        statistics: dict[str, Any] = {}
         try:
-            await self._attempt(self._keying.settle())
-            await self._attempt(self._voice.flush(FLUSH_LIMIT))
-            await self._attempt(self._keying.flush(FLUSH_LIMIT))
-            statistics = self.stats()
-            await self._work.stop()
-            await self._attempt(self._voice.close())
+            await self._attempt(self._keying.settle)
+            await self._attempt(lambda: self._voice.flush(FLUSH_LIMIT))
+            await self._attempt(lambda: self._keying.flush(FLUSH_LIMIT))
+            await self._attempt(self._count)
+            await self._attempt(self._work.stop)
+            await self._attempt(self._voice.close)
         finally:
             self._keying.close()
-        await self._attempt(self._keep(reason))
-        fields: dict[str, Any] = {"quality": statistics, "timing": self.timing.as_json()}
+        await self._attempt(lambda: self._keep(reason))
+        await self._attempt(lambda: self._account(reason))
+
+    async def _count(self) -> None:
+        """The last look at the numbers of the call, while there is a connection."""
+        self._statistics = self.stats()
+
+    async def _account(self, reason: str) -> None:
+        """Tell how it was."""
+        fields: dict[str, Any] = {"quality": self._statistics, "timing": self.timing.as_json()}
         if self.failure is not None:
             fields["failure"] = str(self.failure)
         self._tell("ended", reason=reason, security=self._keying.security(), **fields)
 
-    async def _attempt(self, step: Awaitable[None]) -> None:
+    async def _attempt(self, step: Callable[[], Awaitable[None]]) -> None:
         """One step of the release: what it raises is shown and stops no other step."""
         try:
-            await step
+            await step()
         except QcallError as error:
             self.failure = self.failure or error
         except Exception as error:
@@ -294,8 +321,6 @@ class Conversation:
     def _released(self, task: asyncio.Task[None]) -> None:
         if task.cancelled():
             self.ended.cancel()
-        elif (error := task.exception()) is not None:
-            self.ended.set_exception(error)
         else:
             self.ended.set_result(self.machine.reason or Reason.FAILED)
 

@@ -28,6 +28,12 @@ from .report import Timing, security
 from .voice import Voice
 from .work import Alarm, Work
 
+REFUSALS: dict[str, RefuseCode] = {
+    Reason.DECLINED: RefuseCode.DECLINED,
+    Reason.CANCELLED: RefuseCode.CANCELLED,
+    Reason.NO_ANSWER: RefuseCode.NO_ANSWER,
+}
+"""What the far phone is told of a call that ends before its keys are confirmed."""
 EPOCH_INTERVAL = 0.5
 """Seconds between two looks at the epochs that media uses."""
 
@@ -106,9 +112,8 @@ class Keying:
         if self.confirmed:
             self._run(self.agreement.hang_up(reason, time.monotonic()))
         elif not self.over:
-            code = RefuseCode.DECLINED if reason == Reason.DECLINED else RefuseCode.CANCELLED
             # The agreement answers with an Abort; that this phone wanted it is no failure.
-            for effect in self.agreement.refuse(code):
+            for effect in self.agreement.refuse(REFUSALS.get(reason, RefuseCode.FAILED)):
                 if not isinstance(effect, agree.Abort):
                     self._do(effect)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from qcall.agreement.callee import Callee
 from qcall.agreement.caller import Caller
@@ -18,7 +19,7 @@ from qcall.agreement.suites import Q3, Q5
 from qcall.call.machine import State
 from qcall.config import Account, Home, Settings
 from qcall.crypto.identity import Identity
-from qcall.errors import QcallError, RelayRefused, UsageError
+from qcall.errors import LocalFault, QcallError, RelayRefused, UsageError
 from qcall.media.devices import Sink, Source
 from qcall.media.peer import Relay
 from qcall.net.kme import KeyNode, QkdSource
@@ -35,9 +36,14 @@ SUITES = {"Q5": (Q5, Q3), "Q3": (Q3,)}
 """What a phone offers, by its setting."""
 REFUSED_KEPT = 64
 """Dialogues that are remembered as refused: each gets one answer."""
+ENDING_LIMIT = 8.0
+"""Seconds for every call to take its leave: more than all limits of its own together."""
 GREETING_LIMIT = 0.5
 """Seconds to let what is under way with relay and key node finish when the phone is closed."""
 Sound = Callable[[], tuple[Source, Sink]]
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 
 class Phone:
@@ -94,9 +100,9 @@ class Phone:
             account.name,
             RelaySigner(self._identity),
             ca_pem,
-            on_delivery=self._on_delivery,
-            on_failed=self._on_failed,
-            on_state=self._on_relay,
+            on_delivery=self._guarded(self._on_delivery),
+            on_failed=self._guarded(self._on_failed),
+            on_state=self._guarded(self._on_relay),
         )
         self.key_node = node = KeyNode(
             kme_url or self._signalling.welcome.kme_url,
@@ -136,22 +142,26 @@ class Phone:
     async def close(self) -> None:
         """Hang up and disconnect. May be called at any time, and twice."""
         self._closing = True
-        conversations = tuple(self.conversations.values())
-        for conversation in conversations:
-            conversation.hang_up()
-        if conversations:
-            await asyncio.wait({conversation.ended for conversation in conversations})
+        async with contextlib.AsyncExitStack() as ending:
+            ending.callback(self.records.close)
+            if self._signalling is not None:
+                ending.push_async_callback(self._signalling.close)
+            if self._qkd is not None:
+                ending.push_async_callback(self._qkd.close)
+            ending.push_async_callback(self._stop_tasks)
+            conversations = tuple(self.conversations.values())
+            for conversation in conversations:
+                conversation.hang_up()
+            if conversations:
+                await asyncio.wait({each.ended for each in conversations}, timeout=ENDING_LIMIT)
+
+    async def _stop_tasks(self) -> None:
         if self._tasks:
             # A TLS handshake that is cut short makes a noise; it is over in milliseconds.
             await asyncio.wait(self._tasks, timeout=GREETING_LIMIT)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._qkd is not None:
-            await self._qkd.close()
-        if self._signalling is not None:
-            await self._signalling.close()
-        self.records.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -250,9 +260,29 @@ class Phone:
         failure = None if self._signalling is None else self._signalling.failure
         if failure is None and not self._closing:
             self._say("relay", connected=connected)
-        elif failure is not None and not self.gone.done():
-            self._say("gone", code=failure.code, message=str(failure))
+        elif failure is not None:
+            self._give_up(failure)
+
+    def _give_up(self, failure: QcallError) -> None:
+        """This phone cannot be called any more."""
+        if not self.gone.done():
             self.gone.set_result(failure)
+            self._say("gone", code=failure.code, message=str(failure))
+
+    def _guarded(self, callback: Callable[[T], None]) -> Callable[[T], None]:
+        """``callback`` for signalling to call: what it raises ends this phone's service, and is said."""
+
+        def run(what: T) -> None:
+            try:
+                callback(what)
+            except QcallError as error:
+                self._give_up(error)
+            except Exception as error:
+                log.error("a fault of qcall itself ended its service", exc_info=error)
+                text = "a fault of qcall itself took this phone out of service; please report it"
+                self._give_up(LocalFault(text, code="fault"))
+
+        return run
 
     def _on_failed(self, failed: Failed) -> None:
         current = self.conversations.get(failed.call_id)

@@ -92,6 +92,11 @@ class Voice:
         return None if self.peer is None else self.peer.heard_at
 
     @property
+    def checked_at(self) -> float | None:
+        """When the far phone last checked for consent, in seconds on the monotonic clock."""
+        return None if self.peer is None else self.peer.checked_at
+
+    @property
     def muted(self) -> bool:
         """Whether the microphone is off."""
         return self._muted
@@ -143,18 +148,22 @@ class Voice:
             await self.peer.close()
 
     def _open(self) -> Peer:
-        source, sink = self._line.sound()
-        self._timing.source, self._timing.sink = source, sink
         guarded = self._work.guarded
-        self.peer = Peer(
-            turn=self._line.relay(),
-            exporter=self.exporter,
-            exporter_context=self.exporter_context,
-            source=source,
-            sink=sink,
-            frame_ms=self._line.frame_ms,
-            bitrate=self._line.bitrate,
-        )
+        with contextlib.ExitStack() as unused:
+            source, sink = self._line.sound()
+            unused.callback(source.close)
+            unused.callback(sink.close)
+            self.peer = Peer(
+                turn=self._line.relay(),
+                exporter=self.exporter,
+                exporter_context=self.exporter_context,
+                source=source,
+                sink=sink,
+                frame_ms=self._line.frame_ms,
+                bitrate=self._line.bitrate,
+            )
+            unused.pop_all()
+        self._timing.source, self._timing.sink = source, sink
         self.peer.on_control_open = guarded(self.on_control_open)
         self.peer.on_control = guarded(self.on_control)
         self.peer.on_first_audio = guarded(self._first_audio)

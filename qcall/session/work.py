@@ -23,9 +23,9 @@ class Work:
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
         """Run ``work`` beside the call, until the call ends."""
-        task = asyncio.get_running_loop().create_task(self._watched(work))
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
 
     def guarded(self, callback: Callable[P, None]) -> Callable[P, None]:
         """``callback`` for a library to call."""
@@ -44,10 +44,9 @@ class Work:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _watched(self, work: Coroutine[Any, Any, None]) -> None:
-        try:
-            await work
-        except Exception as error:
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and isinstance(error := task.exception(), Exception):
             self._on_fault(error)
 
 

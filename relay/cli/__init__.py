@@ -12,12 +12,24 @@ Every failure that the program knows is one line on standard error and exit code
 
 from __future__ import annotations
 
-from . import enrolling, serving, status, topologies
-from .app import app
+import os
+import signal
+from typing import TYPE_CHECKING
 
-__all__ = ["app", "enrolling", "main", "serving", "status", "topologies"]
+if TYPE_CHECKING:
+    import typer
 
 
 def main() -> None:
     """Entry point of the console script ``relay``."""
-    app(prog_name="relay")
+    # Reading the commands in takes most of a second; a Ctrl-C meanwhile has nothing to give back.
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+    commands()(prog_name="relay")
+
+
+def commands() -> typer.Typer:
+    """The program with all its commands."""
+    from . import enrolling, serving, status, topologies  # noqa: F401 - they add themselves
+    from .app import app
+
+    return app

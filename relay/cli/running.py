@@ -55,7 +55,13 @@ def run(work: Callable[[asyncio.Event], Awaitable[None]]) -> None:
 
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, interrupt)
-        await task
+        try:
+            await task
+        finally:
+            # What is left to do takes no time, and is not worth a traceback.
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+                signal.signal(number, signal.SIG_DFL)
 
     code = 0
     try:

@@ -15,6 +15,9 @@ from .attacker import LAYERS
 from .hearing import Hearing
 from .stage import Event
 
+LIKE = 0.9
+"""Correlation of what was heard with what was said, from which on it is the same speech."""
+
 
 @dataclass(frozen=True)
 class Attack:
@@ -54,7 +57,7 @@ class Result:
     @property
     def proved(self) -> bool:
         """Whether every attack went as it should and both phones heard the other's speech."""
-        heard = min(self.at_callee.correlation, self.at_caller.correlation) > 0.5
+        heard = min(self.at_callee.correlation, self.at_caller.correlation) > LIKE
         return heard and all(attack.as_it_should for attack in self.attacks)
 
     def summary(self) -> dict[str, Any]:

@@ -32,6 +32,8 @@ class Program:
         self.events: list[Event] = []
         self.text = ""
         """What was printed that is not JSON."""
+        self.forced = False
+        """Whether the program had to be killed."""
         self.stderr = ""
         self._news = asyncio.Condition()
         self._closed = False
@@ -94,6 +96,7 @@ class Program:
             try:
                 await self.ended(limit=5)
             except StageError:
+                self.forced = True
                 with contextlib.suppress(ProcessLookupError):
                     self.process.kill()
         await self.ended()
@@ -176,6 +179,14 @@ class Stage:
         """The command line of a phone."""
         return (BIN / "qcall", "--home", self.home(name), *arguments)
 
+    def check(self) -> None:
+        """Complain about a program that had to be killed, or that printed what no user should see."""
+        for program in self.programs:
+            if program.forced:
+                raise StageError(f"{program.name}: did not end by itself{program.account()}")
+            if any(accident in program.stderr for accident in ACCIDENTS):
+                raise StageError(f"{program.name}: had an accident{program.account()}")
+
     async def listen(self, name: str, *options: str | Path) -> Program:
         """Start a phone that waits for a call, and wait until the relay knows it."""
         phone = await self.start(f"{name}: qcall listen", *self.phone(name, "listen", "--json", *options))
@@ -188,6 +199,10 @@ class Stage:
         return await self.start(f"{name}: qcall call", *command)
 
 
+ACCIDENTS = ("Traceback", "was never retrieved", "was destroyed", "never awaited")
+"""What no program may print, whatever is done to it."""
+
+
 @contextlib.asynccontextmanager
 async def stage(directory: Path) -> AsyncIterator[Stage]:
     """A ``Stage`` that leaves nothing running."""
@@ -196,3 +211,4 @@ async def stage(directory: Path) -> AsyncIterator[Stage]:
         yield made
     finally:
         await asyncio.gather(*(program.stop() for program in reversed(made.programs)))
+    made.check()

@@ -14,6 +14,8 @@ from qcall.wire.invite import Invite
 from scripts.demonstration.stage import BIN, Program, Stage
 from tests.e2e.terminal import one_line
 
+SILENCE = ("--input", "null", "--output", "null")
+
 
 async def refused(stage: Stage, name: str, *arguments: str | Path, code: int = 1) -> str:
     """Run a phone that must fail with ``code`` and return its one line."""
@@ -179,6 +181,46 @@ async def test_a_call_that_the_caller_gave_up_is_no_success_for_the_callee(
     assert await bob.ended() == 1
     assert (await bob.event("ended"))["reason"] == "cancelled"
     assert "Traceback" not in alice.stderr + bob.stderr
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.2, 0.4, 0.8])
+async def test_ctrl_c_while_the_program_starts(phones: Stage, seconds: float) -> None:
+    bob = await phones.start("listen", *phones.phone("bob", "listen", *SILENCE))
+    over = asyncio.create_task(bob.ended())
+    await asyncio.wait({over}, timeout=seconds)
+    bob.interrupt()
+    assert await over in (0, 130)
+    assert bob.stderr == ""
+
+
+async def test_a_callee_that_hangs_up_before_the_keys_are_confirmed_declines(phones: Stage) -> None:
+    typing, reading = os.openpty()
+    bob = await Program.start("bob", *phones.phone("bob", "listen", "--once", "--json"), stdin=reading)
+    phones.programs.append(bob)
+    await bob.event("registered")
+    alice = await phones.call("alice", "bob")
+    await bob.event("incoming")
+    os.write(typing, b"a\nh\n")
+    assert (await alice.ended(), await bob.ended()) == (1, 1)
+    assert "declined" in one_line(alice)
+    os.close(typing)
+    os.close(reading)
+
+
+async def test_an_output_that_nobody_reads_any_more_ends_the_call(phones: Stage) -> None:
+    bob = await phones.listen("bob", "--auto-answer", "--once", *SILENCE)
+    reading, writing = os.pipe()
+    command = map(str, phones.phone("alice", "call", "bob", "--json", *SILENCE))
+    alice = await asyncio.create_subprocess_exec(
+        *command, stdin=asyncio.subprocess.DEVNULL, stdout=writing, stderr=asyncio.subprocess.PIPE
+    )
+    os.close(writing)
+    os.close(reading)
+    _, said = await asyncio.wait_for(alice.communicate(), 10)
+    assert alice.returncode == 1
+    assert said.decode().startswith("qcall: standard output cannot be written")
+    assert len(said.decode().splitlines()) == 1
+    bob.interrupt()
 
 
 async def test_ctrl_c_while_the_relay_does_not_answer(theatre: Stage) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -14,7 +14,7 @@ Made = list[tuple[Secret, str]]
 
 
 @pytest.fixture
-def made(monkeypatch: pytest.MonkeyPatch) -> Iterator[Made]:
+def made(monkeypatch: pytest.MonkeyPatch) -> Made:
     """Every secret that is made from now on, with the line that made it."""
     secrets: Made = []
     make = Secret.__init__
@@ -22,12 +22,14 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Iterator[Made]:
     def tracked(self: Secret, value: bytes | bytearray) -> None:
         make(self, value)
         frame = sys._getframe(1)
-        while frame.f_back is not None and frame.f_code.co_filename.endswith(("kdf.py", "kem.py", "x25519.py")):
+        while frame.f_back is not None and frame.f_code.co_filename.endswith(
+            ("kdf.py", "kem.py", "x25519.py")
+        ):
             frame = frame.f_back
         secrets.append((self, f"{frame.f_code.co_qualname}:{frame.f_lineno}"))
 
     monkeypatch.setattr(Secret, "__init__", tracked)
-    yield secrets
+    return secrets
 
 
 def left(made: Made, call) -> list[str]:

@@ -10,7 +10,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from qcall.cli import app
+from qcall.cli import commands
 from qcall.config import Account, Home, write_private
 from qcall.crypto.identity import Identity
 from qcall.crypto.identity_file import dump
@@ -43,7 +43,7 @@ def qcall(home: Home) -> Qcall:
 
     def run(*arguments: str | Path, code: int = 0, environment: dict[str, str] | None = None) -> Result:
         command = ["--home", str(home.directory), *map(str, arguments)]
-        result = CliRunner().invoke(app, command, env=environment)
+        result = CliRunner().invoke(commands(), command, env=environment)
         assert result.exit_code == code, result.output
         assert result.exception is None or isinstance(result.exception, SystemExit)
         return result
