@@ -13,20 +13,15 @@ import asyncio
 import contextlib
 import json
 import logging
-import os
-import socket
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any, Final, Self, TypeAlias
+from typing import Any, Self, TypeAlias
+
+from qcall.wire.local import ANSWER_LIMIT, MAX_LINE, InUse, bind, reachable, refusal
 
 from .errors import AddressInUse, LocalFault, Refused, RelayError, StorageError, UsageError
 
 log = logging.getLogger(__name__)
-
-MAX_LINE: Final = 1 << 20
-"""Bytes of a request or an answer."""
-ANSWER_LIMIT: Final = 10.0
-"""Seconds that a client waits for its answer."""
 
 Arguments: TypeAlias = Mapping[str, Any]
 Command: TypeAlias = Callable[[Arguments], Awaitable[Any]]
@@ -50,7 +45,13 @@ class ControlServer:
         ``StorageError``.
         """
         control = cls(path, commands)
-        opened = _bind(path)
+        try:
+            opened = bind(path)
+        except InUse:
+            text = f"a relay runs with the home {path.parent} already; choose another --home"
+            raise AddressInUse(text) from None
+        except OSError as error:
+            raise StorageError(f"cannot make the control socket {path}: {error.strerror}") from None
         control._server = await asyncio.start_unix_server(control._serve, sock=opened, limit=MAX_LINE)
         return control
 
@@ -89,14 +90,14 @@ class ControlServer:
             command = self._commands[name]
         except (ValueError, AttributeError, TypeError, KeyError):
             known = ", ".join(sorted(self._commands))
-            return _refusal("usage", f"not a command of this relay; it knows {known}")
+            return refusal("usage", f"not a command of this relay; it knows {known}")
         try:
             return {"ok": True, "data": await command(request)}
         except RelayError as error:
-            return _refusal(error.code, str(error))
+            return refusal(error.code, str(error))
         except Exception:
             log.exception("control: %s failed", name)
-            return _refusal("fault", f"{name} failed inside the relay; its log says why")
+            return refusal("fault", f"{name} failed inside the relay; its log says why")
 
 
 async def ask(path: Path, command: str, **arguments: Any) -> Any:
@@ -105,7 +106,7 @@ async def ask(path: Path, command: str, **arguments: Any) -> Any:
     Raises ``LocalFault`` when no relay runs there, ``UsageError`` for wrong arguments, and ``Refused``.
     """
     try:
-        with _reachable(path) as name:
+        with reachable(path) as name:
             reader, writer = await asyncio.open_unix_connection(name, limit=MAX_LINE)
     except OSError as error:
         if isinstance(error, PermissionError):
@@ -128,47 +129,3 @@ async def ask(path: Path, command: str, **arguments: Any) -> Any:
         return answer["data"]
     code, text = answer["error"]["code"], answer["error"]["text"]
     raise UsageError(text) if code == UsageError.code else Refused(text, code=code)
-
-
-def _refusal(code: str, text: str) -> dict[str, Any]:
-    return {"ok": False, "error": {"code": code, "text": text}}
-
-
-@contextlib.contextmanager
-def _reachable(path: Path) -> Iterator[str]:
-    """A name for ``path`` that fits into a socket address, which holds 107 bytes (unix(7))."""
-    if len(os.fsencode(path)) <= 107:
-        yield str(path)
-        return
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        yield f"/proc/self/fd/{directory}/{path.name}"
-    finally:
-        os.close(directory)
-
-
-def _bind(path: Path) -> socket.socket:
-    opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    before = os.umask(0o177)
-    try:
-        with _reachable(path) as name:
-            if path.exists():
-                if opened.connect_ex(name) == 0:
-                    raise AddressInUse(
-                        f"a relay runs with the home {path.parent} already; choose another --home"
-                    )
-                path.unlink()
-                opened.close()
-                opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            opened.bind(name)
-        opened.listen(16)
-        opened.setblocking(False)
-    except OSError as error:
-        opened.close()
-        raise StorageError(f"cannot make the control socket {path}: {error.strerror}") from None
-    except BaseException:
-        opened.close()
-        raise
-    finally:
-        os.umask(before)
-    return opened

@@ -20,6 +20,7 @@ SHELLS = {
     "qcall/media/devices.py",
     "qcall/media/gathering.py",
     "qcall/media/soundcard.py",
+    "qcall/wire/local.py",
     "qcall/net/signalling.py",
     "qcall/net/lane.py",
     "qcall/net/kme.py",

@@ -14,24 +14,19 @@ import asyncio
 import contextlib
 import json
 import logging
-import os
-import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final, Protocol, Self
 
 from qcall.errors import LocalFault, QcallError, StorageError, UsageError
+from qcall.wire.local import ANSWER_LIMIT, MAX_LINE, InUse, bind, reachable, refusal
 
 from . import commands
 from .report import Event
 
 log = logging.getLogger(__name__)
 
-MAX_LINE: Final = 1 << 20
-"""Bytes of a command or an answer."""
-ANSWER_LIMIT: Final = 10.0
-"""Seconds that a client waits for its answer."""
 BACKLOG: Final = 1000
 """Events that wait for a follower which reads too slowly, before it is let go."""
 
@@ -59,7 +54,13 @@ class ControlServer:
         Raises ``UsageError`` when a live phone has it, and ``StorageError``.
         """
         control = cls(path, desk)
-        opened = _bind(path)
+        try:
+            opened = bind(path)
+        except InUse:
+            text = f"a phone runs with the home {path.parent} already; use it by qcall control"
+            raise UsageError(f"{text}, or choose another --home") from None
+        except OSError as error:
+            raise StorageError(f"cannot make the control socket {path}: {error.strerror}") from None
         control._server = await asyncio.start_unix_server(control._serve, sock=opened, limit=MAX_LINE)
         return control
 
@@ -84,7 +85,7 @@ class ControlServer:
                     command = commands.decode(line)
                 except ValueError as error:
                     known = ", ".join(sorted(commands.BY_NAME))
-                    await _write(writer, _refusal("usage", f"{error}; the commands are {known}"))
+                    await _write(writer, refusal("usage", f"{error}; the commands are {known}"))
                     continue
                 if isinstance(command, commands.Subscribe):
                     await self._follow(reader, writer)
@@ -99,10 +100,10 @@ class ControlServer:
         try:
             return {"ok": True, "data": await self._desk.run(command)}
         except QcallError as error:
-            return _refusal(error.code, str(error))
+            return refusal(error.code, str(error))
         except Exception:
             log.exception("control: %s failed", type(command).__name__)
-            return _refusal("fault", "a fault of qcall itself; its log says more")
+            return refusal("fault", "a fault of qcall itself; its log says more")
 
     async def _follow(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         waiting: asyncio.Queue[Event | None] = asyncio.Queue()
@@ -161,14 +162,10 @@ async def _write(writer: asyncio.StreamWriter, message: Mapping[str, Any]) -> No
     await writer.drain()
 
 
-def _refusal(code: str, text: str) -> dict[str, Any]:
-    return {"ok": False, "error": {"code": code, "text": text}}
-
-
 @contextlib.asynccontextmanager
 async def _connection(path: Path) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     try:
-        with _reachable(path) as name:
+        with reachable(path) as name:
             reader, writer = await asyncio.open_unix_connection(name, limit=MAX_LINE)
     except PermissionError:
         raise LocalFault(f"{path} belongs to another user; run this as the phone's user") from None
@@ -183,48 +180,3 @@ async def _connection(path: Path) -> AsyncIterator[tuple[asyncio.StreamReader, a
         writer.close()
         with contextlib.suppress(ConnectionError):
             await writer.wait_closed()
-
-
-@contextlib.contextmanager
-def _reachable(path: Path) -> Iterator[str]:
-    """A name for ``path`` that fits into a socket address, which holds 107 bytes (unix(7))."""
-    if len(os.fsencode(path)) <= 107:
-        yield str(path)
-        return
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        yield f"/proc/self/fd/{directory}/{path.name}"
-    finally:
-        os.close(directory)
-
-
-def _bind(path: Path) -> socket.socket:
-    opened = _socket()
-    try:
-        with _reachable(path) as name:
-            if path.exists():
-                if opened.connect_ex(name) == 0:
-                    raise UsageError(
-                        f"a phone runs with the home {path.parent} already; use it by qcall control,"
-                        " or choose another --home"
-                    )
-                path.unlink()
-                opened.close()
-                opened = _socket()
-            opened.bind(name)
-        opened.listen(16)
-        opened.setblocking(False)
-    except OSError as error:
-        opened.close()
-        raise StorageError(f"cannot make the control socket {path}: {error.strerror}") from None
-    except BaseException:
-        opened.close()
-        raise
-    return opened
-
-
-def _socket() -> socket.socket:
-    opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    # On Linux the file that bind makes takes this mode: it is never open to others, not for a moment.
-    os.fchmod(opened.fileno(), 0o600)
-    return opened
