@@ -26,29 +26,39 @@ class Stream:
     """The luck of one hop; ``seed`` is one of many whole numbers of any size."""
 
     def __init__(self, seed: tuple[int, ...]) -> None:
-        self._draw = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
+        delays, losses = np.random.SeedSequence(seed).spawn(2)
+        self._delay = np.random.Generator(np.random.SFC64(delays))
+        self._loss = np.random.Generator(np.random.SFC64(losses))
         self._bad = False
 
-    def next(self, hop: Hop, count: int) -> tuple[Delays, Losses]:
-        """Delay variation in seconds, and whether it is lost, for each of the next ``count`` packets."""
+    def next(self, hop: Hop, count: int) -> tuple[Delays, Losses | None]:
+        """Delay variation in seconds, and whether it is lost (``None``: not one is), for each of the next
+        ``count`` packets."""
         return self._delays(hop, count), self._losses(hop, count)
 
     def _delays(self, hop: Hop, count: int) -> Delays:
         if hop.jitter_shape is Jitter.NORMAL:
-            return np.abs(self._draw.standard_normal(count)) * (hop.jitter / HALF_NORMAL)
+            delays = self._delay.standard_normal(count)
+            np.abs(delays, out=delays)
+            delays *= hop.jitter / HALF_NORMAL
+            return delays
         if hop.jitter_shape is Jitter.PARETO:
-            return self._draw.pareto(3.0, count) * (hop.jitter / LOMAX)
+            return self._delay.pareto(3.0, count) * (hop.jitter / LOMAX)
         return np.zeros(count)
 
-    def _losses(self, hop: Hop, count: int) -> Losses:
-        lost = self._draw.random(count) < hop.loss
+    def _losses(self, hop: Hop, count: int) -> Losses | None:
+        if not hop.up:
+            return np.ones(count, np.bool_)
+        if hop.loss == 0 and hop.burst is None:
+            return None
+        lost = self._loss.random(count) < hop.loss
         if hop.burst is not None:
             lost |= self._bursts(hop.burst, count)
-        return lost if hop.up else np.ones(count, np.bool_)
+        return lost
 
     def _bursts(self, burst: Burst, count: int) -> Losses:
         states = []
-        for draw in self._draw.random(count).tolist():
+        for draw in self._loss.random(count).tolist():
             self._bad = draw >= burst.leave if self._bad else draw < burst.enter
             states.append(self._bad)
         return np.array(states)

@@ -4,22 +4,24 @@ Each hop delays by its fibre, by a fixed processing time and by jitter, and may 
 in a queue. Release times never run backwards within a flow, so jitter does not reorder.
 
 What chance decides is drawn for a block of packets at once and for all hops together: a packet over the 15
-hops between Beijing and Hefei costs no more than a packet over one.
+hops between Beijing and Hefei costs no more than a packet over one. ``release`` takes packets one by one and
+``release_many`` as arrays; both give the same times to the same packets.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from relay.errors import UsageError
 
 from .chance import Stream
+from .fates import Fates
 from .hop import FIBRE_DELAY, Burst, Hop, Jitter
 from .queue import TailDrop
 
@@ -27,8 +29,10 @@ __all__ = ["FIBRE_DELAY", "Burst", "Hop", "HopStatistics", "Jitter", "Path"]
 
 FLOWS_KEPT = 65_536
 """Flows whose last release is remembered; the oldest is forgotten first (it is long past by then)."""
-BLOCK = 256
-"""Packets whose fate is drawn at once: more would stall the packet that has to wait for the drawing."""
+FEW = 8
+"""Packets up to which a batch is dealt with one by one: an array's fixed costs are about as much."""
+
+Times = NDArray[np.float64]
 
 
 @dataclass(slots=True)
@@ -40,15 +44,6 @@ class HopStatistics:
     """By chance, or because the hop was down."""
     dropped: int = 0
     """At the tail of the hop's queue."""
-
-
-class _Fate(NamedTuple):
-    """What will become of one packet, as far as chance decides."""
-
-    lost_at: int
-    """Place of the hop that loses it; beyond the last hop: none does."""
-    extras: tuple[float, ...]
-    """Delay variation in seconds for each stretch."""
 
 
 @dataclass(slots=True)
@@ -71,7 +66,8 @@ class Path:
 
     def __init__(self, hops: Sequence[Hop], *, seed: int) -> None:
         self._seed = seed
-        self._last: dict[Hashable, float] = {}
+        self._flows: dict[Hashable, int] = {}
+        self._last: Times = np.zeros(256)
         self._streams: dict[str, Stream] = {}
         self._statistics: dict[str, HopStatistics] = {}
         self._outages: list[tuple[str, float, float]] = []
@@ -110,7 +106,11 @@ class Path:
         self._entered = [sum(hop.floor for hop in hops[:place]) for place in range(len(hops))]
         self._lost = [0] * len(hops)
         self._dropped = [0] * len(hops)
-        self._fates = self._draw()
+        self._fates = Fates(
+            self.hops,
+            [self._streams[hop.name] for hop in hops],
+            [(stretch.first, stretch.end) for stretch in self._stretches],
+        )
 
     def outage(self, hop: str, start: float, end: float) -> None:
         """Lose everything, of every flow, that enters the hop called ``hop`` from ``start`` until ``end``."""
@@ -122,16 +122,61 @@ class Path:
         self._settle()
         return self._statistics
 
+    def flow(self, name: Hashable) -> int:
+        """The number by which ``release_many`` knows a flow; the longest known gives way to a new one."""
+        known = self._flows.get(name)
+        if known is not None:
+            return known
+        number = len(self._flows)
+        if number == FLOWS_KEPT:
+            number = self._flows.pop(next(iter(self._flows)))
+        elif number == len(self._last):
+            self._last = np.concatenate((self._last, np.zeros(number)))
+        self._flows[name] = number
+        self._last[number] = 0.0
+        return number
+
     def release(self, flow: Hashable, size: int, now: float) -> float | None:
         """When a packet of ``size`` bytes that enters at ``now`` comes out; ``None`` if it is lost.
 
         Seconds on the caller's clock. Never before an earlier packet of the same ``flow``.
         """
+        return self._release(self.flow(flow), size, now)
+
+    def release_many(self, flows: NDArray[np.intp], sizes: NDArray[np.intp], arrivals: Times) -> Times:
+        """``release`` of many packets in their order; NaN for those that are lost."""
+        if len(flows) <= FEW or any(each.queue is not None for each in self._stretches):
+            packets = zip(flows.tolist(), sizes.tolist(), arrivals.tolist(), strict=True)
+            found = [self._release(*packet) for packet in packets]
+            return np.array([np.nan if at is None else at for at in found])
+        if not self._stretches:
+            self._offered += len(flows)
+            return np.full(len(flows), np.nan)
+        released = np.empty(len(flows))
+        start = 0
+        while start < len(flows):
+            lost_at, extras, lossy = self._fates.many(len(flows) - start)
+            part = slice(start, start + len(lost_at))
+            entered = arrivals[part]
+            if self._outages:
+                lost_at, lossy = self._cut_many(lost_at, entered), True
+            at = entered + extras[0]
+            at += self._stretches[0].floor
+            if lossy:
+                self._lose(lost_at, at)
+            released[part] = at
+            start = part.stop
+        self._offered += len(flows)
+        self._in_order(flows, released)
+        return released
+
+    def _release(self, flow: int, size: int, now: float) -> float | None:
         self._offered += 1
-        fate = next(self._fates)
-        lost_at = fate.lost_at if not self._outages else min(fate.lost_at, self._cut_at(now))
+        lost_at, extras = self._fates.next()
+        if self._outages:
+            lost_at = min(lost_at, self._cut_at(now))
         at = now
-        for stretch, extra in zip(self._stretches, fate.extras, strict=True):
+        for stretch, extra in zip(self._stretches, extras, strict=True):
             if stretch.queue is not None:
                 departed = stretch.queue.depart(size, at)
                 if departed is None:
@@ -149,26 +194,44 @@ class Path:
         if self._run:
             self.loss_runs[self._run] += 1
             self._run = 0
-        at = max(at, self._last.pop(flow, at))
+        at = max(at, self._last.item(flow))
         self._last[flow] = at
-        if len(self._last) > FLOWS_KEPT:
-            del self._last[next(iter(self._last))]
         return at
 
-    def _draw(self) -> Iterator[_Fate]:
-        """The fates of all packets to come, in order."""
-        while True:
-            draws = [self._streams[hop.name].next(hop, BLOCK) for hop in self.hops]
-            lost_at = np.full(BLOCK, len(self.hops))
-            for place in reversed(range(len(self.hops))):
-                lost_at[draws[place][1]] = place
-            extras = [
-                sum(
-                    (draws[place][0] for place in range(stretch.first, stretch.end)), np.zeros(BLOCK)
-                ).tolist()
-                for stretch in self._stretches
-            ]
-            yield from map(_Fate, lost_at.tolist(), zip(*extras, strict=True) if extras else [()] * BLOCK)
+    def _lose(self, lost_at: NDArray[np.intp], released: Times) -> None:
+        """Mark what chance loses in ``released``, and count it by hop and by the length of its run."""
+        lost = lost_at < len(self.hops)
+        released[lost] = np.nan
+        for place, count in enumerate(np.bincount(lost_at[lost], minlength=len(self.hops)).tolist()):
+            self._lost[place] += count
+        passed = np.flatnonzero(~lost)
+        if not len(passed):
+            self._run += len(lost)
+            return
+        runs = np.diff(passed, prepend=-1) - 1
+        runs[0] += self._run
+        self.loss_runs.update(runs[runs > 0].tolist())
+        self._run = len(lost) - 1 - int(passed[-1])
+
+    def _in_order(self, flows: NDArray[np.intp], released: Times) -> None:
+        """Let no packet come out before an earlier one of its flow."""
+        order = np.argsort(flows, kind="stable")
+        times = released[order]
+        passed = times == times  # NaN, which is lost, equals nothing
+        if not passed.all():
+            order, times = order[passed], times[passed]
+            if not len(order):
+                return
+        named = flows[order]
+        same = named[1:] == named[:-1]
+        first = np.append(True, ~same)
+        times[first] = np.maximum(times[first], self._last[named[first]])
+        # As often as the most packets of one flow that have to wait for the same one before them.
+        while (late := same & (times[1:] < times[:-1])).any():
+            behind = np.flatnonzero(late)
+            times[behind + 1] = times[behind]
+        released[order] = times
+        self._last[named] = times
 
     def _cut_at(self, now: float) -> int:
         """Place of the first hop that is out when a packet that enters the path at ``now`` gets there."""
@@ -179,6 +242,11 @@ class Path:
                 if hop.name == name and start <= now + self._entered[place] < end:
                     hit = place
         return hit
+
+    def _cut_many(self, lost_at: NDArray[np.intp], entered: Times) -> NDArray[np.intp]:
+        """``lost_at``, brought forward to the first hop that is out when its packet gets there."""
+        cut = [self._cut_at(at) for at in entered.tolist()]
+        return np.minimum(lost_at, cut)
 
     def _settle(self) -> None:
         """Bring the counters of the hops up to date; ``release`` counts only what does not pass."""

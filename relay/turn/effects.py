@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple, TypeAlias
 
+from relay.path.model import Path
+
 from .attributes import Address
 
 Transport: TypeAlias = Literal["udp", "tcp", "tls"]
@@ -51,4 +53,23 @@ class CloseRelay(NamedTuple):
     relayed: Address
 
 
-Effect: TypeAlias = Send | SendFromRelay | OpenRelay | CloseRelay
+class Shortcut(NamedTuple):
+    """What may be done with all datagrams like this one until ``expires``, without asking the machine again.
+
+    It comes from a client over UDP in a channel (``client``, ``number``), or from ``peer`` to the relayed
+    address. It goes to another client of this server, in that client's channel (``to``, ``to_number``), or
+    out of the relayed socket to ``peer``. Whatever closes ``relayed`` or ``peer`` ends it.
+    """
+
+    relayed: Address
+    peer: Address
+    expires: float
+    client: Address | None = None
+    number: int = 0
+    to: Address | None = None
+    to_number: int = 0
+    path: Path | None = None
+    """The modelled path that lies between."""
+
+
+Effect: TypeAlias = Send | SendFromRelay | OpenRelay | CloseRelay | Shortcut

@@ -47,6 +47,7 @@ class TurnMachine:
 
     ``secret``: 32 strong random bytes, good for the life of the process. ``wall_offset``: what to add to
     ``now`` for unix seconds; the shell keeps it true, because credentials expire by the wall clock.
+    ``shortcuts``: whether the shell has a fast path that wants to be told.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class TurnMachine:
         *,
         routes: Routes | None = None,
         wall_offset: float = 0.0,
+        shortcuts: bool = False,
     ) -> None:
         self.counters = Counters()
         self.wall_offset = wall_offset
@@ -66,7 +68,7 @@ class TurnMachine:
         )
         self._authenticator = Authenticator(settings.realm, credentials, Nonces(secret))
         self._throttle = Throttle(secret, settings.challenges_per_second)
-        self._relaying = Relaying(self._table, policy, settings.quotas, self.counters, routes)
+        self._relaying = Relaying(self._table, policy, settings.quotas, self.counters, routes, shortcuts)
         self._allocating = Allocating(self._table, settings.quotas, settings.relay_hosts)
         permitting = Permitting(self._table, policy, settings.quotas)
         self._handlers: dict[int, Callable[[Request], Outcome]] = {
@@ -123,10 +125,14 @@ class TurnMachine:
         allocation = self._table.by_tuple.get(five_tuple)
         return () if allocation is None else tuple(map(CloseRelay, self._table.remove(allocation)))
 
-    def timer(self, now: float) -> tuple[Effect, ...]:
-        """Deliver what has crossed the modelled path and forget what has run out."""
-        released = self._relaying.due(now)
-        return released + tuple(map(CloseRelay, self._table.expire(now)))
+    def timer(self, now: float, until: float | None = None) -> tuple[Effect, ...]:
+        """Deliver what has crossed the modelled path and forget what has run out.
+
+        ``until``: what is due after that has to wait, although its time has come.
+        """
+        until = now if until is None else until
+        released = self._relaying.due(now, until)
+        return released + tuple(map(CloseRelay, self._table.expire(until)))
 
     def drain(self, alternate: Address | None = None) -> None:
         """Refuse new allocations from now on, naming ``alternate`` as where to go; keep those that live."""

@@ -13,10 +13,10 @@ from typing import NamedTuple
 from relay.path.routes import Routes
 from relay.path.wheel import Wheel
 
-from .allocation import Allocation, Quotas, Table
+from .allocation import Allocation, Channel, Quotas, Table
 from .attributes import DATA, DONT_FRAGMENT, XOR_PEER_ADDRESS, Address
 from .counters import Counters
-from .effects import Effect, FiveTuple, Send, SendFromRelay
+from .effects import Effect, FiveTuple, Send, SendFromRelay, Shortcut
 from .message import (
     Message,
     MessageClass,
@@ -50,12 +50,15 @@ class Relaying:
         quotas: Quotas,
         counters: Counters,
         routes: Routes | None,
+        shortcuts: bool,
     ) -> None:
         self._table = table
         self._policy = policy
         self._bandwidth = quotas.bandwidth
         self._counters = counters
         self._routes = routes
+        # Whoever spends from a bucket has to come by here.
+        self._shortcuts = shortcuts and quotas.bandwidth is None
         self._path: Wheel[_Crossing] = Wheel()
         self._indications = 0
 
@@ -73,7 +76,10 @@ class Relaying:
         channel = allocation.channel(number, now)
         if channel is None:
             return self._drop("no-channel")
-        return self._to_peer(allocation, channel.peer, payload, now)
+        effects = self._to_peer(allocation, channel.peer, payload, now)
+        if self._shortcuts and five_tuple.transport == "udp":
+            return effects + self._shortcut_to_peer(allocation, channel, now)
+        return effects
 
     def send_indication(self, message: Message, five_tuple: FiveTuple, now: float) -> tuple[Effect, ...]:
         """A Send indication (RFC 8656 §11.2); raises ``Malformed``."""
@@ -95,12 +101,17 @@ class Relaying:
         allocation = self._table.by_relayed.get(relayed)
         if allocation is None:
             return self._drop("no-allocation")
-        return self._to_client(allocation, peer, data, now)
+        effects = self._to_client(allocation, peer, data, now)
+        channel = allocation.channel_to(peer, now)
+        if self._shortcuts and channel is not None and allocation.five_tuple.transport == "udp":
+            client = allocation.five_tuple.client
+            effects += (Shortcut(relayed, peer, channel.expires, to=client, to_number=channel.number),)
+        return effects
 
-    def due(self, now: float) -> tuple[Effect, ...]:
-        """Deliver what has reached the end of the modelled path."""
+    def due(self, now: float, until: float) -> tuple[Effect, ...]:
+        """Deliver what reached the end of the modelled path by ``until``."""
         effects: list[Effect] = []
-        for crossing in self._path.due(now):
+        for crossing in self._path.due(until):
             self._counters.released(now - crossing.release_at)
             receiver = self._table.by_relayed.get(crossing.receiver)
             if receiver is None:
@@ -146,6 +157,27 @@ class Relaying:
             return self._drop("lost-on-path")
         self._path.schedule(release_at, _Crossing(release_at, relayed, peer, payload))
         return ()
+
+    def _shortcut_to_peer(
+        self, allocation: Allocation, channel: Channel, now: float
+    ) -> tuple[Shortcut] | tuple[()]:
+        """How the next datagrams in ``channel`` may go, if it is nothing but a table that decides it."""
+        client, peer = allocation.five_tuple.client, channel.peer
+        relayed = allocation.relayed_for(peer[0])
+        if relayed is None:
+            return ()
+        receiver = self._table.by_relayed.get(peer)
+        if receiver is None:
+            if self._policy.reach(peer[0]) is not Reach.NETWORK or self._policy.is_listener(peer):
+                return ()
+            return (Shortcut(relayed, peer, channel.expires, client, channel.number),)
+        back = receiver.channel_to(relayed, now)
+        if back is None or receiver.five_tuple.transport != "udp":
+            return ()
+        path = None if self._routes is None else self._routes.between(allocation.site, receiver.site)
+        expires = min(channel.expires, back.expires)
+        to = receiver.five_tuple.client
+        return (Shortcut(relayed, peer, expires, client, channel.number, to, back.number, path),)
 
     def _to_client(
         self, allocation: Allocation, peer: Address, payload: bytes, now: float

@@ -6,9 +6,12 @@ modelled path may have.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ctypes
 import os
+import time
+from collections.abc import Callable
 from typing import Final
 
 _CLOCK_MONOTONIC: Final = 1
@@ -58,3 +61,42 @@ class TimerDescriptor:
 
     def close(self) -> None:
         os.close(self._descriptor)
+
+
+class Alarm:
+    """Calls ``ring`` at the earliest of the times that were set; without a descriptor, by the loop's timers."""
+
+    def __init__(self, ring: Callable[[], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._ring = ring
+        self._set_for: float | None = None
+        self._handle: asyncio.TimerHandle | None = None
+        self._descriptor = TimerDescriptor.open()
+        if self._descriptor is not None:
+            self._loop.add_reader(self._descriptor.fileno(), self._rings)
+
+    def set(self, at: float | None) -> None:
+        """Ring no later than ``at``, in seconds of ``time.monotonic``; an earlier time that was set stays."""
+        if at is None or (self._set_for is not None and self._set_for <= at):
+            return
+        self._set_for = at
+        if self._descriptor is not None:
+            self._descriptor.set(at)
+            return
+        if self._handle is not None:
+            self._handle.cancel()
+        self._handle = self._loop.call_later(max(0.0, at - time.monotonic()), self._rings)
+
+    def close(self) -> None:
+        """Never ring again."""
+        if self._handle is not None:
+            self._handle.cancel()
+        if self._descriptor is not None:
+            self._loop.remove_reader(self._descriptor.fileno())
+            self._descriptor.close()
+
+    def _rings(self) -> None:
+        if self._descriptor is not None:
+            self._descriptor.acknowledge()
+        self._set_for = None
+        self._ring()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -96,7 +98,59 @@ def test_flows_are_forgotten_in_the_end() -> None:
     path = Path(STILL[:1], seed=5)
     for flow in range(FLOWS_KEPT + 10):
         path.release(flow, 172, 0.0)
-    assert len(path._last) == FLOWS_KEPT
+    assert len(path._flows) == len(path._last) == FLOWS_KEPT
+
+
+BATCHES = st.lists(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(40, 1500), st.floats(0, 0.002)), max_size=40),
+    min_size=1,
+    max_size=30,
+)
+VARIANTS: dict[str, list[Hop]] = {
+    "still": STILL,
+    "jitter": HOPS,
+    "wild": [replace(hop, jitter=3e-3, jitter_shape=Jitter.PARETO) for hop in HOPS],
+    "lossy": lossy(loss=0.3, burst=Burst(0.1, 0.3)),
+    "down": lossy(up=False),
+    "queued": [STILL[0], replace(HOPS[1], rate=1e6, queue_packets=3, queue_bytes=3000), *HOPS[2:]],
+    "none": [],
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@given(BATCHES, st.integers(0, 1000), st.booleans())
+def test_a_batch_fares_like_its_packets_one_by_one(
+    variant: str, batches: list[list[tuple[int, int, float]]], seed: int, outage: bool
+) -> None:
+    together, singly = Path(VARIANTS[variant], seed=seed), Path(VARIANTS[variant], seed=seed)
+    if outage and VARIANTS[variant]:
+        for path in (together, singly):
+            path.outage("0", 0.01, 0.02)
+    now = 1.0 if not outage else 0.0
+    for batch in batches:
+        flows = np.array([together.flow(flow) for flow, _, _ in batch], np.intp)
+        arrivals = now + np.cumsum([gap for _, _, gap in batch])
+        sizes = np.array([size for _, size, _ in batch], np.intp)
+        found = together.release_many(flows, sizes, arrivals).tolist()
+        expected = [
+            singly.release(flow, size, at)
+            for (flow, size, _), at in zip(batch, arrivals.tolist(), strict=True)
+        ]
+        assert [None if math.isnan(at) else at for at in found] == pytest.approx(expected, abs=1e-12)
+        now = float(arrivals[-1]) if batch else now
+    assert together.statistics == singly.statistics
+    assert together.loss_runs == singly.loss_runs
+
+
+def test_a_large_batch_keeps_the_order_of_every_flow() -> None:
+    path = Path(VARIANTS["wild"], seed=3)
+    flows = np.arange(2000) % 7
+    for flow in range(7):
+        path.flow(flow)
+    released = path.release_many(flows, np.full(2000, 172), np.linspace(1.0, 1.1, 2000))
+    for flow in range(7):
+        assert (np.diff(released[flows == flow]) >= 0).all()
+    assert (np.diff(released) < 0).any(), "the flows themselves are not held up by each other"
 
 
 def test_two_hops_of_one_name_are_refused() -> None:

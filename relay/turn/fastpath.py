@@ -1,0 +1,139 @@
+"""The fast path's shell: batches from the sockets to the forwarder, and from its wheel back into them."""
+
+from __future__ import annotations
+
+import ipaddress
+import secrets
+import socket
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+
+from .attributes import Address, text
+from .counters import Counters
+from .effects import Shortcut
+from .forward import Batch, Forwarder, Outgoing, Times
+from .mmsg import Calls, stamp_arrivals
+from .packets import NAME, Buffers, Inbox, Indices, name_length
+
+BUFFERS: Final = 16_384
+"""Datagrams that may be under way at a time; memory is used for those that are."""
+BATCH: Final = 512
+PEER_BATCH: Final = 64
+LONGEST_WAIT: Final = 1.0
+"""Seconds that a datagram may have waited in the socket; more is a step of the wall clock."""
+
+Receive = Callable[[bytes, Address, float], None]
+"""A datagram without a shortcut: data, source, and arrival in seconds of the monotonic clock."""
+
+
+class FastPath:
+    """Reads and sends in batches for one server. ``listener`` is the socket that clients come to."""
+
+    def __init__(self, listener: socket.socket, counters: Counters) -> None:
+        is_ipv6 = listener.family is socket.AF_INET6
+        self._listener = listener.fileno()
+        self._counters = counters
+        self._name_length = name_length(is_ipv6)
+        self._buffers = Buffers(BUFFERS)
+        self._calls = Calls(self._buffers)
+        self._inbox = Inbox(self._buffers, BATCH)
+        self._peer_inbox = Inbox(self._buffers, PEER_BATCH)
+        self._forwarder = Forwarder(self._buffers, is_ipv6, secrets.token_bytes(32), counters)
+        self._sockets: dict[Address, int] = {}
+        stamp_arrivals(listener)
+
+    @property
+    def deadline(self) -> float | None:
+        """When the next datagram leaves the modelled path."""
+        return self._forwarder.deadline
+
+    def learn(self, shortcut: Shortcut) -> None:
+        """Take ``shortcut`` from the next batch on."""
+        self._forwarder.learn(shortcut)
+
+    def opened(self, relayed: Address, opened: socket.socket) -> None:
+        """A relayed socket is there; what went to that address before may go another way now."""
+        self._forwarder.forget(relayed)
+        self._sockets[relayed] = opened.fileno()
+
+    def closed(self, relayed: Address) -> None:
+        """A relayed socket is gone, and every shortcut with it."""
+        self._forwarder.forget(relayed)
+        del self._sockets[relayed]
+
+    def read_clients(self, now: float, wall_offset: float, receive: Receive) -> int:
+        """One batch from the clients; returns how many datagrams there were, ``BATCH`` when more may wait."""
+        count = self._calls.receive(self._listener, self._inbox)
+        if count == 0:
+            return 0
+        arrivals = np.clip(self._inbox.arrivals(count) - wall_offset, now - LONGEST_WAIT, now)
+        batch = self._batch(self._inbox, count, arrivals)
+        left, outgoing = self._forwarder.from_clients(batch, now)
+        self._send(outgoing)
+        self._hand_over(self._inbox, batch, left, receive)
+        return count
+
+    def read_peers(self, relayed: Address, now: float, receive: Receive) -> int:
+        """One batch from the peers of one relayed address."""
+        count = self._calls.receive(self._sockets[relayed], self._peer_inbox)
+        if count == 0:
+            return 0
+        batch = self._batch(self._peer_inbox, count, np.full(count, now))
+        left, outgoing = self._forwarder.from_peers(relayed, batch, now)
+        self._send(outgoing)
+        self._hand_over(self._peer_inbox, batch, left, receive)
+        return count
+
+    def release(self, now: float) -> None:
+        """Send what has come out of the modelled path."""
+        slots = self._forwarder.due(now)
+        if len(slots):
+            self._failed(self._calls.send(self._listener, slots))
+            self._buffers.give(slots)
+
+    def settle(self) -> None:
+        """Bring the counters up to date."""
+        self._forwarder.settle()
+
+    def _batch(self, inbox: Inbox, count: int, arrivals: Times) -> Batch:
+        return Batch(inbox.split(count), inbox.words[:count], inbox.lengths[:count], arrivals)
+
+    def _send(self, outgoing: list[Outgoing]) -> None:
+        for each in outgoing:
+            descriptor = self._listener if each.relayed is None else self._sockets[each.relayed]
+            self._failed(self._calls.send(descriptor, each.slots))
+            self._forwarder.done(each)
+
+    def _failed(self, count: int) -> None:
+        if count:
+            self._counters.drops["send-failed"] += count
+
+    def _hand_over(self, inbox: Inbox, batch: Batch, left: Indices, receive: Receive) -> None:
+        """Give the machine what has no shortcut."""
+        if not len(left):
+            return
+        slots = batch.slots[left]
+        waiting = [
+            (inbox.copy(place, slot), _address(inbox.names[place].tobytes()), arrival)
+            for place, slot, arrival in zip(
+                left.tolist(), slots.tolist(), batch.arrivals[left].tolist(), strict=True
+            )
+        ]
+        self._buffers.give(slots)
+        for data, source, arrival in waiting:
+            receive(data, source, arrival)
+
+
+def _address(name: bytes) -> Address:
+    """A socket address as text and port (ip(7), ipv6(7))."""
+    assert len(name) == NAME
+    port = int.from_bytes(name[2:4], "big")
+    if int.from_bytes(name[:2], "little") == socket.AF_INET:
+        return socket.inet_ntoa(name[4:8]), port
+    scope = int.from_bytes(name[24:28], "little")
+    host = text(name[8:24])
+    if scope and ipaddress.IPv6Address(host).is_link_local:
+        return f"{host}%{socket.if_indextoname(scope)}", port
+    return host, port

@@ -1,0 +1,278 @@
+"""The fast path: batches of datagrams whose way the machine has decided before. Pure; rewrites in place.
+
+The machine answers a flow's first datagram with a ``Shortcut``; the next ones are found here by sender and
+channel, a batch at a time, and their headers rewritten where they lie. What goes from site to site waits on
+the modelled path in its buffer. What has no shortcut is left to the machine: a shortcut only ever repeats
+what the machine has said, until it expires or either allocation is closed.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Final, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from relay.path.model import Path
+from relay.path.wheel import BatchWheel
+
+from .attributes import Address
+from .counters import RELEASE_ERROR_BOUNDS, Counters
+from .effects import Shortcut
+from .packets import HEADROOM, NAME, Buffers, Indices, address_of, name_length, pack_name
+from .relaying import UDP_HEADERS
+from .shortcuts import Senders, Words
+
+FLOWS: Final = 65_536
+"""Shortcuts at a time; beyond, the machine decides every datagram."""
+_STRAIGHT: Final = -1
+"""Instead of a path's number: nothing lies between."""
+_CLIENT: Final = -1
+"""Instead of a relayed address's number: out of the server's own socket."""
+_SETTLE: Final = 256
+"""Releases that may wait to be counted."""
+
+Times: TypeAlias = NDArray[np.float64]
+
+
+class Batch(NamedTuple):
+    """Datagrams that came to one socket: their buffers, senders, lengths and times of arrival."""
+
+    slots: Indices
+    words: Words
+    lengths: NDArray[np.uint32]
+    arrivals: Times
+
+
+class Outgoing(NamedTuple):
+    """Buffers to be sent now, in order: out of the relayed socket; None is the server's own."""
+
+    relayed: Address | None
+    slots: Indices
+
+
+class Forwarder:
+    """The shortcuts of one server, and what is under way on them.
+
+    ``is_ipv6``: the family of the socket that clients come to. ``secret``: 32 random bytes.
+    """
+
+    def __init__(self, buffers: Buffers, is_ipv6: bool, secret: bytes, counters: Counters) -> None:
+        self._buffers = buffers
+        self._counters = counters
+        self._name_length = name_length(is_ipv6)
+        buffers.name_lengths[:] = self._name_length
+        self._clients = Senders(is_ipv6, secret, FLOWS)
+        self._peers = {family: Senders(family, secret, FLOWS) for family in (False, True)}
+        self._names = np.zeros((FLOWS, NAME), np.uint8)
+        self._names_at = address_of(self._names)
+        self._expires: Times = np.zeros(FLOWS)
+        self._channel = np.zeros(FLOWS, ">u2")
+        self._relay = np.zeros(FLOWS, np.int32)
+        self._path = np.zeros(FLOWS, np.int32)
+        self._path_flow = np.zeros(FLOWS, np.intp)
+        self._free: list[int] = []
+        self._next = 1  # flow 0 has no expiry ahead: it stands for none
+        self._by_address: dict[Address, set[int]] = {}
+        self._ends: dict[int, tuple[Address, Address]] = {}
+        self._paths: list[Path] = []
+        self._relays: dict[int, Address] = {}
+        self._relay_numbers: dict[Address, int] = {}
+        self._relays_seen = 0
+        self._wheel = BatchWheel()
+        self._flow_of: Indices = np.zeros(len(buffers.messages), np.intp)
+        self._late: list[Times] = []
+        self._unsettled = 0
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    @property
+    def deadline(self) -> float | None:
+        """When the next datagram leaves the modelled path."""
+        return self._wheel.deadline
+
+    def learn(self, shortcut: Shortcut) -> None:
+        """Take ``shortcut`` from the next batch on, in place of the one its sender may have."""
+        if shortcut.client is None:
+            senders, address, tag = self._peers[":" in shortcut.peer[0]], shortcut.peer, shortcut.relayed[1]
+        else:
+            senders, address, tag = self._clients, shortcut.client, shortcut.number
+        flow = senders.known(address, tag)
+        if flow is None:
+            flow = self._free[-1] if self._free else self._next
+            if flow == FLOWS or not senders.add(address, tag, flow):
+                return
+            if self._free:
+                self._free.pop()
+            else:
+                self._next += 1
+            self._ends[flow] = (shortcut.relayed, shortcut.peer)
+            for end in self._ends[flow]:
+                self._by_address.setdefault(end, set()).add(flow)
+        target = shortcut.peer if shortcut.to is None else shortcut.to
+        self._names[flow] = np.frombuffer(pack_name(target), np.uint8)
+        self._expires[flow] = shortcut.expires
+        self._channel[flow] = shortcut.to_number
+        self._relay[flow] = _CLIENT if shortcut.to else self._relay_number(shortcut.relayed)
+        self._path[flow] = _STRAIGHT
+        if shortcut.path is not None:
+            if shortcut.path not in self._paths:
+                self._paths.append(shortcut.path)
+            self._path[flow] = self._paths.index(shortcut.path)
+            self._path_flow[flow] = shortcut.path.flow((shortcut.relayed, shortcut.peer))
+
+    def forget(self, address: Address) -> None:
+        """End every shortcut from or to the relayed address, and drop what is under way on it."""
+        flows = self._by_address.pop(address, None)
+        if flows is None:
+            return
+        for flow in flows:
+            other = next(end for end in (*self._ends.pop(flow), address) if end != address)
+            remaining = self._by_address.get(other, set())
+            remaining.discard(flow)
+            if not remaining:
+                self._by_address.pop(other, None)
+            self._expires[flow] = 0.0
+            for senders in (self._clients, *self._peers.values()):
+                senders.remove(flow)
+        gone = self._wheel.remove(np.isin(self._flow_of[self._wheel.waiting], list(flows)))
+        self._buffers.give(gone)
+        self._drop("no-allocation", len(gone))
+        self._free += flows
+        number = self._relay_numbers.pop(address, None)
+        if number is not None:
+            del self._relays[number]
+
+    def from_clients(self, batch: Batch, now: float) -> tuple[Indices, list[Outgoing]]:
+        """Forward what has a shortcut; returns places in the batch that have none, and what is to be sent."""
+        heads = self._buffers.head[batch.slots].astype(np.uint32)
+        sizes = heads & np.uint32(0xFFFF)
+        flows, taken = self._clients.find(batch.words, heads >> np.uint32(16))
+        taken &= batch.lengths >= sizes + HEADROOM
+        taken &= self._expires[flows] > now
+        slots, arrivals = batch.slots, batch.arrivals
+        left = np.flatnonzero(~taken)
+        if len(left):
+            flows, slots, sizes, arrivals = flows[taken], slots[taken], sizes[taken], arrivals[taken]
+        if not len(flows):
+            return left, []
+        self._counters.client_packets_in += len(flows)
+        self._counters.client_bytes_in += int(sizes.sum())
+        outgoing: list[Outgoing] = []
+        to_peers = self._relay[flows] >= 0
+        if to_peers.any():
+            outgoing += self._to_peers(slots[to_peers], flows[to_peers], sizes[to_peers])
+            inside = ~to_peers
+            flows, slots, sizes, arrivals = flows[inside], slots[inside], sizes[inside], arrivals[inside]
+        if len(flows):
+            self._counters.hairpinned += len(flows)
+            self._buffers.channel[slots] = self._channel[flows]
+            self._buffers.lengths[slots] = sizes + HEADROOM
+            self._buffers.names[slots] = flows * NAME + self._names_at
+            straight = self._cross(slots, flows, sizes.astype(np.intp), arrivals)
+            if len(straight):
+                outgoing.append(self._delivered(straight))
+        return left, outgoing
+
+    def from_peers(self, relayed: Address, batch: Batch, now: float) -> tuple[Indices, list[Outgoing]]:
+        """The same for what came to a relayed socket."""
+        tags = np.full(len(batch.slots), relayed[1], np.uint32)
+        flows, taken = self._peers[":" in relayed[0]].find(batch.words, tags)
+        taken &= self._expires[flows] > now
+        taken &= batch.lengths <= 0xFFFF
+        left = np.flatnonzero(~taken)
+        slots, lengths, flows = batch.slots[taken], batch.lengths[taken], flows[taken]
+        if not len(flows):
+            return left, []
+        self._counters.peer_packets_in += len(flows)
+        self._counters.peer_bytes_in += int(lengths.sum())
+        buffers = self._buffers
+        buffers.before[slots] = self._channel[flows].astype(np.uint32) << 16 | lengths
+        buffers.bases[slots] = buffers.starts[slots] - np.uint64(HEADROOM)
+        buffers.lengths[slots] = lengths + HEADROOM
+        buffers.names[slots] = flows * NAME + self._names_at
+        return left, [self._delivered(slots)]
+
+    def due(self, now: float) -> Indices:
+        """What leaves the modelled path towards clients."""
+        slots, times = self._wheel.due(now)
+        if len(slots):
+            self._late.append(now - times)
+            self._unsettled += len(slots)
+            if self._unsettled > _SETTLE:
+                self.settle()
+            self._delivered(slots)
+        return slots
+
+    def done(self, outgoing: Outgoing) -> None:
+        """What was to be sent has been, or is lost."""
+        self._buffers.reset(outgoing.slots, self._name_length)
+
+    def settle(self) -> None:
+        """Bring the histogram of release errors up to date."""
+        if self._late:
+            buckets = np.searchsorted(RELEASE_ERROR_BOUNDS, np.concatenate(self._late))
+            for bucket, count in enumerate(np.bincount(buckets).tolist()):
+                self._counters.release_errors[bucket] += count
+            self._late.clear()
+            self._unsettled = 0
+
+    def _to_peers(self, slots: Indices, flows: Indices, sizes: NDArray[np.uint32]) -> list[Outgoing]:
+        buffers = self._buffers
+        self._counters.peer_packets_out += len(slots)
+        self._counters.peer_bytes_out += int(sizes.sum())
+        buffers.bases[slots] = buffers.starts[slots] + np.uint64(HEADROOM)
+        buffers.lengths[slots] = sizes
+        buffers.names[slots] = flows * NAME + self._names_at
+        relays = self._relay[flows]
+        order = relays.argsort(kind="stable")
+        slots, relays = slots[order], relays[order]
+        bounds = [0, *(np.flatnonzero(np.diff(relays)) + 1).tolist(), len(relays)]
+        outgoing = []
+        for start, end in itertools.pairwise(bounds):
+            relayed = self._relays[int(relays[start])]
+            buffers.name_lengths[slots[start:end]] = name_length(":" in relayed[0])
+            outgoing.append(Outgoing(relayed, slots[start:end]))
+        return outgoing
+
+    def _cross(self, slots: Indices, flows: Indices, sizes: NDArray[np.intp], arrivals: Times) -> Indices:
+        """Put datagrams on their paths; returns those between which and their client nothing lies."""
+        paths = self._path[flows]
+        straight = slots[:0]
+        for number in set(paths.tolist()):
+            on = slice(None) if len(flows) == 1 else paths == number
+            if number == _STRAIGHT:
+                straight = slots[on]
+                continue
+            crossing = flows[on]
+            released = self._paths[number].release_many(
+                self._path_flow[crossing], sizes[on] + UDP_HEADERS, arrivals[on]
+            )
+            entered = slots[on]
+            passed = released == released  # NaN, which is lost, equals nothing
+            if not passed.all():
+                lost = entered[~passed]
+                self._buffers.give(lost)
+                self._drop("lost-on-path", len(lost))
+                released, entered, crossing = released[passed], entered[passed], crossing[passed]
+            self._flow_of[entered] = crossing
+            self._wheel.schedule(released, entered)
+        return straight
+
+    def _delivered(self, slots: Indices) -> Outgoing:
+        self._counters.client_packets_out += len(slots)
+        self._counters.client_bytes_out += int(self._buffers.lengths[slots].sum()) - HEADROOM * len(slots)
+        return Outgoing(None, slots)
+
+    def _relay_number(self, relayed: Address) -> int:
+        if relayed not in self._relay_numbers:
+            self._relays_seen += 1
+            self._relay_numbers[relayed] = self._relays_seen
+            self._relays[self._relays_seen] = relayed
+        return self._relay_numbers[relayed]
+
+    def _drop(self, reason: str, count: int) -> None:
+        if count:
+            self._counters.drops[reason] += count

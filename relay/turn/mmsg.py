@@ -1,0 +1,70 @@
+"""Linux's recvmmsg and sendmmsg, through ctypes, on arrays that were laid out once (``packets.py``)."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import socket
+import sys
+from typing import Any, Final
+
+import numpy as np
+
+from .packets import MMSGHDR, Buffers, Inbox, Indices, address_of
+
+_MSG_DONTWAIT: Final = 0x40
+_SO_TIMESTAMPNS: Final = 35
+MOST: Final = 1024
+"""Messages that the kernel takes in one call (UIO_MAXIOV)."""
+
+
+def available() -> bool:
+    """Whether this platform has both calls, and lays their structures out as 64-bit Linux does."""
+    if sys.platform != "linux" or sys.byteorder != "little" or ctypes.sizeof(ctypes.c_void_p) != 8:
+        return False
+    library = ctypes.CDLL(None)
+    return hasattr(library, "recvmmsg") and hasattr(library, "sendmmsg")
+
+
+def stamp_arrivals(opened: socket.socket) -> None:
+    """Have the kernel say when each datagram arrived, to the nanosecond of the wall clock."""
+    opened.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+
+
+class Calls:
+    """The two system calls. One thread only."""
+
+    def __init__(self, buffers: Buffers) -> None:
+        library = ctypes.CDLL(None, use_errno=True)
+        arguments: list[Any] = [ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int]
+        self._receive = library.recvmmsg
+        self._receive.argtypes = [*arguments, ctypes.c_void_p]
+        self._send = library.sendmmsg
+        self._send.argtypes = arguments
+        self._buffers = buffers
+        self._out = np.zeros(MOST, MMSGHDR)
+        self._out_at = address_of(self._out)
+
+    def receive(self, descriptor: int, inbox: Inbox) -> int:
+        """Fill ``inbox`` from a socket without waiting; returns how many datagrams there were."""
+        count = self._receive(descriptor, inbox.address, inbox.prepare(), _MSG_DONTWAIT, None)
+        return max(0, int(count))  # nothing to read, or an ICMP error of an earlier datagram
+
+    def send(self, descriptor: int, slots: Indices) -> int:
+        """Send what is in the buffers ``slots``, in order; returns how many the kernel would not take."""
+        lost = 0
+        for start in range(0, len(slots), MOST):
+            some = slots[start : start + MOST]
+            count = len(some)
+            self._buffers.messages.take(some, out=self._out[:count], mode="clip")
+            done = 0
+            while done < count:
+                sent = self._send(
+                    descriptor, self._out_at + done * MMSGHDR.itemsize, count - done, _MSG_DONTWAIT
+                )
+                if sent > 0:
+                    done += sent
+                elif ctypes.get_errno() != errno.EINTR:  # full, no route, refused: this datagram is lost
+                    lost += 1
+                    done += 1
+        return lost

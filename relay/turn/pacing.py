@@ -1,0 +1,39 @@
+"""When to read the clients' socket again: at once while little comes, by the tick while much does. Pure.
+
+A wake-up costs as much as a dozen datagrams. While few come each is read as it arrives; from some thousand a
+second on they are left to collect for a tick. The modelled path loses nothing by that, because its clock
+starts when the kernel took a datagram in.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+SHORTEST_TICK: Final = 250e-6
+LONGEST_TICK: Final = 1e-3
+"""Seconds."""
+AIM: Final = 64
+"""Datagrams that a batch should have."""
+BUSY: Final = 2000.0
+"""Datagrams a second from which on they are left to collect."""
+_MEMORY: Final = 0.02
+"""Seconds over which the rate is averaged."""
+
+
+class Pacing:
+    """Follows the rate of what comes, and says when to read next."""
+
+    def __init__(self) -> None:
+        self._rate = 0.0
+        self._read_at: float | None = None
+
+    def read(self, count: int, now: float) -> float | None:
+        """``count`` datagrams were read at ``now``; returns when to read next, None: as soon as one comes."""
+        if self._read_at is not None:
+            elapsed = max(now - self._read_at, 1e-6)
+            weight = min(1.0, elapsed / _MEMORY)
+            self._rate += (count / elapsed - self._rate) * weight
+        self._read_at = now
+        if self._rate < BUSY:
+            return None
+        return now + min(max(AIM / self._rate, SHORTEST_TICK), LONGEST_TICK)
