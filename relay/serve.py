@@ -60,7 +60,7 @@ class RunningRelay:
         self._stack = AsyncExitStack()
         self._turn_secret = SharedSecret(home.secret("turn"))
         self.authority = Authority.open_or_create(home.authority)
-        self.routes = routes(options)
+        self.routes = modelled(options.topology, seed=options.seed, loss=options.loss, jitter=options.jitter)
         self.keys: KeySites
         self.turn: TurnServer
         self.signalling: SignallingServer
@@ -211,22 +211,23 @@ class RunningRelay:
         self._options.record.write("end-key", time.monotonic(), key, node=node, key_id=key_id)
 
 
-def routes(options: Options) -> Routes:
+def modelled(
+    topology: Topology, *, seed: int | None = None, loss: float = 0.0, jitter: float | None = None
+) -> Routes:
     """The modelled path between every two sites, over the hops that the keys take as well."""
-    topology = options.topology
-    seed = secrets.randbits(64) if options.seed is None else options.seed
+    seed = secrets.randbits(64) if seed is None else seed
     pairs = itertools.combinations(topology.sites, 2)
-    return Routes({pair: hops(topology.hops(*pair), options) for pair in pairs}, seed=seed)
+    return Routes({pair: hops(topology.hops(*pair), loss, jitter) for pair in pairs}, seed=seed)
 
 
-def hops(named: Sequence[tuple[str, float]], options: Options) -> list[Hop]:
+def hops(named: Sequence[tuple[str, float]], end_to_end: float, jitter: float | None) -> list[Hop]:
     """The hops of one path; the loss from end to end is spread evenly over them."""
-    loss = 1 - (1 - options.loss) ** (1 / len(named))
+    loss = 1 - (1 - end_to_end) ** (1 / len(named))
     made = [Hop(name, km, loss=loss) for name, km in named]
-    if options.jitter is None:
+    if jitter is None:
         return made
     # Independent hops: their variances add up.
-    each = options.jitter / len(named) ** 0.5
+    each = jitter / len(named) ** 0.5
     return [Hop(hop.name, hop.km, loss=loss, jitter=each) for hop in made]
 
 

@@ -12,14 +12,17 @@ import typer
 from relay.config import host_port
 from relay.errors import UsageError
 from relay.network.topology import load
-from relay.serve import Options
+from relay.serve import Options, modelled
 from relay.serve import serve as serve_all
-from relay.turn.credentials import StaticUsers
+from relay.turn.credentials import Credentials, SharedSecret, StaticUsers
 from relay.turn.udp import TurnServer
 from relay.wiretap import Wiretap
 
 from .app import Json, TopologyName, app
-from .running import announce, run
+from .running import announce, print_json, run
+
+LEAST_SECRET = 16
+"""Bytes."""
 
 
 @app.command()
@@ -68,21 +71,31 @@ def turn_alone(
     listen: Annotated[str, typer.Option(help="HOST:PORT.")] = "127.0.0.1:3478",
     realm: Annotated[str, typer.Option(help="Realm of the credentials.")] = "qcall",
     user: Annotated[list[str] | None, typer.Option(help="NAME:PASSWORD; may be given again.")] = None,
+    secret: Annotated[
+        Path | None,
+        typer.Option(help="File of the secret behind names expiry:user or expiry:site:user.", metavar="FILE"),
+    ] = None,
     allow_peer: Annotated[
         list[str] | None, typer.Option(help="CIDR of private peers that may be reached.", metavar="CIDR")
+    ] = None,
+    path: Annotated[
+        str | None,
+        typer.Option(help="Topology whose modelled path lies between the sites of --secret's users."),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Run the TURN server alone, for any WebRTC client."""
 
     async def work(stop: asyncio.Event) -> None:
-        if not user:
-            raise UsageError("nobody could log in: give --user NAME:PASSWORD")
+        credentials = who_may_log_in(user or [], secret)
+        if path is not None and secret is None:
+            raise UsageError("--path needs users with a site: give --secret FILE")
         server = await TurnServer.start(
             *host_port(listen, "--listen"),
             realm=realm,
-            credentials=StaticUsers.parse(user),
+            credentials=credentials,
             allow_peers=[network(text) for text in allow_peer or ()],
+            routes=None if path is None else modelled(load(path)),
         )
         try:
             host, port = server.address
@@ -90,8 +103,27 @@ def turn_alone(
             await stop.wait()
         finally:
             await server.close()
+            if as_json:
+                print_json({"event": "ended", "turn": server.counters.as_json()})
 
     run(work)
+
+
+def who_may_log_in(users: list[str], secret: Path | None) -> Credentials:
+    """Either static users or those of a shared secret."""
+    if bool(users) == (secret is not None):
+        raise UsageError("say who may log in: either --user NAME:PASSWORD or --secret FILE")
+    if secret is None:
+        return StaticUsers.parse(users)
+    try:
+        shared = secret.read_bytes().strip()
+    except OSError as error:
+        raise UsageError(f"--secret {secret}: {error.strerror}") from None
+    if len(shared) < LEAST_SECRET:
+        raise UsageError(
+            f"--secret {secret}: fewer than {LEAST_SECRET} bytes can be guessed; make a longer one"
+        )
+    return SharedSecret(shared)
 
 
 def network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:

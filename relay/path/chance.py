@@ -7,6 +7,8 @@ became of the packet elsewhere: a change at one hop leaves the luck of all other
 from __future__ import annotations
 
 import math
+from functools import cache
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +17,24 @@ from .hop import Burst, Hop, Jitter
 
 HALF_NORMAL = math.sqrt(1 - 2 / math.pi)
 """Standard deviation of the upper half of a standard normal distribution."""
+_QUANTILES = 4096
+_LAST_QUANTILE = np.uint16(_QUANTILES - 1)
 LOMAX = math.sqrt(3) / 2
 """Standard deviation of a Lomax distribution with shape 3 and scale 1."""
 
 Delays = NDArray[np.float64]
 Losses = NDArray[np.bool_]
+
+
+@cache
+def _half_normal() -> Delays:
+    """The upper half of a standard normal distribution in equally likely steps, scaled to a deviation of 1.
+
+    Like netem's tables: picking one costs a quarter of drawing a normal number. It ends at 3.7 sigma.
+    """
+    upper = 1 - (np.arange(_QUANTILES) + 0.5) / (2 * _QUANTILES)
+    inverse = NormalDist().inv_cdf
+    return np.array([inverse(each) for each in upper.tolist()]) / HALF_NORMAL
 
 
 class Stream:
@@ -38,9 +53,9 @@ class Stream:
 
     def _delays(self, hop: Hop, count: int) -> Delays:
         if hop.jitter_shape is Jitter.NORMAL:
-            delays = self._delay.standard_normal(count)
-            np.abs(delays, out=delays)
-            delays *= hop.jitter / HALF_NORMAL
+            raw = self._delay.bit_generator.random_raw(-(-count // 4))  # 64 bits are four draws
+            delays = _half_normal().take(raw.view(np.uint16)[:count] & _LAST_QUANTILE)
+            delays *= hop.jitter
             return delays
         if hop.jitter_shape is Jitter.PARETO:
             return self._delay.pareto(3.0, count) * (hop.jitter / LOMAX)

@@ -143,7 +143,7 @@ class Path:
         """
         return self._release(self.flow(flow), size, now)
 
-    def release_many(self, flows: NDArray[np.intp], sizes: NDArray[np.intp], arrivals: Times) -> Times:
+    def release_many(self, flows: NDArray[np.intp], sizes: NDArray[np.integer], arrivals: Times) -> Times:
         """``release`` of many packets in their order; NaN for those that are lost."""
         if len(flows) <= FEW or any(each.queue is not None for each in self._stretches):
             packets = zip(flows.tolist(), sizes.tolist(), arrivals.tolist(), strict=True)
@@ -215,20 +215,19 @@ class Path:
 
     def _in_order(self, flows: NDArray[np.intp], released: Times) -> None:
         """Let no packet come out before an earlier one of its flow."""
-        order = np.argsort(flows, kind="stable")
+        order = flows.astype(np.uint16).argsort(kind="stable")  # 16 bits: numpy counts instead of comparing
         times = released[order]
         passed = times == times  # NaN, which is lost, equals nothing
-        if not passed.all():
+        if np.count_nonzero(passed) < len(passed):
             order, times = order[passed], times[passed]
             if not len(order):
                 return
         named = flows[order]
+        # A flow's first may wait for one of an earlier batch, and the others for the one before them.
+        np.maximum(times, self._last[named], out=times)
         same = named[1:] == named[:-1]
-        first = np.append(True, ~same)
-        times[first] = np.maximum(times[first], self._last[named[first]])
         # As often as the most packets of one flow that have to wait for the same one before them.
-        while (late := same & (times[1:] < times[:-1])).any():
-            behind = np.flatnonzero(late)
+        while len(behind := (same & (times[1:] < times[:-1])).nonzero()[0]):
             times[behind + 1] = times[behind]
         released[order] = times
         self._last[named] = times

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 RELEASE_ERROR_BOUNDS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.005, 0.010, 0.050)
 """Upper bounds of the release-error histogram, in seconds; one more bucket holds the rest."""
+SETTLE_AT: Final = 64
+"""Batches that may wait to be added up."""
+CHANNEL_HEADER: Final = 4
+"""Bytes of ChannelData's header, which are no payload."""
 
 
 @dataclass(slots=True)
@@ -41,7 +48,7 @@ class Counters:
     def as_json(self) -> dict[str, Any]:
         """Every figure by name; how late releases were, by upper bound in milliseconds."""
         bounds = [f"{1000 * bound:g}" for bound in RELEASE_ERROR_BOUNDS]
-        figures = asdict(self)
+        figures: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(self)}
         for name in ("drops", "auth_failures", "errors"):
             figures[name] = {str(key): count for key, count in figures[name].items()}
         figures["release_errors"] = dict(zip([*bounds, "more"], self.release_errors, strict=True))
@@ -54,3 +61,48 @@ class Counters:
                 self.release_errors[bucket] += 1
                 return
         self.release_errors[-1] += 1
+
+
+class Tally:
+    """What batches add to ``counters``, gathered and added up now and then: adding up costs by the call."""
+
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
+        self._came: list[NDArray[np.uint32]] = []
+        self._left: list[NDArray[np.uint64]] = []
+        self._late: list[NDArray[np.float64]] = []
+
+    def came(self, sizes: NDArray[np.uint32]) -> None:
+        """Datagrams from clients, by bytes of payload."""
+        self._came.append(sizes)
+        if len(self._came) == SETTLE_AT:
+            self.settle()
+
+    def left(self, lengths: NDArray[np.uint64]) -> None:
+        """ChannelData to clients, by bytes of the whole message."""
+        self._left.append(lengths)
+        if len(self._left) == SETTLE_AT:
+            self.settle()
+
+    def late(self, late: NDArray[np.float64]) -> None:
+        """Releases from the modelled path, by seconds after their times."""
+        self._late.append(late)
+
+    def settle(self) -> None:
+        """Bring the counters up to date."""
+        counters = self._counters
+        if self._came:
+            sizes = np.concatenate(self._came)
+            counters.client_packets_in += len(sizes)
+            counters.client_bytes_in += int(sizes.sum())
+            self._came.clear()
+        if self._left:
+            lengths = np.concatenate(self._left)
+            counters.client_packets_out += len(lengths)
+            counters.client_bytes_out += int(lengths.sum()) - CHANNEL_HEADER * len(lengths)
+            self._left.clear()
+        if self._late:
+            buckets = np.searchsorted(RELEASE_ERROR_BOUNDS, np.concatenate(self._late))
+            for bucket, count in enumerate(np.bincount(buckets).tolist()):
+                counters.release_errors[bucket] += count
+            self._late.clear()

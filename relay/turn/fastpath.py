@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import secrets
 import socket
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -20,6 +21,8 @@ from .packets import NAME, Buffers, Inbox, Indices, name_length
 BUFFERS: Final = 16_384
 """Datagrams that may be under way at a time; memory is used for those that are."""
 BATCH: Final = 512
+CHUNK: Final = 128
+"""Datagrams that one system call takes in: what is due on the path in the meantime does not wait for more."""
 PEER_BATCH: Final = 64
 LONGEST_WAIT: Final = 1.0
 """Seconds that a datagram may have waited in the socket; more is a step of the wall clock."""
@@ -44,6 +47,9 @@ class FastPath:
         self._sockets: dict[Address, int] = {}
         stamp_arrivals(listener)
 
+    def __len__(self) -> int:
+        return len(self._forwarder)
+
     @property
     def deadline(self) -> float | None:
         """When the next datagram leaves the modelled path."""
@@ -63,12 +69,28 @@ class FastPath:
         self._forwarder.forget(relayed)
         del self._sockets[relayed]
 
+    @property
+    def patience(self) -> float | None:
+        """Seconds that datagrams may stay unread without anyone noticing; None: any time is noticed."""
+        return self._forwarder.patience
+
     def read_clients(self, now: float, wall_offset: float, receive: Receive) -> int:
         """One batch from the clients; returns how many datagrams there were, ``BATCH`` when more may wait."""
-        count = self._calls.receive(self._listener, self._inbox)
+        count, most = 0, self._inbox.prepare()
+        while count < most:
+            if count:
+                now = time.monotonic()
+                self.release(now, now)
+            asked = min(CHUNK, most - count)
+            got = self._calls.receive(self._listener, self._inbox, count, asked)
+            count += got
+            if got < asked:
+                break
         if count == 0:
             return 0
-        arrivals = np.clip(self._inbox.arrivals(count) - wall_offset, now - LONGEST_WAIT, now)
+        arrivals = self._inbox.arrivals(count) - wall_offset
+        np.minimum(arrivals, now, out=arrivals)
+        np.maximum(arrivals, now - LONGEST_WAIT, out=arrivals)
         batch = self._batch(self._inbox, count, arrivals)
         left, outgoing = self._forwarder.from_clients(batch, now)
         self._send(outgoing)
@@ -77,7 +99,8 @@ class FastPath:
 
     def read_peers(self, relayed: Address, now: float, receive: Receive) -> int:
         """One batch from the peers of one relayed address."""
-        count = self._calls.receive(self._sockets[relayed], self._peer_inbox)
+        inbox = self._peer_inbox
+        count = self._calls.receive(self._sockets[relayed], inbox, 0, inbox.prepare())
         if count == 0:
             return 0
         batch = self._batch(self._peer_inbox, count, np.full(count, now))
@@ -86,9 +109,9 @@ class FastPath:
         self._hand_over(self._peer_inbox, batch, left, receive)
         return count
 
-    def release(self, now: float) -> None:
-        """Send what has come out of the modelled path."""
-        slots = self._forwarder.due(now)
+    def release(self, until: float, now: float) -> None:
+        """Send what has come out of the modelled path by ``until``."""
+        slots = self._forwarder.due(until, now)
         if len(slots):
             self._failed(self._calls.send(self._listener, slots))
             self._buffers.give(slots)

@@ -18,7 +18,7 @@ from relay.path.model import Path
 from relay.path.wheel import BatchWheel
 
 from .attributes import Address
-from .counters import RELEASE_ERROR_BOUNDS, Counters
+from .counters import Counters, Tally
 from .effects import Shortcut
 from .packets import HEADROOM, NAME, Buffers, Indices, address_of, name_length, pack_name
 from .relaying import UDP_HEADERS
@@ -30,8 +30,9 @@ _STRAIGHT: Final = -1
 """Instead of a path's number: nothing lies between."""
 _CLIENT: Final = -1
 """Instead of a relayed address's number: out of the server's own socket."""
-_SETTLE: Final = 256
-"""Releases that may wait to be counted."""
+_SIZE: Final = np.uint32(0xFFFF)
+_NUMBER: Final = np.uint32(16)
+_HEADER: Final = np.uint32(HEADROOM)
 
 Times: TypeAlias = NDArray[np.float64]
 
@@ -77,13 +78,13 @@ class Forwarder:
         self._by_address: dict[Address, set[int]] = {}
         self._ends: dict[int, tuple[Address, Address]] = {}
         self._paths: list[Path] = []
+        self._straight: set[int] = set()
         self._relays: dict[int, Address] = {}
         self._relay_numbers: dict[Address, int] = {}
         self._relays_seen = 0
         self._wheel = BatchWheel()
         self._flow_of: Indices = np.zeros(len(buffers.messages), np.intp)
-        self._late: list[Times] = []
-        self._unsettled = 0
+        self._tally = Tally(counters)
 
     def __len__(self) -> int:
         return len(self._ends)
@@ -92,6 +93,13 @@ class Forwarder:
     def deadline(self) -> float | None:
         """When the next datagram leaves the modelled path."""
         return self._wheel.deadline
+
+    @property
+    def patience(self) -> float | None:
+        """Half the time of the shortest path, if every shortcut of a client leads over one."""
+        if self._straight or not self._paths:
+            return None
+        return min(path.propagation for path in self._paths) / 2
 
     def learn(self, shortcut: Shortcut) -> None:
         """Take ``shortcut`` from the next batch on, in place of the one its sender may have."""
@@ -117,7 +125,11 @@ class Forwarder:
         self._channel[flow] = shortcut.to_number
         self._relay[flow] = _CLIENT if shortcut.to else self._relay_number(shortcut.relayed)
         self._path[flow] = _STRAIGHT
-        if shortcut.path is not None:
+        if shortcut.path is None:
+            if shortcut.client is not None:
+                self._straight.add(flow)
+        else:
+            self._straight.discard(flow)
             if shortcut.path not in self._paths:
                 self._paths.append(shortcut.path)
             self._path[flow] = self._paths.index(shortcut.path)
@@ -135,6 +147,7 @@ class Forwarder:
             if not remaining:
                 self._by_address.pop(other, None)
             self._expires[flow] = 0.0
+            self._straight.discard(flow)
             for senders in (self._clients, *self._peers.values()):
                 senders.remove(flow)
         gone = self._wheel.remove(np.isin(self._flow_of[self._wheel.waiting], list(flows)))
@@ -148,32 +161,33 @@ class Forwarder:
     def from_clients(self, batch: Batch, now: float) -> tuple[Indices, list[Outgoing]]:
         """Forward what has a shortcut; returns places in the batch that have none, and what is to be sent."""
         heads = self._buffers.head[batch.slots].astype(np.uint32)
-        sizes = heads & np.uint32(0xFFFF)
-        flows, taken = self._clients.find(batch.words, heads >> np.uint32(16))
-        taken &= batch.lengths >= sizes + HEADROOM
+        sizes = heads & _SIZE
+        flows, taken = self._clients.find(batch.words, heads >> _NUMBER)
+        taken &= batch.lengths >= sizes + _HEADER
         taken &= self._expires[flows] > now
-        slots, arrivals = batch.slots, batch.arrivals
-        left = np.flatnonzero(~taken)
-        if len(left):
+        slots, arrivals, left = batch.slots, batch.arrivals, batch.slots[:0]
+        if np.count_nonzero(taken) < len(taken):
+            left = (~taken).nonzero()[0]
             flows, slots, sizes, arrivals = flows[taken], slots[taken], sizes[taken], arrivals[taken]
-        if not len(flows):
-            return left, []
-        self._counters.client_packets_in += len(flows)
-        self._counters.client_bytes_in += int(sizes.sum())
+            if not len(flows):
+                return left, []
+        self._tally.came(sizes)
         outgoing: list[Outgoing] = []
-        to_peers = self._relay[flows] >= 0
-        if to_peers.any():
-            outgoing += self._to_peers(slots[to_peers], flows[to_peers], sizes[to_peers])
+        if self._relays:
+            to_peers = self._relay[flows] >= 0
+            if to_peers.any():
+                outgoing += self._to_peers(slots[to_peers], flows[to_peers], sizes[to_peers])
             inside = ~to_peers
             flows, slots, sizes, arrivals = flows[inside], slots[inside], sizes[inside], arrivals[inside]
-        if len(flows):
-            self._counters.hairpinned += len(flows)
-            self._buffers.channel[slots] = self._channel[flows]
-            self._buffers.lengths[slots] = sizes + HEADROOM
-            self._buffers.names[slots] = flows * NAME + self._names_at
-            straight = self._cross(slots, flows, sizes.astype(np.intp), arrivals)
-            if len(straight):
-                outgoing.append(self._delivered(straight))
+            if not len(flows):
+                return left, outgoing
+        self._counters.hairpinned += len(flows)
+        self._buffers.channel[slots] = self._channel[flows]
+        self._buffers.lengths[slots] = sizes + _HEADER
+        self._buffers.names[slots] = flows * NAME + self._names_at
+        straight = self._cross(slots, flows, sizes, arrivals)
+        if len(straight):
+            outgoing.append(self._delivered(straight))
         return left, outgoing
 
     def from_peers(self, relayed: Address, batch: Batch, now: float) -> tuple[Indices, list[Outgoing]]:
@@ -195,15 +209,12 @@ class Forwarder:
         buffers.names[slots] = flows * NAME + self._names_at
         return left, [self._delivered(slots)]
 
-    def due(self, now: float) -> Indices:
-        """What leaves the modelled path towards clients."""
-        slots, times = self._wheel.due(now)
+    def due(self, until: float, now: float) -> Indices:
+        """What leaves the modelled path towards clients by ``until``, at ``now``."""
+        slots, times = self._wheel.due(until)
         if len(slots):
-            self._late.append(now - times)
-            self._unsettled += len(slots)
-            if self._unsettled > _SETTLE:
-                self.settle()
-            self._delivered(slots)
+            self._tally.late(now - times)
+            self._tally.left(self._buffers.lengths[slots])
         return slots
 
     def done(self, outgoing: Outgoing) -> None:
@@ -211,13 +222,8 @@ class Forwarder:
         self._buffers.reset(outgoing.slots, self._name_length)
 
     def settle(self) -> None:
-        """Bring the histogram of release errors up to date."""
-        if self._late:
-            buckets = np.searchsorted(RELEASE_ERROR_BOUNDS, np.concatenate(self._late))
-            for bucket, count in enumerate(np.bincount(buckets).tolist()):
-                self._counters.release_errors[bucket] += count
-            self._late.clear()
-            self._unsettled = 0
+        """Bring the counters up to date."""
+        self._tally.settle()
 
     def _to_peers(self, slots: Indices, flows: Indices, sizes: NDArray[np.uint32]) -> list[Outgoing]:
         buffers = self._buffers
@@ -237,33 +243,37 @@ class Forwarder:
             outgoing.append(Outgoing(relayed, slots[start:end]))
         return outgoing
 
-    def _cross(self, slots: Indices, flows: Indices, sizes: NDArray[np.intp], arrivals: Times) -> Indices:
+    def _cross(self, slots: Indices, flows: Indices, sizes: NDArray[np.uint32], arrivals: Times) -> Indices:
         """Put datagrams on their paths; returns those between which and their client nothing lies."""
         paths = self._path[flows]
+        on_line = sizes + np.uint32(UDP_HEADERS)
+        numbers = set(paths.tolist())
         straight = slots[:0]
-        for number in set(paths.tolist()):
-            on = slice(None) if len(flows) == 1 else paths == number
-            if number == _STRAIGHT:
-                straight = slots[on]
-                continue
-            crossing = flows[on]
-            released = self._paths[number].release_many(
-                self._path_flow[crossing], sizes[on] + UDP_HEADERS, arrivals[on]
-            )
-            entered = slots[on]
-            passed = released == released  # NaN, which is lost, equals nothing
-            if not passed.all():
-                lost = entered[~passed]
-                self._buffers.give(lost)
-                self._drop("lost-on-path", len(lost))
-                released, entered, crossing = released[passed], entered[passed], crossing[passed]
-            self._flow_of[entered] = crossing
-            self._wheel.schedule(released, entered)
+        if _STRAIGHT in numbers:
+            numbers.discard(_STRAIGHT)
+            crossing = paths != _STRAIGHT
+            straight = slots[~crossing]
+            paths, slots, flows = paths[crossing], slots[crossing], flows[crossing]
+            on_line, arrivals = on_line[crossing], arrivals[crossing]
+        if not numbers:
+            return straight
+        released = np.empty(len(slots))
+        in_path = self._path_flow[flows]
+        for number in numbers:
+            on = paths == number
+            released[on] = self._paths[number].release_many(in_path[on], on_line[on], arrivals[on])
+        passed = released == released  # NaN, which is lost, equals nothing
+        if np.count_nonzero(passed) < len(passed):
+            lost = slots[~passed]
+            self._buffers.give(lost)
+            self._drop("lost-on-path", len(lost))
+            released, slots, flows = released[passed], slots[passed], flows[passed]
+        self._flow_of[slots] = flows
+        self._wheel.schedule(released, slots)
         return straight
 
     def _delivered(self, slots: Indices) -> Outgoing:
-        self._counters.client_packets_out += len(slots)
-        self._counters.client_bytes_out += int(self._buffers.lengths[slots].sum()) - HEADROOM * len(slots)
+        self._tally.left(self._buffers.lengths[slots])
         return Outgoing(None, slots)
 
     def _relay_number(self, relayed: Address) -> int:

@@ -81,8 +81,10 @@ class TurnMachine:
     @property
     def deadline(self) -> float | None:
         """When ``timer`` is due next; None while nothing can run out."""
-        wanted = [at for at in (self._table.deadline, self._relaying.deadline) if at is not None]
-        return min(wanted, default=None)
+        expiry, release = self._table.deadline, self._relaying.deadline
+        if expiry is None or (release is not None and release < expiry):
+            return release
+        return expiry
 
     def receive(self, data: bytes, five_tuple: FiveTuple, now: float) -> tuple[Effect, ...]:
         """One datagram, or one message of a stream, from a client. Never raises."""

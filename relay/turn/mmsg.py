@@ -45,9 +45,10 @@ class Calls:
         self._out = np.zeros(MOST, MMSGHDR)
         self._out_at = address_of(self._out)
 
-    def receive(self, descriptor: int, inbox: Inbox) -> int:
-        """Fill ``inbox`` from a socket without waiting; returns how many datagrams there were."""
-        count = self._receive(descriptor, inbox.address, inbox.prepare(), _MSG_DONTWAIT, None)
+    def receive(self, descriptor: int, inbox: Inbox, start: int, most: int) -> int:
+        """Fill up to ``most`` places of ``inbox`` from ``start`` on, without waiting; returns how many."""
+        at = inbox.address + start * MMSGHDR.itemsize
+        count = self._receive(descriptor, at, most, _MSG_DONTWAIT, None)
         return max(0, int(count))  # nothing to read, or an ICMP error of an earlier datagram
 
     def send(self, descriptor: int, slots: Indices) -> int:

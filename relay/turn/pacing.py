@@ -2,7 +2,7 @@
 
 A wake-up costs as much as a dozen datagrams. While few come each is read as it arrives; from some thousand a
 second on they are left to collect for a tick. The modelled path loses nothing by that, because its clock
-starts when the kernel took a datagram in.
+starts when the kernel took a datagram in; where all cross it, the tick may be longer.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 SHORTEST_TICK: Final = 250e-6
 LONGEST_TICK: Final = 1e-3
 """Seconds."""
-AIM: Final = 64
+AIM: Final = 512
 """Datagrams that a batch should have."""
 BUSY: Final = 2000.0
 """Datagrams a second from which on they are left to collect."""
@@ -27,8 +27,11 @@ class Pacing:
         self._rate = 0.0
         self._read_at: float | None = None
 
-    def read(self, count: int, now: float) -> float | None:
-        """``count`` datagrams were read at ``now``; returns when to read next, None: as soon as one comes."""
+    def read(self, count: int, now: float, patience: float | None = None) -> float | None:
+        """``count`` datagrams were read at ``now``; returns when to read next, None: as soon as one comes.
+
+        ``patience``: seconds that all of them may wait.
+        """
         if self._read_at is not None:
             elapsed = max(now - self._read_at, 1e-6)
             weight = min(1.0, elapsed / _MEMORY)
@@ -36,4 +39,5 @@ class Pacing:
         self._read_at = now
         if self._rate < BUSY:
             return None
-        return now + min(max(AIM / self._rate, SHORTEST_TICK), LONGEST_TICK)
+        longest = LONGEST_TICK if patience is None else max(LONGEST_TICK, patience)
+        return now + min(max(AIM / self._rate, SHORTEST_TICK), longest)

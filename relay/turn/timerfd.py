@@ -33,6 +33,9 @@ class TimerDescriptor:
     def __init__(self, descriptor: int, library: ctypes.CDLL) -> None:
         self._descriptor = descriptor
         self._settime = library.timerfd_settime
+        self._settime.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p]
+        self._spec = _Itimerspec(_Timespec(0, 0), _Timespec(0, 0))
+        self._spec_at = ctypes.addressof(self._spec)
 
     @classmethod
     def open(cls) -> TimerDescriptor | None:
@@ -50,8 +53,9 @@ class TimerDescriptor:
     def set(self, at: float) -> None:
         """Go off at ``at``, in seconds of ``time.monotonic``, instead of what was set before."""
         seconds, fraction = divmod(max(at, 1e-6), 1.0)  # zero would switch it off
-        spec = _Itimerspec(_Timespec(0, 0), _Timespec(int(seconds), int(fraction * 1e9)))
-        if self._settime(self._descriptor, _TFD_TIMER_ABSTIME, ctypes.byref(spec), None):
+        value = self._spec.value
+        value.seconds, value.nanoseconds = int(seconds), int(fraction * 1e9)
+        if self._settime(self._descriptor, _TFD_TIMER_ABSTIME, self._spec_at, None):
             raise OSError(ctypes.get_errno(), "timerfd_settime")
 
     def acknowledge(self) -> None:
@@ -64,7 +68,7 @@ class TimerDescriptor:
 
 
 class Alarm:
-    """Calls ``ring`` at the earliest of the times that were set; without a descriptor, by the loop's timers."""
+    """Calls ``ring`` at the earliest of the times set; where there is no descriptor, by the loop's timers."""
 
     def __init__(self, ring: Callable[[], None]) -> None:
         self._loop = asyncio.get_running_loop()
@@ -96,7 +100,9 @@ class Alarm:
             self._descriptor.close()
 
     def _rings(self) -> None:
-        if self._descriptor is not None:
-            self._descriptor.acknowledge()
         self._set_for = None
-        self._ring()
+        try:
+            self._ring()
+        finally:
+            if self._descriptor is not None and self._set_for is None:  # setting it anew acknowledges as well
+                self._descriptor.acknowledge()

@@ -39,14 +39,20 @@ class Ear(asyncio.DatagramProtocol):
         return await asyncio.wait_for(self.heard.get(), LIMIT)
 
 
-@pytest.fixture
-async def start():
-    """Start servers; they are closed at the end."""
+@pytest.fixture(params=[True, False], ids=["batches", "one-by-one"])
+async def start(request):
+    """Start servers, with the fast path and without; they are closed at the end."""
     servers = []
 
     async def start(*args, realm="relay", credentials=USERS, **more) -> TurnServer:
         servers.append(
-            await TurnServer.start(*(args or ("127.0.0.1", 0)), realm=realm, credentials=credentials, **more)
+            await TurnServer.start(
+                *(args or ("127.0.0.1", 0)),
+                realm=realm,
+                credentials=credentials,
+                batches=request.param,
+                **more,
+            )
         )
         return servers[-1]
 
@@ -106,6 +112,20 @@ async def test_the_same_over_tcp(start, dial):
     await speak(*one, *other, b"seven b")
     await speak(*other, *one, b"hello back")
     assert server.counters.peer_packets_out == 0
+
+
+async def test_a_flow_takes_the_fast_path_from_its_second_datagram_on(start, dial, request):
+    server = await start()
+    one, other = await dial(server), await dial(server)
+    await speak(*one, *other, b"hello")
+    await speak(*other, *one, b"hello back")
+    before, heard = server.counters.hairpinned, []
+    for number in range(200):
+        one[0].sendto(b"%d" % number, other[0].get_extra_info("sockname"))
+        heard.append((await other[1].hear())[0])
+    assert heard == [b"%d" % number for number in range(200)]
+    assert server.counters.hairpinned - before == 200
+    assert server.shortcuts == (2 if request.node.callspec.params["start"] else 0)
 
 
 @pytest.mark.parametrize("transport", ["udp", "tcp"])

@@ -92,7 +92,7 @@ def tls_context() -> ssl.SSLContext:
     return context
 
 
-async def start_server() -> TurnServer:
+async def start_server(batches: bool) -> TurnServer:
     return await TurnServer.start(
         "127.0.0.1",
         0,
@@ -102,6 +102,7 @@ async def start_server() -> TurnServer:
         relay_hosts=("127.0.0.1", "::1"),
         challenges_per_second=100.0,
         tls=(0, tls_context()),
+        batches=batches,
     )
 
 
@@ -124,16 +125,16 @@ async def run_client(server: TurnServer, flags: tuple[str, ...], peer_port: int,
     return output.decode(errors="replace")
 
 
-async def run_mode(flags: tuple[str, ...], peer_port: int) -> Run:
-    server = await start_server()
+async def run_mode(flags: tuple[str, ...], peer_port: int, batches: bool) -> Run:
+    server = await start_server(batches)
     try:
         return Run(await run_client(server, flags, peer_port, LIMIT), server.counters)
     finally:
         await server.close()
 
 
-async def run_after_garbling(peer_port: int) -> Run:
-    server = await start_server()
+async def run_after_garbling(peer_port: int, batches: bool) -> Run:
+    server = await start_server(batches)
     try:
         garbling = (run_client(server, ("-R", "-c", "-y"), peer_port, 3.0) for _ in range(4))
         await asyncio.gather(*garbling)
@@ -153,7 +154,7 @@ def free_ports() -> int:
                 return port
 
 
-async def run_all() -> dict[str, Run]:
+async def run_all(batches: bool) -> dict[str, Run]:
     """Every mode at once: the client spends its time waiting, not working."""
     port = free_ports()
     peer = await asyncio.create_subprocess_exec(
@@ -161,17 +162,18 @@ async def run_all() -> dict[str, Run]:
         stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        modes = (run_mode(flags, port) for flags in MODES.values())
-        results = await asyncio.gather(*modes, run_after_garbling(port))
+        modes = (run_mode(flags, port, batches) for flags in MODES.values())
+        results = await asyncio.gather(*modes, run_after_garbling(port, batches))
     finally:
         peer.kill()
         await peer.wait()
     return dict(zip([*MODES, AFTER_GARBLING], results, strict=True))
 
 
-@pytest.fixture(scope="module")
-def runs() -> dict[str, Run]:
-    return asyncio.run(run_all())
+@pytest.fixture(scope="module", params=[True, False], ids=["batches", "one-by-one"])
+def runs(request: pytest.FixtureRequest) -> dict[str, Run]:
+    """Every mode, through the fast path and without it."""
+    return asyncio.run(run_all(request.param))
 
 
 @pytest.mark.parametrize("mode", MODES)
