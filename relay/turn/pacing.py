@@ -1,4 +1,4 @@
-"""When to read the clients' socket again: at once while little comes, by the tick while much does. Pure.
+"""When to read the clients' socket again, and how often to release: at once while little comes. Pure.
 
 A wake-up costs as much as a dozen datagrams. While few come each is read as it arrives; from some thousand a
 second on they are left to collect for a tick. The modelled path loses nothing by that, because its clock
@@ -16,6 +16,11 @@ AIM: Final = 512
 """Datagrams that a batch should have."""
 BUSY: Final = 2000.0
 """Datagrams a second from which on they are left to collect."""
+SHORTEST_RELEASE: Final = 150e-6
+LONGEST_RELEASE: Final = 400e-6
+"""Seconds between releases from the modelled path."""
+RELEASE_SLOPE: Final = 2.5e-9
+"""Seconds that releases are further apart for each datagram a second: more of them share a wake-up."""
 _MEMORY: Final = 0.02
 """Seconds over which the rate is averaged."""
 
@@ -26,6 +31,11 @@ class Pacing:
     def __init__(self) -> None:
         self._rate = 0.0
         self._read_at: float | None = None
+
+    @property
+    def release_tick(self) -> float:
+        """Seconds between releases from the modelled path, at least: those in between leave together."""
+        return min(SHORTEST_RELEASE + RELEASE_SLOPE * self._rate, LONGEST_RELEASE)
 
     def read(self, count: int, now: float, patience: float | None = None) -> float | None:
         """``count`` datagrams were read at ``now``; returns when to read next, None: as soon as one comes.

@@ -39,8 +39,6 @@ from .timerfd import Alarm
 MAX_DATAGRAM: Final = 65_535
 AT_ONCE: Final = 64
 """Datagrams read one by one from one socket before the others get their turn."""
-RELEASE_TICK: Final = 150e-6
-"""Seconds between releases from the modelled path, at least: those in between leave together."""
 MAX_STREAMS: Final = 4096
 STREAM_GRACE: Final = 30.0
 """Seconds that a connection may last without an allocation."""
@@ -271,13 +269,13 @@ class TurnServer:
         if read_at is not None and (at is None or read_at < at):
             at = read_at
         if self._fast is not None and (due := self._fast.deadline) is not None:
-            due = max(due, self._released_at + RELEASE_TICK)
+            due = max(due, self._released_at + self._pacing.release_tick)
             at = due if at is None or due < at else at
         self._alarm.set(at)
 
     def _wake(self) -> None:
         now = time.monotonic()
-        if self._read_at is not None and self._read_at <= now + RELEASE_TICK / 2:
+        if self._read_at is not None and self._read_at <= now + self._pacing.release_tick / 2:
             self._read_clients(now)
         self._release(now)
         self._arm()

@@ -13,10 +13,8 @@ import numpy as np
 
 BATCH = 512
 _IOVEC = np.dtype([("base", "<u8"), ("length", "<u8")])
-_MMSGHDR = np.dtype(
-    [("name", "<u8"), ("name_length", "<u8"), ("vectors", "<u8"), ("count", "<u8")]
-    + [("control", "<u8"), ("control_length", "<u8"), ("flags", "<u8"), ("length", "<u8")]
-)
+_FIELDS = ("name", "name_length", "vectors", "count", "control", "control_length", "flags", "length")
+_MMSGHDR = np.dtype([(name, "<u8") for name in _FIELDS])
 
 
 def main() -> None:

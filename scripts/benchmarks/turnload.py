@@ -1,8 +1,8 @@
-"""Load for a TURN server: clients with allocations and channels, and datagrams as fast as one core makes them.
+"""Load for a TURN server: clients with allocations and channels, and as many datagrams as a core makes.
 
-Packets leave in bursts that the kernel cuts up (UDP_SEGMENT) and come back by recvmmsg with nothing copied but
-their first bytes, so that the generator is not what is measured. In a closed loop every flow keeps a number
-of packets on their way; paced, they leave by the clock whatever happens to them.
+Packets leave in bursts that the kernel cuts up (UDP_SEGMENT) and come back by recvmmsg with nothing copied
+but their first bytes, so that the generator is not what is measured. In a closed loop every flow keeps a
+number of packets on their way; paced, they leave by the clock whatever happens to them.
 """
 
 from __future__ import annotations
@@ -50,10 +50,8 @@ _TRUNC, _DONTWAIT = 0x20, 0x40
 _SO_TIMESTAMPNS = 35
 _C = ctypes.CDLL(None, use_errno=True)
 _IOVEC = np.dtype([("base", "<u8"), ("length", "<u8")])
-_MMSGHDR = np.dtype(
-    [("name", "<u8"), ("name_length", "<u8"), ("vectors", "<u8"), ("count", "<u8")]
-    + [("control", "<u8"), ("control_length", "<u8"), ("flags", "<u8"), ("length", "<u8")]
-)
+_FIELDS = ("name", "name_length", "vectors", "count", "control", "control_length", "flags", "length")
+_MMSGHDR = np.dtype([(name, "<u8") for name in _FIELDS])
 
 
 @dataclass(frozen=True)

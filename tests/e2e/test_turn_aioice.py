@@ -122,7 +122,8 @@ async def test_a_flow_takes_the_fast_path_from_its_second_datagram_on(start, dia
     before, heard = server.counters.hairpinned, []
     for number in range(200):
         one[0].sendto(b"%d" % number, other[0].get_extra_info("sockname"))
-        heard.append((await other[1].hear())[0])
+    while len(heard) < 200:
+        heard += [data for data, _, _ in [await other[1].hear()] if data.isdigit()]
     assert heard == [b"%d" % number for number in range(200)]
     assert server.counters.hairpinned - before == 200
     assert server.shortcuts == (2 if request.node.callspec.params["start"] else 0)

@@ -43,6 +43,13 @@ def test_where_all_have_patience_the_tick_is_longer():
     assert pacing.read(10, 0.503, 0.1e-3) == pytest.approx(0.504)
 
 
+@pytest.mark.parametrize(("rate", "tick"), [(0, 150e-6), (10_000, 175e-6), (200_000, 400e-6)])
+def test_the_more_comes_the_more_leaves_together(rate, tick):
+    pacing = Pacing()
+    settle(pacing, rate)
+    assert pacing.release_tick == pytest.approx(tick, rel=0.02)
+
+
 def test_silence_ends_the_waiting():
     pacing = Pacing()
     settle(pacing, 50_000)
