@@ -2,11 +2,14 @@
 
 Map of the package (left may import right; ``|`` may not see each other):
 
-    cli > serve > wiretap | control > turn | signalling | network > path | kme > pki > config > errors
+    cli > serve > wiretap | control | health > metrics > turn | signalling | network > path | kme > pki
+        > config > errors
 
 - ``serve``       composition root: one TaskGroup wires everything
 - ``wiretap``     what an attacker who owns the relay can write down
 - ``control``     the running relay's Unix socket: commands in, JSON out
+- ``health``      the operator's HTTP port
+- ``metrics``     what is counted, in Prometheus's words
 - ``turn``        TURN server (RFC 8656) with the modelled path between sites
 - ``signalling``  who is registered where; routes opaque envelopes
 - ``network``     trusted nodes, links, key relay (simulated quantum layer)

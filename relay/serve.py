@@ -6,20 +6,21 @@ signalling ─ accounts ─ authority        TURN ─ routes        key nodes �
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import secrets
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from qcall.wire.signalling import TurnCredentials
 from relay.config import RelayHome, is_loopback
 from relay.control import Arguments, Command, ControlServer
 from relay.errors import UsageError
+from relay.health import HealthServer
+from relay.metrics import Figures
 from relay.network.sites import KeySites, kme_id
 from relay.network.topology import Topology
 from relay.path.model import Hop, HopStatistics
@@ -49,6 +50,19 @@ class Options:
     loss: float = 0.0
     jitter: float | None = None
     record: Wiretap | None = None
+    metrics: tuple[str, int] = ("127.0.0.1", 0)
+    alternate: tuple[str, int] | None = None
+    """Where TURN clients are sent while this relay drains."""
+
+
+class Stopping(Protocol):
+    """How a relay is told to end."""
+
+    async def drained(self) -> bool:
+        """Wait until it has to; true when what lives may go on first."""
+
+    async def unless(self, finished: Coroutine[Any, Any, Any]) -> None:
+        """Wait for ``finished``, or until there is no time left."""
 
 
 class RunningRelay:
@@ -60,10 +74,11 @@ class RunningRelay:
         self._stack = AsyncExitStack()
         self._turn_secret = SharedSecret(home.secret("turn"))
         self.authority = Authority.open_or_create(home.authority)
-        self.routes = modelled(options.topology, seed=options.seed, loss=options.loss, jitter=options.jitter)
+        self.routes = routes(options)
         self.keys: KeySites
         self.turn: TurnServer
         self.signalling: SignallingServer
+        self.health: HealthServer
         self.commands: dict[str, Command] = {"status": self._status}
         """What the control socket offers; every part of the relay may add its own."""
         self.sections: dict[str, Callable[[], Any]] = {
@@ -122,6 +137,7 @@ class RunningRelay:
             ca=self.authority.ca_pem,
             routes=self.routes,
             ssl_context=self._tls(options.listen[0]),
+            busy=self._is_busy,
             tap=None if record is None else self._on_frame,
         )
         self._stack.push_async_callback(self.signalling.close)
@@ -129,8 +145,17 @@ class RunningRelay:
             self.keys.network.observe(self._on_end_key)
             for site in self.keys.sites.values():
                 site.server.tap = self._on_key_request
+        self.health = await HealthServer.start(*options.metrics, self._figures)
+        self._stack.push_async_callback(self.health.close)
         control = await ControlServer.start(self._home.control, self.commands)
         self._stack.push_async_callback(control.close)
+
+    def drain(self) -> None:
+        """Take no new calls and no new allocations; those that live go on."""
+        self.turn.drain(self._options.alternate)
+
+    def _is_busy(self) -> bool:
+        return self.turn.draining or self.turn.admission.full
 
     def ready(self) -> dict[str, Any]:
         """Every address, and the path between the first and the last site, for ``--json``."""
@@ -142,6 +167,7 @@ class RunningRelay:
             "event": "ready",
             "signalling": self.signalling.url,
             "turn": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+            "metrics": self.health.url,
             "kme": {site: node.server.url for site, node in self.keys.sites.items()},
             "topology": topology.name,
             "sites": list(topology.sites),
@@ -157,7 +183,14 @@ class RunningRelay:
         return {name: section() for name, section in self.sections.items()}
 
     def _relay_section(self) -> dict[str, Any]:
-        return {"topology": self._options.topology.name, "simulated": True}
+        return {
+            "topology": self._options.topology.name,
+            "draining": self.turn.draining,
+            "full": self.turn.admission.full,
+            "busy": round(self.turn.admission.busy, 3),
+            "calls": self.turn.shortcuts // 2,
+            "simulated": True,
+        }
 
     def _turn_section(self) -> dict[str, Any]:
         return self.turn.counters.as_json()
@@ -173,6 +206,18 @@ class RunningRelay:
             for hop, counted in path.statistics.items()
             if counted != HopStatistics()
         ]
+
+    def _figures(self) -> Figures:
+        """What ``/metrics`` shows."""
+        return Figures(
+            turn=self.turn.counters,
+            busy=self.turn.admission.busy,
+            full=self.turn.admission.full,
+            draining=self.turn.draining,
+            phones=len(self.signalling.directory),
+            signalling=self.signalling.counters,
+            hops=self._hops_section(),
+        )
 
     def _site_info(self, site: str) -> SiteInfo:
         return SiteInfo(kme_id(site), self.keys.sites[site].server.url, self.authority.ca_pem)
@@ -211,33 +256,34 @@ class RunningRelay:
         self._options.record.write("end-key", time.monotonic(), key, node=node, key_id=key_id)
 
 
-def modelled(
-    topology: Topology, *, seed: int | None = None, loss: float = 0.0, jitter: float | None = None
-) -> Routes:
+def routes(options: Options) -> Routes:
     """The modelled path between every two sites, over the hops that the keys take as well."""
-    seed = secrets.randbits(64) if seed is None else seed
+    topology = options.topology
+    seed = secrets.randbits(64) if options.seed is None else options.seed
     pairs = itertools.combinations(topology.sites, 2)
-    return Routes({pair: hops(topology.hops(*pair), loss, jitter) for pair in pairs}, seed=seed)
+    return Routes({pair: hops(topology.hops(*pair), options) for pair in pairs}, seed=seed)
 
 
-def hops(named: Sequence[tuple[str, float]], end_to_end: float, jitter: float | None) -> list[Hop]:
+def hops(named: Sequence[tuple[str, float]], options: Options) -> list[Hop]:
     """The hops of one path; the loss from end to end is spread evenly over them."""
-    loss = 1 - (1 - end_to_end) ** (1 / len(named))
+    loss = 1 - (1 - options.loss) ** (1 / len(named))
     made = [Hop(name, km, loss=loss) for name, km in named]
-    if jitter is None:
+    if options.jitter is None:
         return made
     # Independent hops: their variances add up.
-    each = jitter / len(named) ** 0.5
+    each = options.jitter / len(named) ** 0.5
     return [Hop(hop.name, hop.km, loss=loss, jitter=each) for hop in made]
 
 
-async def serve(home: RelayHome, options: Options, announce: Any, stop: asyncio.Event) -> None:
+async def serve(home: RelayHome, options: Options, announce: Any, stop: Stopping) -> None:
     """Run a relay until ``stop``; ``announce`` gets its ``ready`` object."""
     if not 0 <= options.loss < 1:
         raise UsageError(f"--loss {options.loss:g}: a probability from 0 to below 1, such as 0.05")
     relay = await RunningRelay.start(home, options)
     try:
         announce(relay.ready())
-        await stop.wait()
+        if await stop.drained():
+            relay.drain()
+            await stop.unless(relay.turn.emptied())
     finally:
         await relay.close()

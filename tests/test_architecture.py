@@ -26,6 +26,7 @@ SHELLS = {
     "qcall/net/kme.py",
     "relay/config.py",
     "relay/control.py",
+    "relay/health.py",
     "relay/serve.py",
     "relay/pki.py",
     "relay/wiretap.py",

@@ -312,6 +312,7 @@ def undeliverable(contact: str, reason: Reason) -> QcallError:
         Reason.OFFLINE: f"{contact} is not online; try again later",
         Reason.RATE_LIMITED: "this phone has placed too many calls in a minute; wait a little",
         Reason.NO_PATH: f"there is no path to {contact}'s site now; try again later",
+        Reason.BUSY_RELAY: "the relay takes no more calls now; try again later",
         Reason.RELAY_LOST: "the relay does not answer any more; is it running?",
     }
     return RelayRefused(texts[reason], code=reason)

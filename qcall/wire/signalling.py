@@ -73,6 +73,8 @@ class Reason(StrEnum):
     OFFLINE = "offline"
     RATE_LIMITED = "rate-limited"
     NO_PATH = "no-path"
+    BUSY_RELAY = "busy-relay"
+    """The relay takes no more calls: it is full, or it is about to stop."""
     RELAY_LOST = "relay-lost"
     """Never sent by a relay: the phone's own verdict when the relay did not accept an envelope in time."""
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import typer
@@ -21,7 +21,7 @@ def announce(as_json: bool) -> Callable[[dict[str, Any]], None]:
         if as_json:
             print_json(ready)
             return
-        for name in ("signalling", "turn"):
+        for name in ("signalling", "turn", "metrics"):
             if name in ready:
                 typer.echo(f"{name:12}{ready[name]}")
         for site, url in ready.get("kme", {}).items():
@@ -41,11 +41,41 @@ def print_json(line: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-def run(work: Callable[[asyncio.Event], Awaitable[None]]) -> None:
-    """Run ``work`` on uvloop where it is available; the event is set by Ctrl-C or SIGTERM."""
+class Stop(asyncio.Event):
+    """Set when the program has to end now; ``draining`` is set when it has to end as soon as it is unused."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.draining = asyncio.Event()
+
+    async def drained(self) -> bool:
+        """Wait for either; true when there is time to drain."""
+        await _first(self.wait(), self.draining.wait())
+        return not self.is_set()
+
+    async def unless(self, finished: Coroutine[Any, Any, Any]) -> None:
+        """Wait for ``finished``, or until the program has to end now."""
+        await _first(self.wait(), finished)
+
+
+async def _first(*waiting: Coroutine[Any, Any, Any]) -> None:
+    tasks = [asyncio.create_task(each) for each in waiting]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def run(work: Callable[[Stop], Awaitable[None]], *, drains: bool = False) -> None:
+    """Run ``work`` on uvloop where it is available; Ctrl-C and SIGTERM stop it.
+
+    ``drains``: the first SIGTERM asks it to drain, and the second stops it.
+    """
 
     async def interruptible() -> None:
-        loop, stop = asyncio.get_running_loop(), asyncio.Event()
+        loop, stop = asyncio.get_running_loop(), Stop()
         task = asyncio.ensure_future(work(stop))
 
         def interrupt() -> None:
@@ -53,8 +83,14 @@ def run(work: Callable[[asyncio.Event], Awaitable[None]]) -> None:
                 task.cancel()
             stop.set()
 
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, interrupt)
+        def terminate() -> None:
+            if drains and not stop.draining.is_set():
+                stop.draining.set()
+            else:
+                interrupt()
+
+        loop.add_signal_handler(signal.SIGINT, interrupt)
+        loop.add_signal_handler(signal.SIGTERM, terminate)
         try:
             await task
         finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 from pathlib import Path
 from typing import Annotated
@@ -12,17 +11,21 @@ import typer
 from relay.config import host_port
 from relay.errors import UsageError
 from relay.network.topology import load
-from relay.serve import Options, modelled
+from relay.serve import Options, routes
 from relay.serve import serve as serve_all
 from relay.turn.credentials import Credentials, SharedSecret, StaticUsers
 from relay.turn.udp import TurnServer
 from relay.wiretap import Wiretap
 
 from .app import Json, TopologyName, app
-from .running import announce, print_json, run
+from .running import Stop, announce, print_json, run
 
 LEAST_SECRET = 16
 """Bytes."""
+Alternate = Annotated[
+    str | None,
+    typer.Option(help="HOST:PORT of the TURN server that clients are sent to while this one drains."),
+]
 
 
 @app.command()
@@ -42,16 +45,22 @@ def serve(
     record: Annotated[
         Path | None, typer.Option(help="Record all that crosses the relay, as an attacker who owns it would.")
     ] = None,
+    metrics: Annotated[
+        str, typer.Option(help="HOST:PORT of /metrics, /healthz and /readyz.")
+    ] = "127.0.0.1:0",
+    alternate: Alternate = None,
     as_json: Json = False,
 ) -> None:
     """Run signalling, media relay and key nodes in one process."""
 
-    async def work(stop: asyncio.Event) -> None:
+    async def work(stop: Stop) -> None:
         chosen = Options(
             topology=load(topology),
             listen=host_port(listen, "--listen"),
             turn=host_port(turn, "--turn"),
             kme=None if kme is None else host_port(kme, "--kme"),
+            metrics=host_port(metrics, "--metrics"),
+            alternate=None if alternate is None else host_port(alternate, "--alternate"),
             loss=loss,
             jitter=None if jitter is None else jitter / 1000,
             seed=seed,
@@ -63,7 +72,7 @@ def serve(
             if chosen.record is not None:
                 chosen.record.close()
 
-    run(work)
+    run(work, drains=True)
 
 
 @app.command("turn")
@@ -82,31 +91,36 @@ def turn_alone(
         str | None,
         typer.Option(help="Topology whose modelled path lies between the sites of --secret's users."),
     ] = None,
+    alternate: Alternate = None,
     as_json: Json = False,
 ) -> None:
     """Run the TURN server alone, for any WebRTC client."""
 
-    async def work(stop: asyncio.Event) -> None:
+    async def work(stop: Stop) -> None:
+        elsewhere = None if alternate is None else host_port(alternate, "--alternate")
         credentials = who_may_log_in(user or [], secret)
+        where = host_port(listen, "--listen")
         if path is not None and secret is None:
             raise UsageError("--path needs users with a site: give --secret FILE")
         server = await TurnServer.start(
-            *host_port(listen, "--listen"),
+            *where,
             realm=realm,
             credentials=credentials,
             allow_peers=[network(text) for text in allow_peer or ()],
-            routes=None if path is None else modelled(load(path)),
+            routes=None if path is None else routes(Options(topology=load(path), listen=where, turn=where)),
         )
         try:
             host, port = server.address
             announce(as_json)({"event": "ready", "turn": f"{host}:{port}", "realm": realm})
-            await stop.wait()
+            if await stop.drained():
+                server.drain(elsewhere)
+                await stop.unless(server.emptied())
         finally:
             await server.close()
             if as_json:
                 print_json({"event": "ended", "turn": server.counters.as_json()})
 
-    run(work)
+    run(work, drains=True)
 
 
 def who_may_log_in(users: list[str], secret: Path | None) -> Credentials:

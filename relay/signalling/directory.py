@@ -90,6 +90,8 @@ class Directory:
     ) -> None:
         self.limits = limits or Limits()
         self.counters: Counter[str] = Counter()
+        self.busy = False
+        """Whether the relay takes no new calls; those that are known go on."""
         self._known = known
         self._next_epoch = first_epoch
         self._by_epoch: dict[int, Registration] = {}
@@ -152,6 +154,8 @@ class Directory:
         if sender is None:
             return ()
         pair = (envelope.call_id, frozenset((sender.name, envelope.to)))
+        if self.busy and pair not in self._calls:
+            return self._fail(epoch, envelope, Reason.BUSY_RELAY)
         if not (
             self._envelopes.spend(sender.name, now)
             and self._octets.spend(sender.name, now, len(envelope.payload))

@@ -151,6 +151,7 @@ class SignallingServer:
         routes: Routes | None,
         limits: Limits | None,
         tap: Tap | None,
+        busy: Callable[[], bool],
     ) -> None:
         self.accounts = accounts
         self._services = services
@@ -162,6 +163,7 @@ class SignallingServer:
             lambda name: accounts.find(name) is not None, first_epoch=time.time_ns(), limits=limits
         )
         self.counters = self.directory.counters
+        self._busy = busy
         self.address = ("", 0)
         self.url = ""
         self._attempts = Budget(ATTEMPTS)
@@ -185,6 +187,7 @@ class SignallingServer:
         ssl_context: ssl.SSLContext | None = None,
         limits: Limits | None = None,
         tap: Tap | None = None,
+        busy: Callable[[], bool] = lambda: False,
     ) -> Self:
         """Serve on ``host`` (an IP address) and ``port`` (0: any free one, see ``address``).
 
@@ -193,7 +196,7 @@ class SignallingServer:
         """
         if ssl_context is None and not is_loopback(host):
             raise UsageError(f"{host} can be reached from outside: signalling there needs TLS")
-        server = cls(accounts, services, ca, routes, limits, tap)
+        server = cls(accounts, services, ca, routes, limits, tap, busy)
         app = web.Application()
         app.router.add_get(PATH, server._signal)
         app.router.add_get(CA_PATH, server._show_ca)
@@ -322,6 +325,7 @@ class SignallingServer:
                         due = time.time() >= connection.turn_renewal
                         connection.send(HeartbeatAck(self._turn(connection, name, site) if due else None))
                 case Envelope():
+                    self.directory.busy = self._busy()
                     self._run(self.directory.route(epoch, message, now))
                 case _:
                     raise Rejection(Code.BAD_MESSAGE)

@@ -95,6 +95,7 @@ class Allocating:
         self._hosts: dict[int, str] = {family_of(host): host for host in hosts}
         self._waiting: dict[FiveTuple, tuple[Request, Asked]] = {}
         self.draining = False
+        self.full = False
         self.alternate: Address | None = None
 
     def allocate(self, request: Request) -> Outcome:
@@ -118,6 +119,8 @@ class Allocating:
             if self.alternate is None:
                 raise Rejected(508, "the server is draining")
             raise Rejected(300, "the server is draining", ALTERNATE_SERVER(self.alternate))
+        if self.full:
+            raise Rejected(508, "the server is full")
         if asked.token is not None:
             relayed = self._table.claim(asked.token, user)
             if relayed is None:

@@ -169,6 +169,7 @@ class Table:
         allocation.usage.allocations.add(allocation)
         self._deadlines.set(allocation.five_tuple, allocation.expires)
         self._counters.allocations += 1
+        self._counters.by_transport[allocation.five_tuple.transport] += 1
         self._counters.allocations_made += 1
 
     def extend(self, allocation: Allocation, expires: float) -> None:
@@ -187,6 +188,7 @@ class Table:
             del self._usages[usage.user]
         self._deadlines.discard(allocation.five_tuple)
         self._counters.allocations -= 1
+        self._counters.by_transport[allocation.five_tuple.transport] -= 1
         return allocation.relayed
 
     def release(self, allocation: Allocation, family: int | None) -> tuple[Address, ...]:

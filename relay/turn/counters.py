@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 RELEASE_ERROR_BOUNDS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.005, 0.010, 0.050)
 """Upper bounds of the release-error histogram, in seconds; one more bucket holds the rest."""
+BATCH_BOUNDS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 SETTLE_AT: Final = 64
 """Batches that may wait to be added up."""
 CHANNEL_HEADER: Final = 4
@@ -22,6 +23,8 @@ class Counters:
     """Counts since the server started, except ``allocations``, which is how many live now."""
 
     allocations: int = 0
+    by_transport: Counter[str] = field(default_factory=Counter)
+    """The same by transport to the client."""
     allocations_made: int = 0
     allocations_expired: int = 0
     client_packets_in: int = 0
@@ -42,6 +45,12 @@ class Counters:
     """Requests refused before they were authenticated, by STUN error code, answered or not."""
     errors: Counter[int] = field(default_factory=Counter)
     """Authenticated requests that were refused, by STUN error code."""
+    batches: list[int] = field(default_factory=lambda: [0] * (len(BATCH_BOUNDS) + 1))
+    """Batches by how many datagrams they had: counts per bucket of ``BATCH_BOUNDS``."""
+    batched: int = 0
+    """Datagrams in all of them."""
+    late_seconds: float = 0.0
+    """The sum of what ``release_errors`` counts."""
     release_errors: list[int] = field(default_factory=lambda: [0] * (len(RELEASE_ERROR_BOUNDS) + 1))
     """How late datagrams left the modelled path: counts per bucket of ``RELEASE_ERROR_BOUNDS``."""
 
@@ -49,13 +58,15 @@ class Counters:
         """Every figure by name; how late releases were, by upper bound in milliseconds."""
         bounds = [f"{1000 * bound:g}" for bound in RELEASE_ERROR_BOUNDS]
         figures: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(self)}
-        for name in ("drops", "auth_failures", "errors"):
+        for name in ("by_transport", "drops", "auth_failures", "errors"):
             figures[name] = {str(key): count for key, count in figures[name].items()}
+        figures["batches"] = dict(zip([*map(str, BATCH_BOUNDS), "more"], self.batches, strict=True))
         figures["release_errors"] = dict(zip([*bounds, "more"], self.release_errors, strict=True))
         return figures
 
     def released(self, late: float) -> None:
         """Count a datagram that left the path ``late`` seconds after its time."""
+        self.late_seconds += late
         for bucket, bound in enumerate(RELEASE_ERROR_BOUNDS):
             if late <= bound:
                 self.release_errors[bucket] += 1
@@ -71,6 +82,7 @@ class Tally:
         self._came: list[NDArray[np.uint32]] = []
         self._left: list[NDArray[np.uint64]] = []
         self._late: list[NDArray[np.float64]] = []
+        self._batches: list[int] = []
 
     def came(self, sizes: NDArray[np.uint32]) -> None:
         """Datagrams from clients, by bytes of payload."""
@@ -82,6 +94,12 @@ class Tally:
         """ChannelData to clients, by bytes of the whole message."""
         self._left.append(lengths)
         if len(self._left) == SETTLE_AT:
+            self.settle()
+
+    def batch(self, size: int) -> None:
+        """A batch that was read from a socket."""
+        self._batches.append(size)
+        if len(self._batches) == SETTLE_AT:
             self.settle()
 
     def late(self, late: NDArray[np.float64]) -> None:
@@ -102,7 +120,16 @@ class Tally:
             counters.client_bytes_out += int(lengths.sum()) - CHANNEL_HEADER * len(lengths)
             self._left.clear()
         if self._late:
-            buckets = np.searchsorted(RELEASE_ERROR_BOUNDS, np.concatenate(self._late))
-            for bucket, count in enumerate(np.bincount(buckets).tolist()):
-                counters.release_errors[bucket] += count
+            late = np.concatenate(self._late)
+            counters.late_seconds += float(late.sum())
+            _count(counters.release_errors, np.searchsorted(RELEASE_ERROR_BOUNDS, late))
             self._late.clear()
+        if self._batches:
+            counters.batched += sum(self._batches)
+            _count(counters.batches, np.searchsorted(BATCH_BOUNDS, self._batches))
+            self._batches.clear()
+
+
+def _count(counts: list[int], buckets: NDArray[np.intp]) -> None:
+    for bucket, count in enumerate(np.bincount(buckets).tolist()):
+        counts[bucket] += count

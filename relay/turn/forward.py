@@ -74,6 +74,8 @@ class Forwarder:
         self._path = np.zeros(FLOWS, np.int32)
         self._path_flow = np.zeros(FLOWS, np.intp)
         self._free: list[int] = []
+        self._retired: list[int] = []
+        self._orphans: dict[Address, list[int]] = {}  # by receiver: flows without a sender, maybe under way
         self._next = 1  # flow 0 has no expiry ahead: it stands for none
         self._by_address: dict[Address, set[int]] = {}
         self._ends: dict[int, tuple[Address, Address]] = {}
@@ -109,13 +111,10 @@ class Forwarder:
             senders, address, tag = self._clients, shortcut.client, shortcut.number
         flow = senders.known(address, tag)
         if flow is None:
-            flow = self._free[-1] if self._free else self._next
-            if flow == FLOWS or not senders.add(address, tag, flow):
+            self._find_free()
+            if not self._free or not senders.add(address, tag, self._free[-1]):
                 return
-            if self._free:
-                self._free.pop()
-            else:
-                self._next += 1
+            flow = self._free.pop()
             self._ends[flow] = (shortcut.relayed, shortcut.peer)
             for end in self._ends[flow]:
                 self._by_address.setdefault(end, set()).add(flow)
@@ -136,12 +135,15 @@ class Forwarder:
             self._path_flow[flow] = shortcut.path.flow((shortcut.relayed, shortcut.peer))
 
     def forget(self, address: Address) -> None:
-        """End every shortcut from or to the relayed address, and drop what is under way on it."""
-        flows = self._by_address.pop(address, None)
-        if flows is None:
-            return
+        """End every shortcut from or to the relayed address, and drop what is under way to it."""
+        number = self._relay_numbers.pop(address, None)
+        if number is not None:
+            del self._relays[number]
+        flows = self._by_address.pop(address, set())
+        receiving = self._orphans.pop(address, [])
         for flow in flows:
-            other = next(end for end in (*self._ends.pop(flow), address) if end != address)
+            relayed, peer = self._ends.pop(flow)
+            other = relayed if peer == address else peer
             remaining = self._by_address.get(other, set())
             remaining.discard(flow)
             if not remaining:
@@ -150,16 +152,19 @@ class Forwarder:
             self._straight.discard(flow)
             for senders in (self._clients, *self._peers.values()):
                 senders.remove(flow)
-        gone = self._wheel.remove(np.isin(self._flow_of[self._wheel.waiting], list(flows)))
-        self._buffers.give(gone)
-        self._drop("no-allocation", len(gone))
-        self._free += flows
-        number = self._relay_numbers.pop(address, None)
-        if number is not None:
-            del self._relays[number]
+            if peer == address:
+                receiving.append(flow)
+            elif self._path[flow] != _STRAIGHT:
+                self._orphans.setdefault(peer, []).append(flow)
+        self._retired += flows
+        if receiving:
+            gone = self._wheel.remove(np.isin(self._flow_of[self._wheel.waiting], receiving))
+            self._buffers.give(gone)
+            self._drop("no-allocation", len(gone))
 
     def from_clients(self, batch: Batch, now: float) -> tuple[Indices, list[Outgoing]]:
         """Forward what has a shortcut; returns places in the batch that have none, and what is to be sent."""
+        self._tally.batch(len(batch.slots))
         heads = self._buffers.head[batch.slots].astype(np.uint32)
         sizes = heads & _SIZE
         flows, taken = self._clients.find(batch.words, heads >> _NUMBER)
@@ -192,6 +197,7 @@ class Forwarder:
 
     def from_peers(self, relayed: Address, batch: Batch, now: float) -> tuple[Indices, list[Outgoing]]:
         """The same for what came to a relayed socket."""
+        self._tally.batch(len(batch.slots))
         tags = np.full(len(batch.slots), relayed[1], np.uint32)
         flows, taken = self._peers[":" in relayed[0]].find(batch.words, tags)
         taken &= self._expires[flows] > now
@@ -275,6 +281,22 @@ class Forwarder:
     def _delivered(self, slots: Indices) -> Outgoing:
         self._tally.left(self._buffers.lengths[slots])
         return Outgoing(None, slots)
+
+    def _find_free(self) -> None:
+        """Have a number for a flow ready, if there is one that nothing under way has any more."""
+        if self._free:
+            return
+        if self._next < FLOWS:
+            self._free.append(self._next)
+            self._next += 1
+            return
+        under_way = set(self._flow_of[self._wheel.waiting].tolist())
+        self._free = [flow for flow in self._retired if flow not in under_way]
+        self._retired = [flow for flow in self._retired if flow in under_way]
+        for receiver, flows in list(self._orphans.items()):
+            self._orphans[receiver] = [flow for flow in flows if flow in under_way]
+            if not self._orphans[receiver]:
+                del self._orphans[receiver]
 
     def _relay_number(self, relayed: Address) -> int:
         if relayed not in self._relay_numbers:

@@ -136,6 +136,15 @@ class TurnMachine:
         released = self._relaying.due(now, until)
         return released + tuple(map(CloseRelay, self._table.expire(until)))
 
+    @property
+    def full(self) -> bool:
+        """Whether new allocations are refused because those that live would suffer; the shell measures it."""
+        return self._allocating.full
+
+    @full.setter
+    def full(self, is_full: bool) -> None:
+        self._allocating.full = is_full
+
     def drain(self, alternate: Address | None = None) -> None:
         """Refuse new allocations from now on, naming ``alternate`` as where to go; keep those that live."""
         self._allocating.draining = True

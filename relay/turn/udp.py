@@ -22,10 +22,11 @@ from relay.errors import UsageError
 from relay.path.routes import Routes
 
 from . import mmsg
+from .admission import LATE_AFTER, PERIOD, Admission
 from .allocating import Opened
 from .allocation import Quotas
 from .attributes import Address
-from .counters import Counters
+from .counters import RELEASE_ERROR_BOUNDS, Counters
 from .credentials import Credentials
 from .effects import CloseRelay, Effect, FiveTuple, OpenRelay, Send, SendFromRelay
 from .fastpath import BATCH, FastPath
@@ -84,6 +85,11 @@ class TurnServer:
         self._read_at: float | None = None  # the listener's next turn, while its readiness is not watched
         self._released_at = 0.0
         self._alarm = Alarm(self._wake)
+        self.admission = Admission()
+        """How busy the server is, and whether it is full."""
+        self.draining = False
+        self._empty = asyncio.Event()
+        self._measuring = self._loop.call_later(PERIOD, self._measure)
         self.address: Address = address_from(listener.getsockname())
         """Where clients reach the server, over UDP and TCP."""
         self.tls_address: Address | None = None
@@ -157,7 +163,13 @@ class TurnServer:
 
     def drain(self, alternate: Address | None = None) -> None:
         """Refuse new allocations, sending clients to ``alternate`` where it is given; keep the live ones."""
+        self.draining = True
         self._machine.drain(alternate)
+        self._tell_if_empty()
+
+    async def emptied(self) -> None:
+        """Wait until a server that drains has no allocation left."""
+        await self._empty.wait()
 
     async def close(self) -> None:
         """Close every socket at once; allocations end with the process that held them."""
@@ -165,6 +177,7 @@ class TurnServer:
             return
         self._loop.remove_reader(self._listener)
         self._alarm.close()
+        self._measuring.cancel()
         self._listener.close()
         for server in self._stream_servers:
             server.close()
@@ -257,6 +270,23 @@ class TurnServer:
                     break
                 receive(data, address_from(source), now)
         self._arm()
+
+    def _measure(self) -> None:
+        """See whether there is room for more."""
+        counters = self.counters
+        in_time = sum(
+            count
+            for bound, count in zip(RELEASE_ERROR_BOUNDS, counters.release_errors, strict=False)
+            if bound <= LATE_AFTER
+        )
+        released = sum(counters.release_errors)
+        self.admission.measure(time.monotonic(), time.thread_time(), released, released - in_time)
+        self._machine.full = self.admission.full
+        self._measuring = self._loop.call_later(PERIOD, self._measure)
+
+    def _tell_if_empty(self) -> None:
+        if self.draining and not self._machine.counters.allocations:
+            self._empty.set()
 
     def _receive(self, data: bytes, five_tuple: FiveTuple, now: float) -> None:
         if self._wiretap is not None:
@@ -355,6 +385,7 @@ class TurnServer:
         )
 
     def _close_relayed(self, relayed: Address) -> None:
+        self._tell_if_empty()
         opened = self._relayed.pop(relayed)
         if self._fast is not None:
             self._fast.closed(relayed)

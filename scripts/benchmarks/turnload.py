@@ -60,7 +60,6 @@ class Login:
 
     username: str
     password: str
-    realm: str
 
 
 def udp(host: str = SOURCE_HOST) -> socket.socket:
@@ -81,31 +80,27 @@ class Client:
         self.relayed: Address = ("", 0)
         self._nonce = b""
         self._ids = itertools.count(int.from_bytes(os.urandom(8), "big"))
-        key = long_term_key(login.username, login.realm, login.password)
-        self._integrity = Integrity(key)
+        self._realm = ""
 
     def request(self, method: Method, *values: Value) -> Message:
         """The answer to a request, authenticated once the server has given a nonce."""
         for _ in range(5):
-            credentials = [USERNAME(self.login.username), REALM(self.login.realm), NONCE(self._nonce)]
-            asked = [*values, *(credentials if self._nonce else [])]
             transaction = (next(self._ids) % (1 << 96)).to_bytes(12, "big")
-            data = encode(
-                method,
-                MessageClass.REQUEST,
-                transaction,
-                asked,
-                integrity=self._integrity if self._nonce else None,
-            )
+            asked, integrity = list(values), None
+            if self._nonce:
+                asked += [USERNAME(self.login.username), REALM(self._realm), NONCE(self._nonce)]
+                key = long_term_key(self.login.username, self._realm, self.login.password)
+                integrity = Integrity(key)
+            data = encode(method, MessageClass.REQUEST, transaction, asked, integrity=integrity)
             answer = self._exchange(data, transaction)
             if answer is None:
                 continue
             if answer.message_class is MessageClass.SUCCESS:
                 return answer
-            error, nonce = answer.get(ERROR_CODE), answer.get(NONCE)
-            if nonce is None or error is None or error.code not in (401, 438):
+            error, nonce, realm = answer.get(ERROR_CODE), answer.get(NONCE), answer.get(REALM)
+            if nonce is None or nonce == self._nonce or error is None or error.code not in (401, 438):
                 raise RuntimeError(f"{method.name}: {error}")
-            self._nonce = nonce
+            self._nonce, self._realm = nonce, realm or ""
         raise RuntimeError(f"{method.name}: no answer")
 
     def _exchange(self, data: bytes, transaction: bytes) -> Message | None:

@@ -92,7 +92,9 @@ class Program:
         """End the program, with force if it does not go by itself."""
         if self.process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
-                self.process.terminate()
+                # A relay takes SIGTERM as time to drain.
+                relay = self.name.startswith("relay")
+                self.process.send_signal(signal.SIGINT if relay else signal.SIGTERM)
             try:
                 await self.ended(limit=5)
             except StageError:

@@ -48,6 +48,16 @@ def test_an_envelope_is_accepted_crosses_and_arrives() -> None:
     assert directory.arrive(crossing((crossed,))) == (Send(bob.epoch, delivery),)
 
 
+def test_a_busy_relay_takes_no_new_call_and_keeps_those_it_has() -> None:
+    directory = make()
+    alice, bob = log_in(directory, "alice", "bob")
+    directory.route(alice.epoch, to("bob"), 1.0)
+    directory.busy = True
+    refused = directory.route(alice.epoch, to("bob", call=bytes([1] * 16)), 2.0)
+    assert failure(refused) is Reason.BUSY_RELAY
+    assert crossing(directory.route(bob.epoch, to("alice"), 2.0)).to == "alice"
+
+
 def test_the_same_sequence_again_is_accepted_and_goes_nowhere() -> None:
     directory = make()
     alice, bob = log_in(directory, "alice", "bob")

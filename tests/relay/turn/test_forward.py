@@ -233,17 +233,38 @@ def test_a_shortcut_ends_with_the_channel(world, clients):
     assert world.machine.counters.drops["no-channel"] == 1
 
 
-@pytest.mark.parametrize("gone", [0, 1])
-def test_nothing_reaches_or_leaves_a_closed_allocation(world, clients, gone):
+def test_what_is_under_way_arrives_without_its_sender(world, clients):
     say(world, clients[0], 0x4001, b"learn")
     say(world, clients[0], 0x4001, b"under way")
-    clients[gone].refresh(0)
-    assert len(world.forwarder) == 0
+    clients[0].refresh(0)
     say(world, clients[0], 0x4001, b"too late")
     world.advance(1.0)
-    delivered = 0 if gone == 1 else 1  # what was under way on the machine's own wheel arrives
-    assert len(clients[1].listen()) == delivered
+    assert [data for _, data in clients[1].listen()] == [b"learn", b"under way"]
+    assert len(world.forwarder) == 0
     assert world.buffers.free == 64
+
+
+def test_nothing_arrives_without_its_receiver(world, clients):
+    say(world, clients[0], 0x4001, b"learn")
+    say(world, clients[0], 0x4001, b"under way")
+    clients[1].refresh(0)
+    world.advance(1.0)
+    assert clients[1].listen() == []
+    assert len(world.forwarder) == 0
+    assert world.buffers.free == 64
+
+
+def test_a_flows_number_is_not_used_again_while_it_is_under_way(world, clients, monkeypatch):
+    monkeypatch.setattr("relay.turn.forward.FLOWS", world.forwarder._next + 1)
+    say(world, clients[0], 0x4001, b"learn")
+    say(world, clients[0], 0x4001, b"under way")
+    clients[0].refresh(0)
+    say(world, clients[3], 0x4001, b"not learnt")
+    assert len(world.forwarder) == 0
+    world.advance(1.0)
+    assert {data for _, data in clients[1].listen()} == {b"learn", b"under way", b"not learnt"}
+    say(world, clients[3], 0x4001, b"learnt")
+    assert len(world.forwarder) == 1
 
 
 def test_a_new_allocation_at_a_peers_address_is_met_inside():

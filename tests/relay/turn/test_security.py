@@ -304,6 +304,16 @@ def test_a_user_has_a_quota_of_allocations(make_world, make_client):
     assert status(make_client(world, "bob", "builder").allocate()) is None
 
 
+def test_a_full_server_says_so_and_keeps_its_allocations(world, make_client):
+    early, late = make_client(world), make_client(world, "bob", "builder")
+    early.allocate()
+    world.machine.full = True
+    assert status(late.allocate()) == 508
+    assert status(early.refresh()) is None
+    world.machine.full = False
+    assert status(late.allocate()) is None
+
+
 def test_a_quota_follows_the_user_through_time_limited_names(make_world, make_client):
     secret = SharedSecret(b"shared")
     world = make_world(secret, quotas=Quotas(allocations=1))

@@ -1,0 +1,47 @@
+"""Whether the server can take one more without those it has noticing: by what it measures of itself. Pure.
+
+Two figures tell: how much of its core the server's thread has used, and how many datagrams left the modelled
+path late. ``scripts/bench relay`` shows that at four fifths of the most a core can carry nothing is lost and
+releases are in time, and that beyond it they are not; so four fifths is full, and it stays full until there
+is room for more than one call.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+FULL: Final = 0.80
+ROOM: Final = 0.70
+"""Shares of the core's time."""
+LATE: Final = 0.01
+"""Share of releases that come later than ``LATE_AFTER``."""
+LATE_AFTER: Final = 0.001
+"""Seconds: beyond what the path's own jitter hides."""
+LEAST_RELEASES: Final = 100
+"""Fewer than these say nothing about lateness."""
+PERIOD: Final = 0.25
+"""Seconds between measurements."""
+_WEIGHT: Final = 0.3
+"""Of the newest measurement: about a second is remembered."""
+
+
+class Admission:
+    """Follows the server's load. ``busy``: the share of its core that it uses, over about a second."""
+
+    def __init__(self) -> None:
+        self.busy = 0.0
+        self.full = False
+        self._before: tuple[float, float, int, int] | None = None
+
+    def measure(self, now: float, processor: float, released: int, late: int) -> None:
+        """Take in the clock, the thread's time on the processor (both in seconds) and counts of releases."""
+        if self._before is not None:
+            elapsed, used, came, were_late = (
+                figure - before
+                for figure, before in zip((now, processor, released, late), self._before, strict=True)
+            )
+            if elapsed > 0:
+                self.busy += _WEIGHT * (min(1.0, used / elapsed) - self.busy)
+            is_late = came >= LEAST_RELEASES and were_late > LATE * came
+            self.full = self.busy > (ROOM if self.full else FULL) or is_late
+        self._before = (now, processor, released, late)

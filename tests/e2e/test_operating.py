@@ -1,0 +1,111 @@
+"""What an operator sees and does: health, metrics, and a relay that ends without ending a call."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+
+from relay.config import RelayHome
+from relay.turn.attributes import LIFETIME
+from relay.turn.credentials import SharedSecret
+from relay.turn.message import Method
+from scripts.benchmarks.turnload import Client, Login
+from scripts.demonstration.stage import BIN, Stage
+
+SECRET = "a secret of some length"
+
+
+async def get(url: str) -> tuple[int, str]:
+    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        return answer.status, await answer.text()
+
+
+@contextlib.asynccontextmanager
+async def allocation(address: str, username: str, password: str) -> AsyncIterator[Client]:
+    """A client with an allocation at a running relay."""
+    host, port = address.split(":")
+    client = Client((host, int(port)), Login(username, password))
+    with contextlib.closing(client.socket):
+        await asyncio.to_thread(client.allocate)
+        yield client
+
+
+async def test_a_relay_tells_how_it_is(theatre: Stage) -> None:
+    await theatre.serve()
+    url = theatre.ready["metrics"]
+    assert await get(f"{url}/healthz") == (200, "ok\n")
+    assert await get(f"{url}/readyz") == (200, "ready\n")
+    status, text = await get(f"{url}/metrics")
+    assert status == 200
+    assert "relay_turn_packets_total" in text
+
+
+async def test_sigterm_drains_and_the_live_allocation_goes_on(theatre: Stage) -> None:
+    relay = await theatre.serve()
+    secret = SharedSecret(RelayHome(theatre.relay_home).secret("turn"))
+    login = secret.mint("alice", "beijing", time.time(), 600.0)
+    url = theatre.ready["metrics"]
+    async with allocation(theatre.ready["turn"], *login) as client:
+        relay.process.terminate()
+        async with asyncio.timeout(10):
+            while (await get(f"{url}/readyz"))[0] == 200:
+                pass
+        assert await get(f"{url}/readyz") == (503, "draining\n")
+        assert (await get(f"{url}/healthz"))[0] == 200
+        with pytest.raises(RuntimeError, match="508"):
+            async with allocation(theatre.ready["turn"], *login):
+                pass
+        assert relay.process.returncode is None
+        await asyncio.to_thread(client.request, Method.REFRESH, LIFETIME(0))
+    assert await relay.ended() == 0
+
+
+async def turn_alone(theatre: Stage, *options: str):
+    (theatre.directory / "secret").write_text(SECRET)
+    relay = await theatre.start(
+        "relay turn",
+        BIN / "relay", "--home", theatre.relay_home, "turn", "--listen", "127.0.0.1:0", "--realm", "relay",
+        "--secret", theatre.directory / "secret", "--path", "beijing-hefei", "--json", *options,
+    )  # fmt: skip
+    return relay, (await relay.event("ready"))["turn"]
+
+
+async def until_refused(address: str, username: str, password: str) -> None:
+    """Allocate again and again; the signal takes a moment to arrive."""
+    while True:
+        async with allocation(address, username, password):
+            pass
+
+
+async def test_a_second_sigterm_stops_at_once(theatre: Stage) -> None:
+    relay, address = await turn_alone(theatre, "--alternate", "127.0.0.1:9")
+    login = SharedSecret(SECRET.encode()).mint("alice", "beijing", time.time(), 600.0)
+    async with allocation(address, *login):
+        relay.process.terminate()
+        with pytest.raises(RuntimeError, match="300"):
+            await until_refused(address, *login)
+        assert relay.process.returncode is None
+        relay.process.terminate()
+        assert await relay.ended() == 0
+    assert (await relay.event("ended"))["turn"]["errors"]["300"] == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ((), "who may log in"),
+        (("--user", "a:b", "--secret", "x"), "who may log in"),
+        (("--secret", "missing"), "No such file"),
+        (("--user", "a:b", "--path", "beijing-hefei"), "--secret"),
+    ],
+)
+async def test_what_makes_no_sense_is_said_in_a_line(theatre: Stage, options, said) -> None:
+    command = (BIN / "relay", "turn", "--listen", "127.0.0.1:0", *options)
+    program = await theatre.run("relay turn", *command, code=2)
+    assert said in program.stderr
+    assert program.stderr.count("\n") == 1
