@@ -26,8 +26,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     qkd: Literal["require", "prefer", "off"] = "prefer"
     """Whether a call needs quantum keys; the stricter of both phones holds."""
-    suite: Literal["Q5", "Q3"] = "Q5"
-    """The strongest suite this phone offers."""
+    suite: Literal["Q5+", "Q5", "Q3"] = "Q5"
+    """The strongest suite this phone offers; Q5+ needs liboqs."""
+    kem: Literal["cryptography", "liboqs"] = "cryptography"
+    """Whose ML-KEM is used."""
     rekey: float = 60.0
     """Seconds between two rekeys, give or take a tenth; 5 to 3600."""
     bitrate: int = 32_000

@@ -23,7 +23,6 @@ Q5 = Suite("Q5", 5, (ML_KEM_1024,), ML_DSA_87)
 Q3 = Suite("Q3", 3, (ML_KEM_768,), ML_DSA_65)
 STANDARD = (Q5, Q3)
 """What every phone has."""
-SUITES = {suite.name: suite for suite in STANDARD}
 
 SECOND_KEMS = {"HQC-256": "Q5+HQC-256", "FrodoKEM-1344-SHAKE": "Q5+Frodo-1344"}
 """KEMs that do not rest on structured lattices, best first, and the suite that adds each to Q5."""

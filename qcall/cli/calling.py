@@ -13,7 +13,19 @@ from qcall.headless import listen as wait_for_calls
 from qcall.session.phone import Phone
 
 from .app import app
-from .options import Bitrate, Duration, FrameMs, Input, Json, KmeUrl, Output, QkdOption, Rekey, SuiteOption
+from .options import (
+    Bitrate,
+    Duration,
+    FrameMs,
+    Input,
+    Json,
+    KemOption,
+    KmeUrl,
+    Output,
+    QkdOption,
+    Rekey,
+    SuiteOption,
+)
 from .running import with_phone
 
 
@@ -26,6 +38,7 @@ def call(
     duration: Duration = None,
     qkd: QkdOption = None,
     suite: SuiteOption = None,
+    kem: KemOption = None,
     bitrate: Bitrate = None,
     frame_ms: FrameMs = None,
     rekey: Rekey = None,
@@ -36,7 +49,14 @@ def call(
     as_json: Json = False,
 ) -> None:
     """Place a call."""
-    settings = {"qkd": qkd, "suite": suite, "bitrate": bitrate, "frame_ms": frame_ms, "rekey": rekey}
+    settings = {
+        "qkd": qkd,
+        "suite": suite,
+        "kem": kem,
+        "bitrate": bitrate,
+        "frame_ms": frame_ms,
+        "rekey": rekey,
+    }
 
     async def talk(phone: Phone, stop: asyncio.Event) -> int:
         return await place_call(phone, contact, duration, stop, allow_less=allow_less)
@@ -58,6 +78,7 @@ def listen(
     duration: Duration = None,
     qkd: QkdOption = None,
     suite: SuiteOption = None,
+    kem: KemOption = None,
     bitrate: Bitrate = None,
     frame_ms: FrameMs = None,
     rekey: Rekey = None,
@@ -65,7 +86,14 @@ def listen(
     as_json: Json = False,
 ) -> None:
     """Wait for calls."""
-    settings = {"qkd": qkd, "suite": suite, "bitrate": bitrate, "frame_ms": frame_ms, "rekey": rekey}
+    settings = {
+        "qkd": qkd,
+        "suite": suite,
+        "kem": kem,
+        "bitrate": bitrate,
+        "frame_ms": frame_ms,
+        "rekey": rekey,
+    }
     accept = True if auto_answer else False if decline else None
 
     async def wait(phone: Phone, stop: asyncio.Event) -> int:

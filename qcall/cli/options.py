@@ -19,8 +19,16 @@ class Qkd(StrEnum):
 class SuiteName(StrEnum):
     """The strongest suite that is offered."""
 
+    Q5_PLUS = "Q5+"
     Q5 = "Q5"
     Q3 = "Q3"
+
+
+class KemProvider(StrEnum):
+    """Whose ML-KEM is used."""
+
+    CRYPTOGRAPHY = "cryptography"
+    LIBOQS = "liboqs"
 
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line on standard output.")]
@@ -33,7 +41,10 @@ Output = Annotated[
 ]
 Duration = Annotated[float | None, typer.Option(min=0.1, help="Seconds of talk after which to hang up.")]
 QkdOption = Annotated[Qkd | None, typer.Option(help="Quantum keys: the stricter of both phones holds.")]
-SuiteOption = Annotated[SuiteName | None, typer.Option(help="The strongest suite to offer.")]
+SuiteOption = Annotated[
+    SuiteName | None, typer.Option("--suite", help="The strongest suite to offer; Q5+ needs liboqs.")
+]
+KemOption = Annotated[KemProvider | None, typer.Option("--kem", help="Whose ML-KEM to use.")]
 Bitrate = Annotated[int | None, typer.Option(help="Bits per second of speech, 16000 to 64000.")]
 FrameMs = Annotated[int | None, typer.Option("--frame", help="Milliseconds of speech a packet: 10 or 20.")]
 Rekey = Annotated[float | None, typer.Option(help="Seconds between two rekeys, 5 to 3600.")]

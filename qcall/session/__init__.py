@@ -7,6 +7,7 @@
 - ``work``          tasks and wake-up calls of one call, and where their faults go
 - ``line``          what a call needs of its phone
 - ``enrolment``     makes an identity and enrols it
+- ``suites``        which KEMs and suites the settings give
 - ``backup``        a phone as one file, and its passphrase
 - ``report``        what happens, as plain data without secrets
 """

@@ -8,6 +8,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from qcall.agreement.callee import Callee
@@ -15,7 +16,6 @@ from qcall.agreement.caller import Caller
 from qcall.agreement.machine import Phone as AgreementPhone
 from qcall.agreement.messages import Kind, Refuse, RefuseCode, frame
 from qcall.agreement.policy import AttemptLimit, QkdPolicy
-from qcall.agreement.suites import Q3, Q5
 from qcall.call.machine import State
 from qcall.config import Account, Home, Settings
 from qcall.crypto.identity import Identity
@@ -31,9 +31,8 @@ from .conversation import Conversation
 from .enrolment import RelaySigner
 from .line import Line
 from .report import Event
+from .suites import offered
 
-SUITES = {"Q5": (Q5, Q3), "Q3": (Q3,)}
-"""What a phone offers, by its setting."""
 REFUSED_KEPT = 64
 """Dialogues that are remembered as refused: each gets one answer."""
 ENDING_LIMIT = 8.0
@@ -65,6 +64,7 @@ class Phone:
         lines: int = 1,
     ) -> None:
         self.account: Account = home.account()
+        self._kems, self._suites = offered(settings, os.environ, Path.home())
         self.conversations: dict[bytes, Conversation] = {}
         """Every conversation that has not ended, by its dialogue."""
         self.lines = lines
@@ -178,7 +178,8 @@ class Phone:
             policy=QkdPolicy(self._settings.qkd),
             sae_id=self.account.sae_id,
             kme_id=self.account.kme_id,
-            suites=SUITES[self._settings.suite],
+            suites=self._suites,
+            kems=self._kems,
             allow_less=allow_less,
             rekey_interval=self._settings.rekey,
         )

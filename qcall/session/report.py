@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qcall.agreement.security import SecurityInfo
-from qcall.agreement.suites import SUITES
 from qcall.media.devices import Sink, Source
 from qcall.media.quality import opinion_score, rating
 
@@ -93,7 +92,6 @@ def security(info: SecurityInfo, own_kme: str | None, *, outgoing: bool) -> dict
         "classical": {"algorithm": known["classical"], "source": "fresh in both phones, and in DTLS"},
         "mlkem": {"algorithm": known["mlkem"], "source": "encapsulated by the callee to the caller"},
         "qkd": qkd,
-        "signatures": f"Ed25519 + {SUITES[info.suite].scheme}",
     }
     return {**known, "line": security_line(known)}
 
