@@ -1,5 +1,9 @@
 """The callee's half of M1 to M4. It is created when an M1 comes; nothing rings before M4 is sent.
 
+A call_id is looked up when M1 comes and used up when M3 has proved who calls: before that, nobody can make
+this phone write to its disk, and a replayed M1 that this phone has answered once is worth nothing, because
+the rest of its call does not open under fresh shares.
+
 No quantum key is asked for before the caller has proved its identity, and no identity is believed that
 the relay did not route by that name, the caller did not commit to in M1, and both signatures do not bear.
 """
@@ -11,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from qcall.crypto import x25519
-from qcall.crypto.identity import Fingerprint, PublicIdentity, Role
+from qcall.crypto.identity import Fingerprint, Role
 from qcall.crypto.kdf import Label, digest, mac, mac_matches
 from qcall.crypto.secret import Secret
 from qcall.errors import AgreementFailed, CallRefused, Unavailable
@@ -167,17 +171,16 @@ class Callee(Agreement):
         m1 = read(message, M1)
         suite = self._check_m1(m1, now)
         self.call_id = m1.call_id
-        with Secret(self.phone.entropy(x25519.KEY_LENGTH)) as private:
-            share = x25519.public_key(private)
-            if share == m1.share:
-                raise AgreementFailed("the caller sent this phone's own share", code="reflection")
-            dh = x25519.exchange(private, m1.share)
+        share = x25519.KeyPair(Secret(self.phone.entropy(x25519.KEY_LENGTH)))
+        if share.public == m1.share:
+            raise AgreementFailed("the caller sent this phone's own share", code="reflection")
+        dh = share.exchange(m1.share)
         sealed = [self.phone.kems[kem.name].encapsulate(m1.kem_keys[kem.name]) for kem in suite.kems]
         clear = encode(
             M2Clear(
                 suite=suite.name,
                 policy=self._policy,
-                share=share,
+                share=share.public,
                 ciphertexts=tuple(ciphertext for ciphertext, _ in sealed),
                 nonce=self.phone.entropy(NONCE_LENGTH),
             )
@@ -198,8 +201,8 @@ class Callee(Agreement):
                 " the clocks of both phones",
                 code=RefuseCode.CLOCK,
             )
-        if not self.phone.memory.consume_call(m1.call_id):
-            raise AgreementFailed("a call came that had come before: it was replayed", code="replayed-call")
+        if self.phone.memory.met_call(m1.call_id):
+            raise replayed_call()
         floor = self._floor(self._pin)
         suite = choose(m1.suites, [suite for suite in self.phone.suites if suite.rank >= floor])
         if suite is None:
@@ -228,23 +231,26 @@ class Callee(Agreement):
         body = decode(signed.body, M3Body)
         identity = read_identity(body.identity, met.suite)
         th3 = digest(Label.TRANSCRIPT_3, *met.th2_signed, signed.body)
-        commitment = digest(Label.COMMITMENT, body.nonce, identity.fingerprint)
+        fingerprint = identity.fingerprint
+        commitment = digest(Label.COMMITMENT, body.nonce, fingerprint)
         if commitment != met.m1.commitment:
             raise AgreementFailed("the caller is not the one that M1 committed to", code="commitment")
         if not identity.verify(Role.CALLER, th3, read_signature(signed)):
             raise AgreementFailed("the caller's signatures are wrong", code="signature")
-        self._check_peer(identity, body)
+        self._check_peer(fingerprint, body)
         self._suite, self._peer_identity, self._peer_sae = met.suite, identity, body.sae_id
-        value = met.handshake.words_value(met.m1_raw, met.m2_raw, body.nonce, identity.fingerprint)
+        value = met.handshake.words_value(met.m1_raw, met.m2_raw, body.nonce, fingerprint)
         self._known = Known(body, th3, (signed.ed25519, signed.mldsa, signed.mac), words(value))
         if not self._check_terms(body):
+            if not self.phone.memory.consume_call(self.call_id, ()):
+                raise replayed_call()
             return self._mix(())
         assert body.qkd.master_sae is not None
         self.state = State.AWAIT_KEYS
         return (FetchDecKeys(body.qkd.master_sae, tuple(key.key_id for key in body.qkd.keys)),)
 
-    def _check_peer(self, identity: PublicIdentity, body: M3Body) -> None:
-        own, fingerprint = self.phone.identity.fingerprint, identity.fingerprint
+    def _check_peer(self, fingerprint: Fingerprint, body: M3Body) -> None:
+        own = self.phone.identity.fingerprint
         pinned = Fingerprint(self._pin.fingerprint) if self._pin is not None else None
         self.peer = Peer(body.name, fingerprint, judge(self._pin, fingerprint), body.kme_id, pinned)
         if body.callee != own:
@@ -278,7 +284,9 @@ class Callee(Agreement):
             raise AgreementFailed("the caller was asked to leave quantum keys out", code="policy")
         if qkd.master_sae == own_sae or (qkd.master_sae, qkd.slave_sae) != (body.sae_id, own_sae):
             raise AgreementFailed("the caller's quantum keys are for another SAE", code="sae")
-        if not self.phone.memory.consume_keys(named):
+        if not self.phone.memory.consume_call(self.call_id, named):
+            if self.phone.memory.met_call(self.call_id):
+                raise replayed_call()
             raise AgreementFailed("the caller names a quantum key that was used before", code="replayed-key")
         return True
 
@@ -299,3 +307,8 @@ class Callee(Agreement):
         (State.AWAIT_M1, Kind.M1): _on_m1,
         (State.AWAIT_M3, Kind.M3): _on_m3,
     }
+
+
+def replayed_call() -> AgreementFailed:
+    """A call_id that was used up before."""
+    return AgreementFailed("a call came that had come before: it was replayed", code="replayed-call")

@@ -70,7 +70,7 @@ from .suites import Suite
 class Attempt:
     """What is fresh in every attempt."""
 
-    private: Secret = field(default_factory=lambda: Secret(b""))
+    share: x25519.KeyPair | None = field(default=None, repr=False)
     kem_keys: dict[str, PrivateKey] = field(default_factory=dict, repr=False)
     nonce: bytes = field(default=b"", repr=False)
     m1: bytes = b""
@@ -160,7 +160,7 @@ class Caller(Agreement):
         if not suites:
             raise downgrade(self.peer_name, "a stronger suite")
         self.call_id = phone.entropy(CALL_ID_LENGTH)
-        self._attempt.private = self._keep(Secret(phone.entropy(x25519.KEY_LENGTH)))
+        self._attempt.share = x25519.KeyPair(Secret(phone.entropy(x25519.KEY_LENGTH)))
         for kem in {kem.name: kem for suite in suites for kem in suite.kems}.values():
             with Secret(phone.entropy(kem.seed)) as seed:
                 self._attempt.kem_keys[kem.name] = phone.kems[kem.name].private(seed)
@@ -173,7 +173,7 @@ class Caller(Agreement):
                 call_id=self.call_id,
                 time=int(self._unix + now),
                 policy=self._policy,
-                share=x25519.public_key(self._attempt.private),
+                share=self._attempt.share.public,
                 kem_keys={name: key.public for name, key in self._attempt.kem_keys.items()},
                 commitment=digest(Label.COMMITMENT, self._attempt.nonce, phone.identity.fingerprint),
             ),
@@ -185,10 +185,12 @@ class Caller(Agreement):
         m2 = read(message, M2)
         clear = decode(m2.clear, M2Clear)
         suite = self._check_suite(clear)
-        if clear.share == x25519.public_key(self._attempt.private):
+        share, self._attempt.share = self._attempt.share, None
+        assert share is not None
+        if clear.share == share.public:
             raise AgreementFailed("the callee sent this phone's own share back", code="reflection")
         tc2 = digest(Label.TRANSCRIPT_CLEAR_2, self._attempt.m1, m2.clear)
-        early = Early(suite.name, x25519.exchange(self._attempt.private, clear.share))
+        early = Early(suite.name, share.exchange(clear.share))
         shared = [
             self._attempt.kem_keys[kem.name].decapsulate(ciphertext)
             for kem, ciphertext in zip(suite.kems, clear.ciphertexts, strict=True)

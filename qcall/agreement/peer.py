@@ -50,8 +50,11 @@ class Memory(Protocol):
     def contact(self, name: str) -> Pin | None:
         """The contact of that name."""
 
-    def consume_call(self, call_id: bytes) -> bool:
-        """Use up a call_id; false if it was used before."""
+    def met_call(self, call_id: bytes) -> bool:
+        """Whether a call_id was used up before."""
+
+    def consume_call(self, call_id: bytes, key_ids: Sequence[str]) -> bool:
+        """Use up a call_id and key_IDs, all or none; false if any was used before."""
 
     def consume_keys(self, key_ids: Sequence[str]) -> bool:
         """Use up key_IDs, all or none; false if any was used before."""

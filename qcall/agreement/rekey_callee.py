@@ -84,14 +84,13 @@ class CalleeRekey(Rekey):
 
     def _send_rk2(self, rk1: Rekey1, keys: Sequence[QuantumKey]) -> Effects:
         call = self.call
-        with Secret(call.entropy(x25519.KEY_LENGTH)) as private:
-            share = x25519.public_key(private)
-            if share == rk1.share:
-                raise AgreementFailed("the caller sent this phone's own share", code="reflection")
-            dh = x25519.exchange(private, rk1.share)
+        share = x25519.KeyPair(Secret(call.entropy(x25519.KEY_LENGTH)))
+        if share.public == rk1.share:
+            raise AgreementFailed("the caller sent this phone's own share", code="reflection")
+        dh = share.exchange(rk1.share)
         sealed = [kem.encapsulate(public) for kem, public in zip(call.kems, rk1.kem_keys, strict=True)]
         ids = tuple(key.key_id for key in keys)
-        body = encode(Rekey2Body(share, tuple(ciphertext for ciphertext, _ in sealed), ids))
+        body = encode(Rekey2Body(share.public, tuple(ciphertext for ciphertext, _ in sealed), ids))
         transcript = digest(Label.TRANSCRIPT_REKEY, call.transcript, encode(rk1), body)
         root = call.root.rekey(dh, [shared for _, shared in sealed], rk1.qkd.state, keys, transcript)
         for each in keys:

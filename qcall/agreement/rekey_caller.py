@@ -36,7 +36,7 @@ class CallerRekey(Rekey):
         self._attempt_ends: float | None = None
         self._failures = 0
         self._failing_since = now
-        self._private = Secret(b"")
+        self._share: x25519.KeyPair | None = None
         self._kem_keys: list[PrivateKey] = []
         self._keys: tuple[QuantumKey, ...] = ()
         self._rk1 = b""
@@ -118,27 +118,28 @@ class CallerRekey(Rekey):
 
     def _send_rk1(self, terms: QkdTerms) -> Effects:
         call = self.call
-        self._private = Secret(call.entropy(x25519.KEY_LENGTH))
+        self._share = x25519.KeyPair(Secret(call.entropy(x25519.KEY_LENGTH)))
         self._kem_keys = []
         for kem in call.kems:
             with Secret(call.entropy(kem.parameters.seed)) as seed:
                 self._kem_keys.append(kem.private(seed))
         public = tuple(key.public for key in self._kem_keys)
-        rk1 = Rekey1(self.epoch + 1, x25519.public_key(self._private), public, terms)
+        rk1 = Rekey1(self.epoch + 1, self._share.public, public, terms)
         self._rk1 = encode_checked(rk1)
         self._terms, self.stage = terms, Stage.AWAIT_ANSWER
         return (self._seal(rk1),)
 
     def _on_rk2(self, rk2: Rekey2, now: float) -> Effects:
         call, body = self.call, decode(rk2.body, Rekey2Body)
-        if body.share == x25519.public_key(self._private):
+        assert self._share is not None
+        if body.share == self._share.public:
             raise AgreementFailed("the callee sent this phone's own share back", code="reflection")
         if body.key_ids != tuple(key.key_id for key in self._keys):
             raise AgreementFailed("the callee used other quantum keys", code="key-ids")
         if len(body.ciphertexts) != len(self._kem_keys):
             raise AgreementFailed("the callee sent another number of ciphertexts", code="malformed")
         transcript = digest(Label.TRANSCRIPT_REKEY, call.transcript, self._rk1, rk2.body)
-        dh = x25519.exchange(self._private, body.share)
+        dh = self._share.exchange(body.share)
         shared = [key.decapsulate(c) for key, c in zip(self._kem_keys, body.ciphertexts, strict=True)]
         root = call.root.rekey(dh, shared, self._terms.state, self._keys, transcript)
         staged = self._advance(root, transcript)
@@ -150,7 +151,7 @@ class CallerRekey(Rekey):
         return (staged, third, self._switch(now))
 
     def _forget(self) -> None:
-        self._private.wipe()
+        self._share = None
         for each in self._keys:
             each.key.wipe()
         self._keys = ()

@@ -56,7 +56,7 @@ def load(data: bytes, passphrase: str) -> Backup:
         raise StorageError("this is not a backup of a phone; give a file that qcall export wrote")
     try:
         file = msgspec.msgpack.decode(data[len(MAGIC) :], type=_File)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         raise StorageError("this backup is damaged; take another copy of it") from None
     try:
         plain = file.wrap.open(passphrase, MAGIC, file.body)
@@ -66,5 +66,5 @@ def load(data: bytes, passphrase: str) -> Backup:
         ) from None
     try:
         return msgspec.msgpack.decode(plain, type=Backup)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         raise StorageError("this backup was written by another qcall; use the one that wrote it") from None

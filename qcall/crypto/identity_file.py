@@ -72,5 +72,5 @@ def _parse(data: bytes) -> _File:
         raise StorageError("this is not an identity file; restore it from a backup")
     try:
         return msgspec.msgpack.decode(data[len(MAGIC) :], type=_File)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         raise StorageError("the identity file is damaged; restore it from a backup") from None

@@ -13,6 +13,7 @@ from __future__ import annotations
 import enum
 import hashlib
 import hmac
+import struct
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
@@ -64,18 +65,26 @@ class Label(enum.StrEnum):
     DTLS = "dtls"
 
 
+_length = struct.Struct(">I").pack
+
+
 def lp(*fields: bytes | str) -> bytes:
     """Each field as its length in 4 bytes, big-endian, and its bytes; text as UTF-8."""
     parts = []
     for each in fields:
         field = each.encode() if isinstance(each, str) else each
-        parts += [len(field).to_bytes(4), field]
+        parts.append(_length(len(field)))
+        parts.append(field)
     return b"".join(parts)
+
+
+_LABELS = {label: lp(PREFIX + label) for label in Label}
+"""The first field of every hash and expansion, made once."""
 
 
 def digest(label: Label, *fields: bytes | str) -> bytes:
     """H(lp("qcall/1 " + label, fields…)), 48 bytes."""
-    return hashlib.sha384(lp(PREFIX + label, *fields)).digest()
+    return hashlib.sha384(_LABELS[label] + lp(*fields)).digest()
 
 
 def suite_salt(suite: str) -> bytes:
@@ -95,7 +104,7 @@ def expand(key: Secret, info: bytes, length: int) -> Secret:
 
 def exp(key: Secret, label: Label, context: bytes, length: int) -> Secret:
     """HKDF-Expand(key, lp("qcall/1 " + label, context, u16 length), length)."""
-    return expand(key, lp(PREFIX + label, context, length.to_bytes(2)), length)
+    return expand(key, _LABELS[label] + lp(context, length.to_bytes(2)), length)
 
 
 def mac(key: Secret, *fields: bytes) -> bytes:

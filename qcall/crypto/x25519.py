@@ -12,21 +12,25 @@ KEY_LENGTH = 32
 """Bytes of a private key, a public key and a shared secret."""
 
 
-def public_key(private: Secret) -> bytes:
-    """The public key of 32 private bytes."""
-    return X25519PrivateKey.from_private_bytes(private.reveal()).public_key().public_bytes_raw()
+class KeyPair:
+    """One key pair of 32 private bytes, for one exchange. ``private`` is wiped, the library has its copy."""
 
+    def __init__(self, private: Secret) -> None:
+        with private:
+            self._key = X25519PrivateKey.from_private_bytes(private.reveal())
+        self.public = self._key.public_key().public_bytes_raw()
 
-def exchange(private: Secret, peer: bytes) -> Secret:
-    """The shared secret, 32 bytes.
+    def exchange(self, peer: bytes) -> Secret:
+        """The shared secret, 32 bytes.
 
-    Raises AgreementFailed for a public key of another length and for a low-order point, whose result is
-    all zeros whatever the private key is (RFC 7748, section 6.1).
-    """
-    if len(peer) != KEY_LENGTH:
-        raise AgreementFailed(f"an X25519 key has {len(peer)} bytes, not {KEY_LENGTH}", code="x25519-length")
-    try:
-        point = X25519PublicKey.from_public_bytes(peer)
-        return Secret(X25519PrivateKey.from_private_bytes(private.reveal()).exchange(point))
-    except ValueError:
-        raise AgreementFailed("an X25519 key is a point of low order", code="x25519-low-order") from None
+        Raises AgreementFailed for a public key of another length and for a low-order point, whose result is
+        all zeros whatever the private key is (RFC 7748, section 6.1).
+        """
+        if len(peer) != KEY_LENGTH:
+            raise AgreementFailed(
+                f"an X25519 key has {len(peer)} bytes, not {KEY_LENGTH}", code="x25519-length"
+            )
+        try:
+            return Secret(self._key.exchange(X25519PublicKey.from_public_bytes(peer)))
+        except ValueError:
+            raise AgreementFailed("an X25519 key is a point of low order", code="x25519-low-order") from None

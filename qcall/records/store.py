@@ -3,6 +3,11 @@
 Contacts with the identity that was pinned at first contact, whether its words were compared, and the highest
 protection ever seen; every call; and every call_id and key_ID that was ever consumed, so that nothing can be
 replayed to a phone that has been restarted (PROTOCOL: "Consumed call_ids and key_IDs survive a restart").
+
+Consumed IDs survive the end of the program, however it ends, and are not waited for until they are on the
+disk itself: that wait would be on the way of every call, and a power cut gives a replay nothing. An M1 older
+than five minutes is refused by its time, an M3 that was recorded does not open under fresh shares, and a key
+node delivers a key once. Pins, verifications and the history are on the disk when the method returns.
 """
 
 from __future__ import annotations
@@ -14,6 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import msgspec
@@ -97,7 +103,9 @@ class Records:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        with self._faults():
+        self._faults = _Faults(path)
+        self._mode = ""
+        with self._faults:
             # Made here and not by SQLite, so that it is never readable by others, not even for a moment.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             self._db = sqlite3.connect(path, isolation_level=None, timeout=5.0)
@@ -160,13 +168,19 @@ class Records:
                 statement = "UPDATE contact SET suite_seen = ?, qkd_seen = max(qkd_seen, ?) WHERE name = ?"
                 db.execute(statement, (strongest, qkd, name))
 
-    def consume_call(self, call_id: bytes) -> bool:
-        """Use up a call_id; false if it was used before."""
-        return self._consume("call", [call_id])
+    def met_call(self, call_id: bytes) -> bool:
+        """Whether a call_id was used up before."""
+        with self._faults:
+            statement = "SELECT 1 FROM consumed WHERE kind = 'call' AND id = ?"
+            return self._db.execute(statement, (call_id,)).fetchone() is not None
+
+    def consume_call(self, call_id: bytes, key_ids: Sequence[str] = ()) -> bool:
+        """Use up a call_id and key_IDs, all or none; false if any was used before."""
+        return self._consume([("call", call_id), *_keys(key_ids)])
 
     def consume_keys(self, key_ids: Sequence[str]) -> bool:
         """Use up key_IDs, all or none; false if any was used before."""
-        return self._consume("key", [key_id.encode() for key_id in key_ids])
+        return self._consume(_keys(key_ids))
 
     def add_call(self, call: CallRecord) -> None:
         """Store a call that is over."""
@@ -198,11 +212,11 @@ class Records:
 
     def snapshot(self) -> bytes:
         """The whole database as it is now, as the bytes of a file."""
-        with self._faults():
+        with self._faults:
             return self._db.serialize()
 
     def _calls(self, clause: str, argument: int | str) -> list[CallRecord]:
-        with self._faults():
+        with self._faults:
             rows = self._db.execute(f"SELECT {CALL_COLUMNS} FROM call {clause}", (argument,)).fetchall()  # noqa: S608
         return [
             CallRecord(call_id, contact, bool(outgoing), began, ended, reason, msgspec.json.decode(security))
@@ -210,10 +224,8 @@ class Records:
         ]
 
     def _set_up(self) -> None:
-        with self._faults():
+        with self._faults:
             self._db.execute("PRAGMA journal_mode = WAL")
-            # FULL: a consumed ID is on the disk before the call that consumed it goes on.
-            self._db.execute("PRAGMA synchronous = FULL")
         with self._transaction() as db:
             version = db.execute("PRAGMA user_version").fetchone()[0]
             if version > SCHEMA_VERSION:
@@ -227,24 +239,36 @@ class Records:
 
     def _contacts(self, clause: str, arguments: tuple[str, ...]) -> list[Contact]:
         columns = "name, fingerprint, offered, verified, qkd_seen, suite_seen, pinned_at"
-        with self._faults():
+        with self._faults:
             rows = self._db.execute(f"SELECT {columns} FROM contact {clause}", arguments).fetchall()  # noqa: S608
         return [
             Contact(name, fingerprint, offered, bool(verified), bool(qkd_seen), suite, pinned_at)
             for name, fingerprint, offered, verified, qkd_seen, suite, pinned_at in rows
         ]
 
-    def _consume(self, kind: str, ids: Sequence[bytes]) -> bool:
-        try:
-            with self._transaction() as db:
-                db.executemany("INSERT INTO consumed VALUES (?, ?)", [(kind, each) for each in ids])
-        except sqlite3.IntegrityError:
-            return False
+    def _consume(self, ids: Sequence[tuple[str, bytes]]) -> bool:
+        if not ids:
+            return True
+        rows = ", ".join(["(?, ?)"] * len(ids))
+        with self._faults:
+            self._synchronous("NORMAL")
+            try:
+                # One statement is one transaction.
+                self._db.execute(f"INSERT INTO consumed VALUES {rows}", [part for row in ids for part in row])  # noqa: S608
+            except sqlite3.IntegrityError:
+                return False
         return True
+
+    def _synchronous(self, mode: str) -> None:
+        """FULL: a commit is on the disk when it returns. NORMAL: it outlives this process at once."""
+        if mode != self._mode:
+            self._db.execute(f"PRAGMA synchronous = {mode}")
+            self._mode = mode
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._faults():
+        with self._faults:
+            self._synchronous("FULL")
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
@@ -253,13 +277,24 @@ class Records:
                 raise
             self._db.execute("COMMIT")
 
-    @contextmanager
-    def _faults(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.IntegrityError:
-            raise
-        except (sqlite3.Error, OSError) as error:
+
+def _keys(key_ids: Sequence[str]) -> list[tuple[str, bytes]]:
+    return [("key", key_id.encode()) for key_id in key_ids]
+
+
+class _Faults:
+    """Says in the phone's own words what SQLite and the file system raise; no generator, for speed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, sqlite3.Error | OSError) and not isinstance(error, sqlite3.IntegrityError):
             raise StorageError(
                 f"the records in {self._path} cannot be used ({error}); check the disk and the file's owner"
             ) from None

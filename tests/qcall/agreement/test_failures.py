@@ -11,6 +11,7 @@ from qcall.agreement.machine import CLOCK_SKEW, CONFIRM_LIMIT, HANDSHAKE_LIMIT, 
 from qcall.agreement.messages import HEADER_LENGTH, Kind, Refuse, RefuseCode, decode
 from qcall.agreement.policy import QkdPolicy, QkdState
 from qcall.agreement.suites import Q3
+from qcall.crypto import x25519
 from qcall.crypto.kem import CRYPTOGRAPHY
 from qcall.crypto.secret import Secret
 from qcall.errors import AgreementFailed, CallRefused, Unavailable
@@ -351,15 +352,13 @@ def test_a_wrong_kem_secret_never_confirms(line, wrong: str) -> None:
 
 
 def test_a_wrong_x25519_secret_never_confirms(line, monkeypatch) -> None:
-    from qcall.agreement import caller
-    from qcall.crypto import x25519
-
-    real = x25519.exchange
-    wrong = type(
-        "Wrong", (), dict(vars(x25519)) | {"exchange": lambda private, peer: flip(real(private, peer))}
-    )
-    monkeypatch.setattr(caller, "x25519", wrong)
-    call = line().dial().connect()
+    real = x25519.KeyPair.exchange
+    call = line()
+    call.hold = {fx.NeedOffer}
+    call.relay = lambda sender, number, frame: [frame] if sender == "alice" else []
+    call.dial()
+    monkeypatch.setattr(x25519.KeyPair, "exchange", lambda pair, peer: flip(real(pair, peer)))
+    call.deliver("alice", call.bob.frames[0])
     assert call.alice.failure.code == "box"
     assert not call.bob.agreed
 

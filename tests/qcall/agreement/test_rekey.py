@@ -12,7 +12,6 @@ from qcall.agreement.policy import QkdPolicy, QkdState
 from qcall.agreement.rekey import EPOCH_GRACE, OLD_EPOCH, SIGN_EVERY, STALE
 from qcall.agreement.rekey_caller import ATTEMPT_LIMIT, FAILURES
 from qcall.agreement.suites import Q3
-from qcall.crypto import x25519
 from qcall.crypto.secret import Secret
 from qcall.records.store import Records
 
@@ -328,7 +327,7 @@ def test_an_own_share_is_not_taken_back(line) -> None:
     call = talking(line)
     call.hold = {fx.SendControl}
     call.pass_time(12)
-    share = x25519.public_key(call.alice.machine._rekey._private)
+    share = call.alice.machine._rekey._share.public
     body = encode(Rekey2Body(share, (bytes(1568),), ()))
     sealed = call.bob.machine._control.seal(Rekey2(body, None, bytes(48)))
     call.run("alice", call.alice.machine.control_received(sealed, call.now))
