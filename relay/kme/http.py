@@ -20,8 +20,9 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from relay.errors import AddressInUse, LocalFault
+from relay.errors import AddressInUse, LocalFault, StorageError
 
+from .commit import GroupCommit
 from .exchange import KmeRefusal, Reply, Request
 from .service import KeyService
 
@@ -41,9 +42,14 @@ class KmeServer:
     went out and regularly, again and again until it says that there is nothing more to do."""
 
     def __init__(
-        self, service: KeyService, revoked: Callable[[], Set[int]], upkeep: Callable[[float], Awaitable[bool]]
+        self,
+        service: KeyService,
+        revoked: Callable[[], Set[int]],
+        upkeep: Callable[[float], Awaitable[bool]],
+        commit: GroupCommit,
     ) -> None:
         self._service = service
+        self._commit = commit
         self._revoked = revoked
         self._upkeep = upkeep
         self._keys_went_out = asyncio.Event()
@@ -96,6 +102,11 @@ class KmeServer:
             reply = await self._service.respond(
                 Request(request.method, path, query, body, sae_id), time.time()
             )
+            await self._commit()
+        except StorageError as error:
+            reply = KmeRefusal(
+                HTTPStatus.SERVICE_UNAVAILABLE, str(error), {"code": error.code}
+            ).reply()
         except KmeRefusal as refusal:
             reply = refusal.reply()
         except Exception as fault:
@@ -141,6 +152,7 @@ class KmeServer:
                 more = True
                 while more:
                     more = await self._upkeep(time.time())
+                    await self._commit()
                     await asyncio.sleep(0)  # whoever else has something to do goes first
             except LocalFault as error:
                 logging.getLogger("relay.kme").error("%s", error)
@@ -172,8 +184,9 @@ async def serve_kme(
     context: ssl.SSLContext,
     revoked: Callable[[], Set[int]],
     upkeep: Callable[[float], Awaitable[bool]],
+    commit: GroupCommit,
 ) -> KmeServer:
     """A key node that is listening. ``context`` is :meth:`relay.pki.Authority.server_context`."""
-    server = KmeServer(service, revoked, upkeep)
+    server = KmeServer(service, revoked, upkeep, commit)
     await server.listen(host, port, context)
     return server

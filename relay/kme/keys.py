@@ -7,7 +7,7 @@ node itself knows nothing about. Times are unix seconds: they outlive the proces
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -15,6 +15,8 @@ from relay.errors import Refused
 
 UNIT_BITS = 256
 """Size of one end key as the network relays it; longer keys are made of several."""
+MAX_WAITING = 1024
+"""Keys of one master that may wait for slaves at one key node."""
 
 
 class NotHeld(Refused):
@@ -27,6 +29,19 @@ class NotASlave(Refused):
     """A key is here, but its master did not name this SAE."""
 
     code = "not-a-slave"
+
+
+def fresh_key_id(entropy: Callable[[int], bytes], now: float) -> str:
+    """A UUID of version 7 (RFC 9562 clause 5.7): 48 bits of unix milliseconds, then 74 random bits.
+
+    IDs that grow keep new rows of a key store beside each other, so that a commit writes few pages.
+    """
+    milliseconds = int(now * 1000) & (1 << 48) - 1
+    random = int.from_bytes(entropy(10), "big")
+    high = milliseconds << 16 | 0x7000 | random >> 68
+    low = 0b10 << 62 | random & (1 << 62) - 1
+    text = f"{high:016x}{low:016x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +84,17 @@ ANY_PATH = Wish()
 
 
 class KeyStore(Protocol):
-    """Every method is one transaction that is committed when it returns. Raises :class:`StorageError`."""
+    """Every method does all of its work or none. Raises :class:`StorageError`.
+
+    What was done survives a crash only once :meth:`commit` has returned: no key may leave the process before.
+    """
+
+    @property
+    def pending(self) -> bool:
+        """Whether something was done since the last commit."""
+
+    def commit(self) -> None:
+        """Make everything that was done durable, or undo it all and raise."""
 
     def add_stock(self, peer: str, keys: Sequence[EndKey], *, owned: bool, expires: float) -> None:
         """Keep unassigned end keys shared with ``peer``; only the side that owns them hands them out."""
@@ -98,8 +123,8 @@ class KeyStore(Protocol):
     def void(self, master: str, key_ids: Sequence[str]) -> None:
         """Forget keys that nobody shall fetch any more."""
 
-    def count_waiting(self, master: str, limit: int, now: float) -> int:
-        """Keys of ``master`` that slaves at this key node have not fetched yet, counted up to ``limit``."""
+    def count_waiting(self, master: str, now: float) -> int:
+        """Keys of ``master`` that slaves at this key node have not fetched yet; asked before every key."""
 
     def expire(self, now: float) -> int:
         """Remove what is past its time; how many keys that were."""

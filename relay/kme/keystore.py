@@ -1,17 +1,20 @@
 """Keys of one key node in SQLite: encrypted at rest, each delivered once, whatever crashes.
 
-A delivery is committed before the key leaves this module. The write-ahead log without a flush per commit is
-safe against a killed process (the kernel has the pages) but a power cut may undo the last commits, and an
-undone delivery could be repeated. So a store that wakes up on another boot of the machine voids what it
-holds; end keys are soon relayed anew. Keys are sealed with AES-256-GCM under the node's own key, bound to
+Each method is a savepoint, and :meth:`SqliteKeyStore.commit` ends the transaction around all of them; whoever
+lets a key out of the process commits before (:mod:`relay.kme.commit`). The write-ahead log without a flush per
+commit is safe against a killed process (the kernel has the pages) but a power cut may undo the last commits,
+and an undone delivery could be repeated. So a store that wakes up on another boot of the machine voids what
+it holds; end keys are soon relayed anew. Keys are sealed with AES-256-GCM under the node's own key, bound to
 their ID and place in the database; deleted rows are overwritten.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -31,13 +34,12 @@ CREATE INDEX IF NOT EXISTS stock_by_peer ON stock (peer, owned, ready);
 CREATE TABLE IF NOT EXISTS waiting (
     key_id TEXT PRIMARY KEY, master TEXT NOT NULL,
     sealed BLOB NOT NULL, origin BLOB NOT NULL, ready REAL NOT NULL, expires REAL NOT NULL) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS waiting_by_master ON waiting (master, expires);
 CREATE TABLE IF NOT EXISTS retrieval (
     key_id TEXT NOT NULL REFERENCES waiting ON DELETE CASCADE, slave TEXT NOT NULL,
     fetched INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (key_id, slave)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS boot (id TEXT NOT NULL);
 """
-VERSION = 1
+VERSION = 2
 NONCE_BYTES = 12
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -55,6 +57,9 @@ class SqliteKeyStore:
 
     def __init__(self, path: Path, node_key: bytes, *, boot_id: str | None = None) -> None:
         self._aead = AESGCM(node_key)
+        self._earliest = -math.inf
+        self._waiting_of: Counter[str] = Counter()
+        self._undone = False
         try:
             path.touch(mode=0o600, exist_ok=True)
             self._db = sqlite3.connect(path, isolation_level=None, timeout=0.5)
@@ -78,11 +83,31 @@ class SqliteKeyStore:
             raise
 
     def close(self) -> None:
-        """Close the file. What is in it stays for the next start."""
+        """Commit, and close the file. What is in it stays for the next start. A second time does nothing."""
+        with contextlib.suppress(StorageError, sqlite3.ProgrammingError):
+            self.commit()
         self._db.close()
 
+    @property
+    def pending(self) -> bool:
+        return self._undone or self._db.in_transaction
+
+    def commit(self) -> None:
+        try:
+            if self._undone:
+                raise sqlite3.OperationalError("the transaction was undone")
+            if self._db.in_transaction:
+                self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            self._undone = False
+            self._count()
+            raise _unwritable(error) from None
+
     def add_stock(self, peer: str, keys: Sequence[EndKey], *, owned: bool, expires: float) -> None:
-        with self._transaction():
+        self._earliest = min(self._earliest, expires)
+        with self._change():
             self._db.executemany(
                 "INSERT INTO stock VALUES (?, ?, ?, ?, ?, ?, ?)",
                 [
@@ -100,7 +125,7 @@ class SqliteKeyStore:
             )
 
     def take_stock(self, peer: str, number: int, now: float) -> list[EndKey]:
-        with self._transaction():
+        with self._change():
             rows = self._db.execute(
                 "SELECT unit, sealed, origin, ready FROM stock WHERE peer = ? AND owned AND expires > ?"
                 " ORDER BY ready LIMIT ?",
@@ -114,11 +139,11 @@ class SqliteKeyStore:
         return int(found[0][0])
 
     def clear_stock(self, peer: str) -> None:
-        with self._transaction():
+        with self._change():
             self._db.execute("DELETE FROM stock WHERE peer = ? AND owned", (peer,))
 
     def assign(self, peer: str, keys: Sequence[Assignment], *, ready_at: float, expires: float) -> None:
-        with self._transaction():
+        with self._change():
             for assignment in keys:
                 units = [self._guest(peer, unit) for unit in assignment.units]
                 joined = b"".join(unit.key for unit in units)[: assignment.size // 8]
@@ -127,36 +152,43 @@ class SqliteKeyStore:
                     max(ready_at, *(unit.ready_at for unit in units)),
                 )  # fmt: skip
                 self._insert_waiting(key, assignment.master, assignment.slaves, expires)
+        self._waiting_of.update(assignment.master for assignment in keys)
 
     def hold(self, key: EndKey, master: str, slaves: Sequence[str], *, expires: float) -> None:
-        with self._transaction():
+        with self._change():
             self._insert_waiting(key, master, slaves, expires)
+        self._waiting_of[master] += 1
 
     def deliver(self, master: str, slave: str, key_ids: Sequence[str], now: float) -> list[EndKey]:
-        with self._transaction():
+        with self._change():
             rows = [self._waiting(master, key_id, now) for key_id in key_ids]
-            for key_id in key_ids:
-                self._fetch(key_id, slave)
+            gone = sum(self._fetch(key_id, slave) for key_id in key_ids)
+        self._waiting_of[master] -= gone
         return [self._key("waiting", *row) for row in rows]
 
     def void(self, master: str, key_ids: Sequence[str]) -> None:
-        with self._transaction():
-            self._db.executemany(
+        with self._change():
+            gone = self._db.executemany(
                 "DELETE FROM waiting WHERE key_id = ? AND master = ?",
                 [(key_id, master) for key_id in key_ids],
-            )
+            ).rowcount
+        self._waiting_of[master] -= gone
 
-    def count_waiting(self, master: str, limit: int, now: float) -> int:
-        found = self._read(
-            "SELECT count(*) FROM (SELECT 1 FROM waiting WHERE master = ? AND expires > ? LIMIT ?)",
-            (master, now, limit),
-        )
-        return int(found[0][0])
+    def count_waiting(self, master: str, now: float) -> int:
+        self.expire(now)
+        return self._waiting_of[master]
 
     def expire(self, now: float) -> int:
-        with self._transaction():
+        if now < self._earliest:  # asked several times a second, at every site
+            return 0
+        with self._change():
             gone = self._db.execute("DELETE FROM stock WHERE expires <= ?", (now,)).rowcount
-            return gone + self._db.execute("DELETE FROM waiting WHERE expires <= ?", (now,)).rowcount
+            masters = self._db.execute(
+                "DELETE FROM waiting WHERE expires <= ? RETURNING master", (now,)
+            ).fetchall()
+            self._earliest = self._next_expiry()
+        self._waiting_of.subtract(master for (master,) in masters)
+        return gone + len(masters)
 
     def _open(self, path: Path, boot_id: str) -> None:
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
@@ -164,15 +196,31 @@ class SqliteKeyStore:
             raise StorageError(f"{path} was written by another version ({version}); move it away")
         self._db.executescript(SCHEMA)
         self._db.execute(f"PRAGMA user_version={VERSION}")
-        with self._transaction():
+        with self._change():
             before = self._db.execute("SELECT id FROM boot").fetchone()
             if before != (boot_id,):
                 for table in ("stock", "waiting", "boot"):
                     self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - three names of ours
                 self._db.execute("INSERT INTO boot VALUES (?)", (boot_id,))
+        self.commit()
+        self._count()
+
+    def _count(self) -> None:
+        """Count what is there: at the start, and when a failed commit has undone what was counted since."""
+        self._earliest = self._next_expiry()
+        self._waiting_of = Counter(
+            dict(self._db.execute("SELECT master, count(*) FROM waiting GROUP BY master").fetchall())
+        )
+
+    def _next_expiry(self) -> float:
+        """No later than the first key expires."""
+        query = "SELECT min(expires) FROM (SELECT expires FROM stock UNION ALL SELECT expires FROM waiting)"
+        found = self._db.execute(query).fetchone()[0]
+        return math.inf if found is None else float(found)
 
     def _insert_waiting(self, key: EndKey, master: str, slaves: Sequence[str], expires: float) -> None:
         sealed = self._seal("waiting", key.key_id, key.key)
+        self._earliest = min(self._earliest, expires)
         self._db.execute(
             "INSERT INTO waiting VALUES (?, ?, ?, ?, ?, ?)",
             (key.key_id, master, sealed, _origin(key), key.ready_at, expires),
@@ -201,7 +249,8 @@ class SqliteKeyStore:
             raise NotHeld(f"key {key_id} is not held here")
         return row
 
-    def _fetch(self, key_id: str, slave: str) -> None:
+    def _fetch(self, key_id: str, slave: str) -> bool:
+        """Note that ``slave`` has the key; whether it was the last one and the key is gone."""
         row = self._db.execute(
             "SELECT fetched FROM retrieval WHERE key_id = ? AND slave = ?", (key_id, slave)
         ).fetchone()
@@ -210,11 +259,12 @@ class SqliteKeyStore:
         if row[0]:
             raise NotHeld(f"key {key_id} was fetched before")
         self._db.execute("UPDATE retrieval SET fetched = 1 WHERE key_id = ? AND slave = ?", (key_id, slave))
-        self._db.execute(
+        gone = self._db.execute(
             "DELETE FROM waiting WHERE key_id = ?1"
             " AND NOT EXISTS (SELECT 1 FROM retrieval WHERE key_id = ?1 AND NOT fetched)",
             (key_id,),
         )
+        return gone.rowcount == 1
 
     def _seal(self, table: str, key_id: str, key: bytes) -> bytes:
         nonce = os.urandom(NONCE_BYTES)
@@ -235,22 +285,32 @@ class SqliteKeyStore:
             raise StorageError(f"the key store cannot be read: {error}") from None
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """Commit on the way out, undo everything when anything is raised."""
+    def _change(self) -> Iterator[None]:
+        """A change that is part of the transaction under way, and undone alone when anything is raised."""
         try:
-            self._db.execute("BEGIN IMMEDIATE")
+            if not self._db.in_transaction:
+                self._db.execute("BEGIN IMMEDIATE")
+            self._db.execute("SAVEPOINT change")
             try:
                 yield
             except BaseException:
-                self._db.execute("ROLLBACK")
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK TO change")
+                    self._db.execute("RELEASE change")
+                else:  # a fault of the disk undoes all that waits for the commit, which has to know
+                    self._undone = True
                 raise
-            self._db.execute("COMMIT")
+            self._db.execute("RELEASE change")
         except sqlite3.Error as error:
-            raise StorageError(f"the key store cannot be written: {error}; is the disk full?") from None
+            raise _unwritable(error) from None
 
 
 def _origin(key: EndKey) -> bytes:
     return msgspec.msgpack.encode(_Origin(key.paths, key.qber, key.age))
+
+
+def _unwritable(error: sqlite3.Error) -> StorageError:
+    return StorageError(f"the key store cannot be written: {error}; is the disk full?")
 
 
 def _boot_id() -> str:

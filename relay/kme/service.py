@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import math
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -24,7 +23,17 @@ from relay.errors import NoKeyMaterial, StorageError
 from . import seal
 from .exchange import KmeRefusal, Reply, Request
 from .extensions import BadExtension, Options, understand
-from .keys import UNIT_BITS, Assignment, EndKey, KeyStore, NotASlave, NotHeld, Supply
+from .keys import (
+    MAX_WAITING,
+    UNIT_BITS,
+    Assignment,
+    EndKey,
+    KeyStore,
+    NotASlave,
+    NotHeld,
+    Supply,
+    fresh_key_id,
+)
 from .quota import Quota
 
 MAX_SAE_ID = 256
@@ -39,7 +48,7 @@ class Limits:
     min_key_size: int = 64
     max_key_size: int = 4096
     max_key_per_request: int = 64
-    max_key_count: int = 1024
+    max_key_count: int = MAX_WAITING
     """Keys of one master that may wait for its slaves at one time."""
     max_slaves: int = 16
     """Additional slaves of one request (``max_SAE_ID_count``)."""
@@ -158,10 +167,7 @@ class KeyService:
         for each in slaves:
             by_target.setdefault(self._target(each), []).append(each)
         options = _understood(asked.extension_mandatory or (), asked.extension_optional or ())
-        if (
-            self._store.count_waiting(master, self.limits.max_key_count, now) + number
-            > self.limits.max_key_count
-        ):
+        if self._store.count_waiting(master, now) + number > self.limits.max_key_count:
             raise KmeRefusal(
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 "too many keys of this SAE wait for their slaves; fetch them first",
@@ -183,9 +189,7 @@ class KeyService:
 
     async def _take(self, targets: Sequence[str], number: int, options: Options, now: float) -> list[EndKey]:
         if not targets:  # both SAEs are at this key node: no quantum link lies between them
-            fresh = (
-                (str(uuid.UUID(bytes=self._entropy(16), version=4)), self._entropy(32)) for _ in range(number)
-            )
+            fresh = ((fresh_key_id(self._entropy, now), self._entropy(32)) for _ in range(number))
             return [EndKey(key_id, key, ((self._node,),), ready_at=now) for key_id, key in fresh]
         for wish in options.wishes:
             try:

@@ -22,6 +22,7 @@ import msgspec
 from aiohttp import web
 
 from relay.errors import AddressInUse, LocalFault, RelayError
+from relay.kme.commit import GroupCommit
 from relay.kme.http import KmeServer, serve_kme
 from relay.kme.keystore import SqliteKeyStore
 from relay.kme.service import DEFAULT_LIMITS, KeyService, Limits
@@ -85,6 +86,7 @@ class TrustedNode:
         self.kme: KmeServer | None = None
         self.store: SqliteKeyStore | None = None
         self.url = ""
+        self._commit = GroupCommit({})
         self._peers = peers
         self._revoked = revoked
         self._runner: web.ServerRunner | None = None
@@ -120,6 +122,8 @@ class TrustedNode:
         )
         node = cls(process, peers, authority.revoked)
         node.store = store
+        if store is not None:
+            node._commit = GroupCommit({kme: store})
         context = authority.server_context(*files)
         try:
             await node._listen(host, port, context)
@@ -140,6 +144,7 @@ class TrustedNode:
                     context=context,
                     revoked=authority.revoked,
                     upkeep=upkeep,
+                    commit=node._commit,
                 )
             write(directory / kme / ADDRESS_FILE, node.url.encode())
         except BaseException:
@@ -182,6 +187,7 @@ class TrustedNode:
             if (request.content_length or 0) > MAX_BODY:
                 raise PeerFailed(Fault("bad-request", "the body is too long"))
             answer = await self.process.handle(peer, request.path.removeprefix(PREFIX), await request.read())
+            await self._commit()
         except PeerFailed as failed:
             return web.Response(status=HTTPStatus.CONFLICT, body=msgspec.msgpack.encode(failed.fault))
         except RelayError as error:

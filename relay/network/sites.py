@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from relay.kme.commit import GroupCommit
 from relay.kme.http import KmeServer, serve_kme
 from relay.kme.keystore import SqliteKeyStore
 from relay.kme.service import DEFAULT_LIMITS, KeyService, Limits
@@ -64,6 +65,7 @@ class KeySites:
         network = Network(topology, seed=entropy(32), now=clock())
         nodes = {kme_id(site): site for site in topology.sites}
         stores: dict[str, SqliteKeyStore] = {}
+        commit = GroupCommit(stores)
         started: dict[str, Site] = {}
         try:
             for kme, site in nodes.items():
@@ -79,6 +81,7 @@ class KeySites:
                 server = await serve_kme(
                     service, host=host, port=ports.get(site, 0), context=started_context,
                     revoked=authority.revoked, upkeep=_upkeep(stores[kme], supply),
+                    commit=commit,
                 )  # fmt: skip
                 started[site] = Site(site, server, stores[kme], supply)
         except BaseException:

@@ -7,13 +7,21 @@ a network in this process (:class:`LocalCarrier`) or nodes in processes of their
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Protocol
 
 from relay.errors import NoKeyMaterial
-from relay.kme.keys import ANY_PATH, Assignment, EndKey, KeyStore, NotHeld, Wish
+from relay.kme.keys import (
+    ANY_PATH,
+    MAX_WAITING,
+    Assignment,
+    EndKey,
+    KeyStore,
+    NotHeld,
+    Wish,
+    fresh_key_id,
+)
 
 from .link import BLOCK_BITS
 from .network import Network
@@ -103,8 +111,7 @@ class StockedSupply:
         return False
 
     async def _relay(self, target: str, wish: Wish, now: float) -> EndKey:
-        key_id = str(uuid.UUID(bytes=self._entropy(16), version=4))
-        return await self._carry(target, key_id, self._entropy(32), wish, now)
+        return await self._carry(target, fresh_key_id(self._entropy, now), self._entropy(32), wish, now)
 
     async def _carry(self, target: str, key_id: str, key: bytes, wish: Wish, now: float) -> EndKey:
         return await self._carrier.carry(target, key_id, key, wish, self._entropy, now)
