@@ -15,6 +15,7 @@ Vendor extensions of this project carry the prefix ``qcall_`` (clause 6 asks for
 ``qcall_age``             key: age in seconds of the link key that carried it over every hop
 ``qcall_keys_left``       status: keys that stock and links could give now
 ``qcall_keys_per_second`` status: keys a second that the links can make
+``qcall_calls``           status: calls that share them, one key each a rekey
 ``qcall_simulated``       key, status: true, because these quantum links are simulated
 """
 
@@ -39,6 +40,7 @@ QBER = "qcall_qber"
 AGE = "qcall_age"
 KEYS_LEFT = "qcall_keys_left"
 KEYS_PER_SECOND = "qcall_keys_per_second"
+CALLS = "qcall_calls"
 SIMULATED = "qcall_simulated"
 
 # The texts of error 400 that clauses 5.2 and 5.3 mandate.

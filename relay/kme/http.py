@@ -104,9 +104,7 @@ class KmeServer:
             )
             await self._commit()
         except StorageError as error:
-            reply = KmeRefusal(
-                HTTPStatus.SERVICE_UNAVAILABLE, str(error), {"code": error.code}
-            ).reply()
+            reply = KmeRefusal(HTTPStatus.SERVICE_UNAVAILABLE, str(error), {"code": error.code}).reply()
         except KmeRefusal as refusal:
             reply = refusal.reply()
         except Exception as fault:

@@ -8,6 +8,7 @@ JSON body. What it stands on are two interfaces, :class:`~relay.kme.keys.KeyStor
 from __future__ import annotations
 
 import base64
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ from .keys import (
     fresh_key_id,
 )
 from .quota import Quota
+from .sharing import NoShare, Sharing
 
 MAX_SAE_ID = 256
 """Characters of an SAE ID; the standard sets no limit."""
@@ -85,6 +87,7 @@ class KeyService:
         self._home_of = home_of
         self._entropy = entropy
         self._quota = Quota(limits.keys_per_second, limits.burst)
+        self._sharing = Sharing()
 
     async def respond(self, request: Request, now: float) -> Reply:
         """Answer ``request`` at unix time ``now``; every fault becomes an answer."""
@@ -96,6 +99,9 @@ class KeyService:
             return KmeRefusal(
                 HTTPStatus.BAD_REQUEST, f"request does not follow the data format: {error}"
             ).reply()
+        except NoShare as error:
+            details = {"code": error.code}
+            return KmeRefusal(HTTPStatus.SERVICE_UNAVAILABLE, str(error), details, after=error.wait).reply()
         except (NoKeyMaterial, StorageError) as error:
             return KmeRefusal(HTTPStatus.SERVICE_UNAVAILABLE, str(error), {"code": error.code}).reply()
 
@@ -154,7 +160,11 @@ class KeyService:
         if target == self.kme_id:
             return {}
         left, rate = self._supply.budget(target, now)
-        return {etsi014.KEYS_LEFT: left, etsi014.KEYS_PER_SECOND: round(rate, 3)}
+        return {
+            etsi014.KEYS_LEFT: left,
+            etsi014.KEYS_PER_SECOND: round(rate, 3),
+            etsi014.CALLS: self._sharing.calls(target, now),
+        }
 
     async def _get_key(self, master: str, slave: str, asked: KeyRequest, now: float) -> Reply:
         number, size = self._amount(asked)
@@ -173,6 +183,10 @@ class KeyService:
                 "too many keys of this SAE wait for their slaves; fetch them first",
             )
         units = math.ceil(size / UNIT_BITS)
+        targets = [target for target in by_target if target != self.kme_id]
+        for target in targets:
+            budget = functools.partial(self._supply.budget, target, now)
+            self._sharing.admit(master, target, number * units, budget, now)
         if wait := self._quota.take(master, number * units, now):
             raise KmeRefusal(
                 HTTPStatus.SERVICE_UNAVAILABLE,
@@ -180,8 +194,9 @@ class KeyService:
                 {"code": "quota"},
                 after=wait,
             )
-        targets = [target for target in by_target if target != self.kme_id]
         taken = await self._take(targets, number * units, options, now)
+        for target in targets:
+            self._sharing.took(master, target, number * units, now)
         groups = [taken[i : i + units] for i in range(0, len(taken), units)]
         keys = [_joined(group, size) for group in groups]
         await self._hand_over(keys, groups, size, master, by_target, now)

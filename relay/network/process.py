@@ -26,7 +26,7 @@ from .link import BLOCK_BITS, DEFAULT_CAPACITY, SECRET_BYTES, LinkEnd
 from .network import ATTEMPTS, WARM_SECONDS
 from .node import Adjacency, Arrival, Gathering, Node
 from .routing import choose, link_cost
-from .supply import ASSIGNED_LIFETIME, STOCK_LIFETIME
+from .supply import ASSIGNED_LIFETIME, STOCK_LIFETIME, room
 from .topology import Link, Topology, kme_id
 
 BLOCKED_SECONDS = 3.0
@@ -140,7 +140,7 @@ class NodeProcess:
                     return _encode(Ack(()))
         except PeerFailed:
             raise
-        except Refused as error:
+        except (Refused, NoKeyMaterial) as error:
             raise PeerFailed(Fault(error.code, str(error), peer, self._name)) from None
         raise PeerFailed(Fault("bad-request", f"a node does not know the request {action!r}"))
 
@@ -280,6 +280,7 @@ class NodeProcess:
         if self._store is None:
             raise Refused(f"{self._name} is no access site and keeps no keys", code="no-site")
         now = self._unix()
+        room(self._store, keys, now)
         arrives = now + self._topology.delay(self._topology.path(peer, self._name))
         self._store.assign(kme_id(peer), keys, ready_at=arrives, expires=now + ASSIGNED_LIFETIME)
 

@@ -1,13 +1,14 @@
 """End keys for one key node: a stock for every site pair in use, and a carrier that relays more.
 
 A pair in use keeps a small stock of end keys already relayed, so that a request need not wait for light to
-cross every hop. A stock key exists at both ends; only the node that relayed it hands it out. The carrier is
+cross every hop; as many as it lately used, because what nobody fetches has cost every link on its way. A stock key exists at both ends; only the node that relayed it hands it out. The carrier is
 a network in this process (:class:`LocalCarrier`) or nodes in processes of their own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Protocol
 
@@ -27,7 +28,11 @@ from .link import BLOCK_BITS
 from .network import Network
 
 STOCK = 16
-"""End keys kept ready for each site pair in use."""
+"""End keys kept ready, at most, for a site pair in use."""
+FIRST_STOCK = 2
+"""Of a pair that nothing was taken for: what a call's setup takes, and one to spare."""
+IN_USE_SECONDS = 120.0
+"""A pair is in use for so long after it was asked for: two rekeys. Its stock is as large as what it lost."""
 STOCK_LIFETIME = 3600.0
 ASSIGNED_LIFETIME = 300.0
 OWNER_MARGIN = 60.0
@@ -52,6 +57,15 @@ class Carrier(Protocol):
         """End keys that the links could carry now, and a second from then on."""
 
 
+@dataclass(slots=True)
+class _Use:
+    """Of a pair in use: when it was last asked for, and how many keys were taken since."""
+
+    since: float
+    at: float = 0.0
+    taken: int = 0
+
+
 class StockedSupply:
     """A :class:`~relay.kme.keys.Supply` out of ``store`` and ``carrier``."""
 
@@ -62,10 +76,10 @@ class StockedSupply:
         self._carrier = carrier
         self._entropy = entropy
         self._stock = stock
-        self._in_use: set[str] = set()
+        self._use: dict[str, _Use] = {}
 
     def stored(self, target: str, now: float) -> int:
-        self._in_use.add(target)
+        self._used(target, 0, now)
         return self._store.count_stock(target, now)
 
     def budget(self, target: str, now: float) -> tuple[int, float]:
@@ -76,7 +90,7 @@ class StockedSupply:
         first, *others = targets
         taken: list[EndKey] = []
         if wish == ANY_PATH:
-            self._in_use.add(first)
+            self._used(first, number, now)
             taken = self._store.take_stock(first, number, now)
         for _ in range(number - len(taken)):
             taken.append(await self._relay(first, wish, now))
@@ -97,7 +111,12 @@ class StockedSupply:
 
         One at a time, because others share the thread: voice would hear a whole stock being filled.
         """
-        lacking = {target: self._stock - self._store.count_stock(target, now) for target in self._in_use}
+        for idle in [target for target, use in self._use.items() if now - use.at > IN_USE_SECONDS]:
+            del self._use[idle]
+        lacking = {
+            target: min(self._stock, FIRST_STOCK + use.taken) - self._store.count_stock(target, now)
+            for target, use in self._use.items()
+        }
         for target in sorted(lacking, key=lacking.__getitem__, reverse=True):
             if lacking[target] <= 0:
                 break
@@ -110,11 +129,26 @@ class StockedSupply:
             return True
         return False
 
+    def _used(self, target: str, number: int, now: float) -> None:
+        use = self._use.setdefault(target, _Use(now))
+        if now - use.since > IN_USE_SECONDS:
+            use.since, use.taken = now, 0
+        use.at = now
+        use.taken += number
+
     async def _relay(self, target: str, wish: Wish, now: float) -> EndKey:
         return await self._carry(target, fresh_key_id(self._entropy, now), self._entropy(32), wish, now)
 
     async def _carry(self, target: str, key_id: str, key: bytes, wish: Wish, now: float) -> EndKey:
         return await self._carrier.carry(target, key_id, key, wish, self._entropy, now)
+
+
+def room(store: KeyStore, keys: Sequence[Assignment], now: float) -> None:
+    """Raise :class:`NoKeyMaterial` when too many keys of a master wait in ``store`` for one more to wait."""
+    for master in {key.master for key in keys}:
+        if store.count_waiting(master, now) + len(keys) > MAX_WAITING:
+            text = "too many keys of this SAE wait for their slaves; fetch them first"
+            raise NoKeyMaterial(text, code="too-many-waiting")
 
 
 class LocalCarrier:
@@ -163,6 +197,7 @@ class LocalCarrier:
     async def assign(self, target: str, keys: Sequence[Assignment], now: float) -> None:
         path = self._network.topology.path(self._nodes[self._kme_id], self._nodes[target])
         arrives = now + self._network.topology.delay(path)
+        room(self._stores[target], keys, now)
         self._stores[target].assign(self._kme_id, keys, ready_at=arrives, expires=now + ASSIGNED_LIFETIME)
 
     def budget(self, target: str) -> tuple[int, float]:

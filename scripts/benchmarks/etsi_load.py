@@ -145,7 +145,10 @@ async def enc_keys(saes: Sequence[Sae], seconds: float) -> dict[str, Any]:
     began = time.perf_counter()
     slaves = (etsi014.path(name_of(index, "slave"), "enc_keys") for index in range(len(saes)))
     await asyncio.gather(
-        *(sae.ask(request("POST", path, b'{"number":1}'), seconds) for sae, path in zip(saes, slaves, strict=True))
+        *(
+            sae.ask(request("POST", path, b'{"number":1}'), seconds)
+            for sae, path in zip(saes, slaves, strict=True)
+        )
     )
     spent = time.perf_counter() - began
     if refused := next((sae.bodies[-1:] for sae in saes if sae.lost), None):
@@ -168,7 +171,9 @@ async def fetch(slave: Sae, master: str, key_ids: Sequence[str], batch: int = 64
     """What the slave gets for ``key_ids``, each asked for once."""
     slave.bodies.clear()
     for start in range(0, len(key_ids), batch):
-        wanted = etsi014.KeyIds(key_ids=tuple(etsi014.KeyId(key_id=each) for each in key_ids[start : start + batch]))
+        wanted = etsi014.KeyIds(
+            key_ids=tuple(etsi014.KeyId(key_id=each) for each in key_ids[start : start + batch])
+        )
         await slave.ask(request("POST", etsi014.path(master, "dec_keys"), etsi014.encode(wanted)), 0.0)
         if slave.lost:
             raise LoadError(f"a key that was acknowledged is gone: {slave.bodies[-1]!r}")

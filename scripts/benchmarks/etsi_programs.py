@@ -60,7 +60,9 @@ async def bare(directory: Path) -> None:
     db = sqlite3.connect(directory / "bare" / "keys.db", isolation_level=None)
     db.execute("PRAGMA journal_mode=WAL")
     db.execute("PRAGMA synchronous=NORMAL")
-    db.execute("CREATE TABLE IF NOT EXISTS waiting (key_id TEXT PRIMARY KEY, key BLOB NOT NULL) WITHOUT ROWID")
+    db.execute(
+        "CREATE TABLE IF NOT EXISTS waiting (key_id TEXT PRIMARY KEY, key BLOB NOT NULL) WITHOUT ROWID"
+    )
 
     async def handle(request: web.BaseRequest) -> web.Response:
         await request.read()

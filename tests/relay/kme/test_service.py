@@ -128,6 +128,7 @@ async def test_status_has_every_field_of_the_standard(world: World) -> None:
             "qcall_simulated": True,
             "qcall_keys_left": int(link.ends[0].level(world.now)) // 512,
             "qcall_keys_per_second": pytest.approx(link.quality.rate / 512, abs=1e-3),
+            "qcall_calls": 0,
         },
     }  # fmt: skip
 
@@ -135,9 +136,23 @@ async def test_status_has_every_field_of_the_standard(world: World) -> None:
 async def test_status_counts_the_stock_of_a_pair_in_use(world: World) -> None:
     await world.ok("alice", "bob/status")
     await world.fill()
-    assert (await world.ok("alice", "bob/status"))["stored_key_count"] == 16
+    assert (await world.ok("alice", "bob/status"))["stored_key_count"] == 2
     await world.key()
-    assert (await world.ok("alice", "bob/status"))["stored_key_count"] == 15
+    assert (await world.ok("alice", "bob/status"))["stored_key_count"] == 1
+
+
+async def test_a_stock_is_as_large_as_what_the_pair_lately_used_and_ends_with_its_use(world: World) -> None:
+    await world.ok("alice", "bob/enc_keys?number=5")
+    await world.fill()
+    assert world.stores["kme-a"].count_stock("kme-b", world.now) == 7
+    await world.ok("alice", "bob/enc_keys?number=10")
+    await world.ok("alice", "bob/enc_keys?number=10")
+    await world.fill()
+    assert world.stores["kme-a"].count_stock("kme-b", world.now) == 16
+    world.now += 121
+    world.stores["kme-a"].clear_stock("kme-b")
+    await world.fill()
+    assert world.stores["kme-a"].count_stock("kme-b", world.now) == 0
 
 
 async def test_a_pair_without_a_way_does_not_keep_another_from_its_stock(world: World) -> None:
@@ -145,7 +160,7 @@ async def test_a_pair_without_a_way_does_not_keep_another_from_its_stock(world: 
     await world.ok("alice", "carol/status")
     world.network.cut("b", "c", world.now)
     await world.fill()
-    assert (await world.ok("alice", "bob/status"))["stored_key_count"] == 16
+    assert (await world.ok("alice", "bob/status"))["stored_key_count"] == 2
     assert (await world.ok("alice", "carol/status"))["stored_key_count"] == 0
 
 
@@ -488,3 +503,40 @@ async def test_a_seal_that_cannot_be_understood_on_retrieval_leaves_the_key_in_p
     body = {"key_IDs": [{"key_ID": key_id}], "key_IDs_extension": {"qcall_seal": {"kem": "none"}}}
     assert (await world.ask("bob", "alice/dec_keys", body)).status == 400
     assert await world.fetch(key_id)
+
+
+# Fair sharing
+
+
+async def test_with_low_pools_the_keys_are_shared_and_a_call_too_many_is_told_why(world: World) -> None:
+    for state in world.network.states:
+        world.network.eavesdrop(state.link.a, state.link.b, 0.2, world.now)  # no more key is made
+        world.network.drain(state.link.a, state.link.b, world.now)
+    for a, b in (("a", "x"), ("x", "b")):
+        for end in world.network.state(a, b).ends:
+            end.set_rate(4 * 512.0, world.now)
+    world.now += 1
+    for a, b in (("a", "x"), ("x", "b")):
+        for end in world.network.state(a, b).ends:
+            end.set_rate(0.0, world.now)
+    await world.key("alice")
+    await world.key("anna")
+    await world.key("alice")
+    reply = await world.ask("alice", "bob/enc_keys", {})
+    assert reply.status == 503
+    assert json.loads(reply.body)["details"] == [{"code": "fair-share"}]
+    assert dict(reply.headers)["Retry-After"] == "90"
+    await world.key("anna", "berta")
+    status = await world.ok("alice", "bob/status")
+    assert (status["status_extension"]["qcall_calls"], status["status_extension"]["qcall_keys_left"]) == (
+        2,
+        0,
+    )
+    world.now += 91
+    assert "can keep 0 calls" in await world.refused(503, "alice", "bob/enc_keys", {})
+
+
+async def test_too_many_keys_of_one_master_do_not_wait_at_another_site(world: World) -> None:
+    world.stores["kme-b"]._waiting_of["alice"] = 1024  # type: ignore[attr-defined]
+    assert "fetch them first" in await world.refused(503, "alice", "bob/enc_keys", {})
+    await world.key("anna")
