@@ -1,11 +1,11 @@
 """Keys of one key node in SQLite: encrypted at rest, each delivered once, whatever crashes.
 
 Each method is a savepoint, and :meth:`SqliteKeyStore.commit` ends the transaction around all of them; whoever
-lets a key out of the process commits before (:mod:`relay.kme.commit`). The write-ahead log without a flush per
-commit is safe against a killed process (the kernel has the pages) but a power cut may undo the last commits,
-and an undone delivery could be repeated. So a store that wakes up on another boot of the machine voids what
-it holds; end keys are soon relayed anew. Keys are sealed with AES-256-GCM under the node's own key, bound to
-their ID and place in the database; deleted rows are overwritten.
+lets a key out of the process commits before (:mod:`relay.kme.commit`). The write-ahead log without a flush
+per commit is safe against a killed process (the kernel has the pages) but a power cut may undo the last
+commits, and an undone delivery could be repeated. So a store that wakes up on another boot of the machine
+voids what it holds; end keys are soon relayed anew. Keys are sealed with AES-256-GCM under the node's own
+key, bound to their ID and place in the database; deleted rows are overwritten.
 """
 
 from __future__ import annotations

@@ -76,7 +76,9 @@ class LinkEnd:
 
     def level(self, now: float) -> float:
         """Bits in the pool."""
-        return min(self._capacity, self._level + self._rate * max(0.0, now - self._counted_at))
+        since = now - self._counted_at
+        level = self._level + self._rate * since if since > 0 else self._level
+        return level if level < self._capacity else self._capacity
 
     def age(self, now: float) -> float:
         """Seconds since the oldest bits in the pool were made."""

@@ -10,6 +10,7 @@ import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from relay.errors import NoKeyMaterial, UsageError
 from relay.kme.keys import ANY_PATH, Wish
@@ -96,6 +97,7 @@ class Network:
         self._observer: Observer | None = None
         self._sequence = dict.fromkeys(topology.nodes, 0)
         self._links: dict[frozenset[str], LinkState] = {}
+        self._graph: dict[str, dict[str, LinkState]] = {}
         for link in topology.links:
             self._start(link, seed, now, capacity, warm)
 
@@ -147,16 +149,26 @@ class Network:
 
         Raises :class:`NoKeyMaterial`; its code is ``no-route`` when the wish cannot be met at all.
         """
-        shunned = avoid or set()
+        shunned = {id(self._links[pair]) for pair in avoid or ()}
 
-        def cost(link: Link) -> float:
-            state = self._links[frozenset((link.a, link.b))]
-            level = state.ends[0].level(now)
-            if not state.usable or level < BLOCK_BITS or frozenset((link.a, link.b)) in shunned:
+        def cost(state: LinkState) -> float:  # asked for most links of the network, for every key
+            end = state.ends[0]
+            level = end.level(now)
+            if level < BLOCK_BITS or not state.usable or id(state) in shunned:
                 return math.inf
-            return link_cost(link.km, level, state.ends[0].capacity)
+            return link_cost(state.link.km, level, end.capacity)
 
-        return choose(self.topology.neighbours, source, target, cost, wish)
+        return choose(self._graph, source, target, cost, wish)
+
+    def budget(self, source: str, target: str, now: float) -> tuple[int, float]:
+        """End keys that the path a key would take now could carry now, and a second from then on."""
+        try:
+            [path] = self.route(source, target, now)
+        except NoKeyMaterial:
+            return 0, 0.0
+        ends = [self._graph[a][b].ends[0] for a, b in pairwise(path)]
+        left = min(end.level(now) for end in ends)
+        return int(left // BLOCK_BITS), min(end.rate for end in ends) / BLOCK_BITS
 
     # Faults
 
@@ -219,6 +231,8 @@ class Network:
         second = LinkEnd(secret, 1, rate=quality.rate, now=now, capacity=capacity, level=level)
         state = LinkState(link, (first, second), quality)
         self._links[frozenset((link.a, link.b))] = state
+        self._graph.setdefault(link.a, {})[link.b] = state
+        self._graph.setdefault(link.b, {})[link.a] = state
         self.nodes[link.a].links[link.b] = Adjacency(first, quality.qber)
         self.nodes[link.b].links[link.a] = Adjacency(second, quality.qber)
 

@@ -35,6 +35,7 @@ def cheapest(graph: Graph[L], source: str, target: str, cost: Cost[L]) -> tuple[
         return None
     best = {source: 0.0}
     before: dict[str, str] = {}
+    settled: set[str] = set()
     queue = [(0.0, source)]
     while queue:
         far, node = heapq.heappop(queue)
@@ -43,9 +44,12 @@ def cheapest(graph: Graph[L], source: str, target: str, cost: Cost[L]) -> tuple[
             while path[-1] != source:
                 path.append(before[path[-1]])
             return tuple(reversed(path))
-        if far > best[node]:
+        if node in settled:
             continue
+        settled.add(node)
         for other, link in graph[node].items():
+            if other in settled or (len(graph[other]) == 1 and other != target):
+                continue  # nothing goes on from a node with a single link
             there = far + cost(link)
             if there < best.get(other, math.inf):
                 best[other], before[other] = there, node

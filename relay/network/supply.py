@@ -1,15 +1,15 @@
 """End keys for one key node: a stock for every site pair in use, and a carrier that relays more.
 
 A pair in use keeps a small stock of end keys already relayed, so that a request need not wait for light to
-cross every hop; as many as it lately used, because what nobody fetches has cost every link on its way. A stock key exists at both ends; only the node that relayed it hands it out. The carrier is
-a network in this process (:class:`LocalCarrier`) or nodes in processes of their own.
+cross every hop; as many as it lately used, because what nobody fetches has cost every link on its way. A
+stock key exists at both ends; only the node that relayed it hands it out. The carrier is a network in this
+process (:class:`LocalCarrier`) or nodes in processes of their own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Protocol
 
 from relay.errors import NoKeyMaterial
@@ -24,15 +24,14 @@ from relay.kme.keys import (
     fresh_key_id,
 )
 
-from .link import BLOCK_BITS
 from .network import Network
 
 STOCK = 16
 """End keys kept ready, at most, for a site pair in use."""
 FIRST_STOCK = 2
-"""Of a pair that nothing was taken for: what a call's setup takes, and one to spare."""
+"""At least: what a call's setup takes, and one to spare."""
 IN_USE_SECONDS = 120.0
-"""A pair is in use for so long after it was asked for: two rekeys. Its stock is as large as what it lost."""
+"""A pair is in use for so long after it was asked for: two rekeys. Its stock is what it used in that time."""
 STOCK_LIFETIME = 3600.0
 ASSIGNED_LIFETIME = 300.0
 OWNER_MARGIN = 60.0
@@ -78,8 +77,16 @@ class StockedSupply:
         self._stock = stock
         self._use: dict[str, _Use] = {}
 
+    def expect(self, target: str, number: int, now: float) -> None:
+        """Let the pair have a stock for the use of ``number`` keys, as if they had been taken."""
+        use = self._use.setdefault(target, _Use(now))
+        if now - use.since > IN_USE_SECONDS:
+            use.since, use.taken = now, 0
+        use.at = now
+        use.taken += number
+
     def stored(self, target: str, now: float) -> int:
-        self._used(target, 0, now)
+        self.expect(target, 0, now)
         return self._store.count_stock(target, now)
 
     def budget(self, target: str, now: float) -> tuple[int, float]:
@@ -90,7 +97,7 @@ class StockedSupply:
         first, *others = targets
         taken: list[EndKey] = []
         if wish == ANY_PATH:
-            self._used(first, number, now)
+            self.expect(first, number, now)
             taken = self._store.take_stock(first, number, now)
         for _ in range(number - len(taken)):
             taken.append(await self._relay(first, wish, now))
@@ -114,7 +121,7 @@ class StockedSupply:
         for idle in [target for target, use in self._use.items() if now - use.at > IN_USE_SECONDS]:
             del self._use[idle]
         lacking = {
-            target: min(self._stock, FIRST_STOCK + use.taken) - self._store.count_stock(target, now)
+            target: min(self._stock, max(FIRST_STOCK, use.taken)) - self._store.count_stock(target, now)
             for target, use in self._use.items()
         }
         for target in sorted(lacking, key=lacking.__getitem__, reverse=True):
@@ -128,13 +135,6 @@ class StockedSupply:
             self._store.add_stock(target, [fresh], owned=True, expires=expires)
             return True
         return False
-
-    def _used(self, target: str, number: int, now: float) -> None:
-        use = self._use.setdefault(target, _Use(now))
-        if now - use.since > IN_USE_SECONDS:
-            use.since, use.taken = now, 0
-        use.at = now
-        use.taken += number
 
     async def _relay(self, target: str, wish: Wish, now: float) -> EndKey:
         return await self._carry(target, fresh_key_id(self._entropy, now), self._entropy(32), wish, now)
@@ -201,12 +201,4 @@ class LocalCarrier:
         self._stores[target].assign(self._kme_id, keys, ready_at=arrives, expires=now + ASSIGNED_LIFETIME)
 
     def budget(self, target: str) -> tuple[int, float]:
-        now = self._clock()
-        try:
-            [path] = self._network.route(self._nodes[self._kme_id], self._nodes[target], now)
-        except NoKeyMaterial:
-            return 0, 0.0
-        ends = [self._network.state(a, b).ends[0] for a, b in pairwise(path)]
-        return int(min(end.level(now) for end in ends) // BLOCK_BITS), min(
-            end.rate for end in ends
-        ) / BLOCK_BITS
+        return self._network.budget(self._nodes[self._kme_id], self._nodes[target], self._clock())

@@ -12,7 +12,6 @@ import ssl
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -45,7 +44,6 @@ class Sae(asyncio.Protocol):
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
         self._transport = transport  # type: ignore[assignment]
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -137,13 +135,16 @@ async def connect(directory: Path, role: str, count: int, port: int, site: str) 
     return made
 
 
-async def enc_keys(saes: Sequence[Sae], seconds: float) -> dict[str, Any]:
-    """Every master asks for one key at a time; requests a second, and latencies in milliseconds."""
+async def enc_keys(saes: Sequence[Sae], role: str, seconds: float) -> dict[str, float]:
+    """Every master asks for one key at a time; requests a second, and latencies in milliseconds.
+
+    Raises :class:`LoadError` when a server refuses or hangs up.
+    """
     for sae in saes:
         sae.latencies.clear()
         sae.bodies.clear()
     began = time.perf_counter()
-    slaves = (etsi014.path(name_of(index, "slave"), "enc_keys") for index in range(len(saes)))
+    slaves = (etsi014.path(name_of(index, role), "enc_keys") for index in range(len(saes)))
     await asyncio.gather(
         *(
             sae.ask(request("POST", path, b'{"number":1}'), seconds)
@@ -151,8 +152,8 @@ async def enc_keys(saes: Sequence[Sae], seconds: float) -> dict[str, Any]:
         )
     )
     spent = time.perf_counter() - began
-    if refused := next((sae.bodies[-1:] for sae in saes if sae.lost), None):
-        raise LoadError(f"a server refused or hung up: {refused}")
+    if any(sae.lost for sae in saes):
+        raise LoadError("a server refused or hung up")
     times = np.concatenate([sae.latencies for sae in saes])
     return {
         "rate": len(times) / spent,

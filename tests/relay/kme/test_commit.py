@@ -1,4 +1,4 @@
-"""The commit of a turn: nothing is answered before it, a crash before it leaves nothing, a fault fails all."""
+"""The commit of a turn: nothing is answered before it, a crash leaves nothing of it, a fault fails it all."""
 
 from __future__ import annotations
 

@@ -144,7 +144,7 @@ async def test_status_counts_the_stock_of_a_pair_in_use(world: World) -> None:
 async def test_a_stock_is_as_large_as_what_the_pair_lately_used_and_ends_with_its_use(world: World) -> None:
     await world.ok("alice", "bob/enc_keys?number=5")
     await world.fill()
-    assert world.stores["kme-a"].count_stock("kme-b", world.now) == 7
+    assert world.stores["kme-a"].count_stock("kme-b", world.now) == 5
     await world.ok("alice", "bob/enc_keys?number=10")
     await world.ok("alice", "bob/enc_keys?number=10")
     await world.fill()
