@@ -6,6 +6,7 @@ signalling ─ accounts ─ authority        TURN ─ routes        key nodes �
 
 from __future__ import annotations
 
+import functools
 import itertools
 import secrets
 import ssl
@@ -20,6 +21,7 @@ from relay.config import RelayHome, is_loopback
 from relay.control import Arguments, Command, ControlServer
 from relay.errors import UsageError
 from relay.health import HealthServer
+from relay.laboratory import Laboratory
 from relay.metrics import Figures
 from relay.network.sites import KeySites, kme_id
 from relay.network.topology import Topology
@@ -76,6 +78,7 @@ class RunningRelay:
         self.authority = Authority.open_or_create(home.authority)
         self.routes = routes(options)
         self.keys: KeySites
+        self._keys_report: dict[str, Any] = {}
         self.turn: TurnServer
         self.signalling: SignallingServer
         self.health: HealthServer
@@ -86,6 +89,8 @@ class RunningRelay:
             "turn": self._turn_section,
             "signalling": self._signalling_section,
             "hops": self._hops_section,
+            "keys": self._keys_section,
+            "links": self._links_section,
         }
         """What ``relay status`` shows, in order: a mapping, or a list of mappings with the same keys."""
 
@@ -142,9 +147,10 @@ class RunningRelay:
         )
         self._stack.push_async_callback(self.signalling.close)
         if record is not None:
-            self.keys.network.observe(self._on_end_key)
-            for site in self.keys.sites.values():
-                site.server.tap = self._on_key_request
+            self.keys.observe(self._on_end_key, self._on_key_request)
+        self.commands["fault"] = Laboratory(
+            options.topology, self.keys, self.routes, functools.partial(hops, options=options)
+        )
         self.health = await HealthServer.start(*options.metrics, self._figures)
         self._stack.push_async_callback(self.health.close)
         control = await ControlServer.start(self._home.control, self.commands)
@@ -168,7 +174,7 @@ class RunningRelay:
             "signalling": self.signalling.url,
             "turn": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
             "metrics": self.health.url,
-            "kme": {site: node.server.url for site, node in self.keys.sites.items()},
+            "kme": {site: self.keys.url(site) for site in topology.sites},
             "topology": topology.name,
             "sites": list(topology.sites),
             "path": {
@@ -180,6 +186,7 @@ class RunningRelay:
         }
 
     async def _status(self, _: Arguments) -> dict[str, Any]:
+        self._keys_report = await self.keys.report()
         return {name: section() for name, section in self.sections.items()}
 
     def _relay_section(self) -> dict[str, Any]:
@@ -219,8 +226,15 @@ class RunningRelay:
             hops=self._hops_section(),
         )
 
+    def _keys_section(self) -> dict[str, Any]:
+        return {name: value for name, value in self._keys_report.items() if name != "links"}
+
+    def _links_section(self) -> list[dict[str, Any]]:
+        links: list[dict[str, Any]] = self._keys_report["links"]
+        return links
+
     def _site_info(self, site: str) -> SiteInfo:
-        return SiteInfo(kme_id(site), self.keys.sites[site].server.url, self.authority.ca_pem)
+        return SiteInfo(kme_id(site), self.keys.url(site), self.authority.ca_pem)
 
     def _turn_credentials(self, name: str, site: str) -> TurnCredentials:
         now = time.time()
@@ -261,7 +275,8 @@ def routes(options: Options) -> Routes:
     topology = options.topology
     seed = secrets.randbits(64) if options.seed is None else options.seed
     pairs = itertools.combinations(topology.sites, 2)
-    return Routes({pair: hops(topology.hops(*pair), options) for pair in pairs}, seed=seed)
+    usual = {pair: topology.hops(topology.path(*pair)) for pair in pairs}
+    return Routes({pair: hops(named, options) for pair, named in usual.items()}, seed=seed)
 
 
 def hops(named: Sequence[tuple[str, float]], options: Options) -> list[Hop]:

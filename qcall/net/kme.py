@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 import aiohttp
+import msgspec
 from cryptography import x509
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes, serialization
@@ -38,6 +39,13 @@ KEEP_WARM = 3600.0
 """Seconds that an idle connection is kept."""
 MAX_ANSWER = 1 << 20
 
+SHORTAGES = {
+    "no-capacity": "qkd-no-capacity",
+    "fair-share": "qkd-fair-share",
+    "quota": "qkd-quota",
+}
+"""Why a key node that has keys gives none: what it says, and our code for it."""
+
 _SUITE = Suite(KEM.MLKEM1024_P384, KDF.HKDF_SHA384, AEAD.AES_256_GCM)
 
 
@@ -51,6 +59,33 @@ class QkdKey:
     extension: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class LinkFault:
+    """A link of the usual route that makes or holds no key."""
+
+    link: tuple[str, str]
+    condition: str
+    """``cut``, ``alarm`` (an eavesdropper), ``no-key``, ``empty`` or ``down``."""
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What a key node says of the keys to come, towards one SAE."""
+
+    keys_left: int
+    keys_per_second: float
+    calls: int
+    """That share them, this one included once it has drawn a key."""
+    path: tuple[str, ...] = ()
+    """The nodes that a key would pass now; empty when there is no way."""
+    faults: tuple[LinkFault, ...] = ()
+
+    def minutes(self, rekey: float) -> float | None:
+        """For how long the keys last when every call rekeys each ``rekey`` seconds; ``None``: for ever."""
+        drain = max(self.calls, 1) / rekey - self.keys_per_second
+        return None if drain <= 0 else self.keys_left / drain / 60
+
+
 class QkdSource(Protocol):
     """Where quantum keys come from. Raises :class:`Unavailable` and :class:`RelayRefused`."""
 
@@ -60,8 +95,26 @@ class QkdSource(Protocol):
     async def dec_keys(self, master_sae_id: str, key_ids: Sequence[str]) -> list[QkdKey]:
         """The keys that ``master_sae_id`` named, in the order of ``key_ids``; each is given out once."""
 
+    async def outlook(self, slave_sae_id: str) -> Outlook | None:
+        """What keys are to come; ``None`` from a source that does not know."""
+
     async def close(self) -> None:
         """Give up connections."""
+
+
+class _LinkFault(msgspec.Struct, frozen=True):
+    link: tuple[str, str]
+    condition: str
+
+
+class _StatusExtension(msgspec.Struct, frozen=True):
+    """The vendor extensions of our own key nodes (see :mod:`qcall.wire.etsi014`)."""
+
+    qcall_keys_left: int
+    qcall_keys_per_second: float = 0.0
+    qcall_calls: int = 0
+    qcall_route: tuple[str, ...] = ()
+    qcall_faults: tuple[_LinkFault, ...] = ()
 
 
 def sae_key_and_request() -> tuple[bytes, bytes]:
@@ -123,6 +176,19 @@ class KeyNode:
     async def status(self, slave_sae_id: str) -> Status:
         """What the key node holds towards ``slave_sae_id`` (clause 5.1)."""
         return self._decoded(await self._ask("GET", etsi014.path(slave_sae_id, "status"), None), Status)
+
+    async def outlook(self, slave_sae_id: str) -> Outlook | None:
+        told = (await self.status(slave_sae_id)).status_extension or {}
+        if etsi014.KEYS_LEFT not in told:  # another vendor's key node, or both phones at one site
+            return None
+        try:
+            known = msgspec.convert(told, _StatusExtension)
+        except msgspec.ValidationError:
+            raise self._nonsense("a status extension that says nothing") from None
+        faults = tuple(LinkFault(fault.link, fault.condition[:16]) for fault in known.qcall_faults)
+        return Outlook(
+            known.qcall_keys_left, known.qcall_keys_per_second, known.qcall_calls, known.qcall_route, faults
+        )
 
     async def enc_keys(self, slave_sae_id: str, *, number: int = 1) -> list[QkdKey]:
         opener, asked = _one_time()
@@ -194,11 +260,15 @@ class KeyNode:
 
     def _refuse(self, status: int, answer: bytes) -> None:
         try:
-            said = etsi014.decode(answer, etsi014.Error).message[:200]
+            error = etsi014.decode(answer, etsi014.Error)
+            said, details = error.message[:200], error.details or ()
         except BadFormat:
-            said = f"HTTP status {status}"
+            said, details = f"HTTP status {status}", ()
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             code = "qkd-depleted" if status == HTTPStatus.SERVICE_UNAVAILABLE else "qkd-failed"
+            code = next(
+                (SHORTAGES[str(each.get("code"))] for each in details if each.get("code") in SHORTAGES), code
+            )
             raise Unavailable(f"key node {self._kme_id} has no quantum key now: {said}", code=code)
         code = "qkd-unauthorized" if status == HTTPStatus.UNAUTHORIZED else "qkd-refused"
         if said == etsi014.KEY_NOT_FOUND:

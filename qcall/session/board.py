@@ -125,6 +125,9 @@ def changed(call: Call, event: Event, unix: float) -> Call:
             return replace(call, security=secured(fields), route=route(call.route, fields), warning="")
         case "qkd-failed":
             return replace(call, warning=f"no quantum keys: {fields['message']}")
+        case "qkd-outlook":
+            warning = line_of(event) if fields["faults"] or not fields["path"] else ""
+            return replace(call, warning=warning)
         case "rekey-failing":
             return replace(call, warning=line_of(event))
         case "silent":

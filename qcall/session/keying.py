@@ -24,6 +24,7 @@ from qcall.errors import QcallError
 from qcall.media.srtp import SrtpKeyPair
 
 from .line import Line
+from .outlook import KeyWatch
 from .report import Timing, security
 from .voice import Voice
 from .work import Alarm, Work
@@ -249,6 +250,8 @@ class Keying:
         self._timing.secured_at = time.monotonic()
         self.on_confirmed()
         self._tell("secured", **self.security())
+        watch = KeyWatch(self._line.qkd, self._line.rekey, self._tell)
+        self._work.start(watch.watch(lambda: self.peer_sae))
 
     async def _post(self) -> None:
         """Send what the agreement says, in its order."""

@@ -28,3 +28,5 @@ class Line:
     frame_ms: int
     bitrate: int
     kme_id: str | None
+    rekey: float = 60.0
+    """Seconds between two rekeys."""

@@ -208,6 +208,7 @@ class Phone:
             frame_ms=self._settings.frame_ms,
             bitrate=self._settings.bitrate,
             kme_id=self.account.kme_id,
+            rekey=self._settings.rekey,
         )
 
     def _begin(self, conversation: Conversation) -> Conversation:

@@ -26,6 +26,7 @@ def line_of(event: Event) -> str:
         "secured": lambda: f"keys confirmed; the words are: {' '.join(fields['words'])}",
         "answered": lambda: "answered",
         "rekeyed": lambda: str(fields["line"]),
+        "qkd-outlook": lambda: outlook_line(fields),
         "rekey-failing": lambda: f"rekeying fails ({fields['reason']}); ends in {fields['seconds']} s",
         "held": lambda: held_line(fields),
         "text": lambda: f"{fields['sender']}: {fields['text']}",
@@ -51,6 +52,7 @@ def is_grave(event: Event) -> bool:
     """Whether the event is bad news."""
     return (
         event.kind in GRAVE
+        or (event.kind == "qkd-outlook" and (event.fields["alarm"] or not event.fields["path"]))
         or (event.kind in ("silent", "relay") and not event.fields["connected"])
         or (event.kind == "ended" and "failure" in event.fields)
     )
@@ -73,6 +75,17 @@ def held_line(fields: Mapping[str, Any]) -> str:
     if fields["own"]:
         return f"{contact} is on hold" if on else f"talking to {contact} again"
     return f"{contact} put the call on hold" if on else f"{contact} is back"
+
+
+def outlook_line(fields: Mapping[str, Any]) -> str:
+    """Which way the quantum keys go, what is wrong with the usual one, and how long they last."""
+    faults = ", ".join(f"{'–'.join(fault['link'])} {fault['condition']}" for fault in fields["faults"])
+    way = f"keys go over {fields['hops']} hops" if fields["path"] else "no way is left for quantum keys"
+    minutes, left = fields["minutes_left"], fields["keys_left"]
+    if not (faults or minutes is not None or fields["recovered"]) and fields["path"]:
+        return ""
+    budget = f"{left} keys ready, " + ("enough" if minutes is None else f"rekeys for {minutes:.0f} min")
+    return "quantum network: " + "; ".join(part for part in (faults, way, budget) if part)
 
 
 def silence_line(fields: Mapping[str, Any]) -> str:

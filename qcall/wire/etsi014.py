@@ -8,7 +8,9 @@ to have refused when it is not understood belongs in ``extension_mandatory``.
 Vendor extensions of this project carry the prefix ``qcall_`` (clause 6 asks for a vendor prefix):
 
 ``qcall_seal``            request: deliver sealed to this one-time public key; container: how it was sealed
-``qcall_route``           request: the node path wanted; key: the node path taken
+``qcall_route``           request: the node path wanted; key: the one taken; status: the one a key would take
+``qcall_hops``            status: that path's links: ``a``, ``b``, ``km``, and what is known of pool and rate
+``qcall_faults``          status: links of shorter routes that are cut, under alarm, or without key
 ``qcall_max_hops``        request: at most so many hops
 ``qcall_disjoint_paths``  request: split the key over so many node-disjoint paths
 ``qcall_qber``            key: quantum bit error rate of every hop of the path
@@ -40,6 +42,8 @@ QBER = "qcall_qber"
 AGE = "qcall_age"
 KEYS_LEFT = "qcall_keys_left"
 KEYS_PER_SECOND = "qcall_keys_per_second"
+HOPS = "qcall_hops"
+FAULTS = "qcall_faults"
 CALLS = "qcall_calls"
 SIMULATED = "qcall_simulated"
 

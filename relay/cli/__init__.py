@@ -8,6 +8,7 @@ Every failure that the program knows is one line on standard error and exit code
 - ``enrolling``   invite
 - ``topologies``  topology list, show, check
 - ``status``      status
+- ``faults``      fault cut, eve, drain, compromise, restore
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def main() -> None:
 
 def commands() -> typer.Typer:
     """The program with all its commands."""
-    from . import enrolling, serving, status, topologies  # noqa: F401 - they add themselves
+    from . import enrolling, faults, serving, status, topologies  # noqa: F401 - they add themselves
     from .app import app
 
     return app

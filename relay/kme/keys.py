@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from relay.errors import Refused
 
@@ -108,6 +108,9 @@ class KeyStore(Protocol):
     def clear_stock(self, peer: str) -> None:
         """Void the owned stock for ``peer``."""
 
+    def void_stock(self, a: str, b: str) -> int:
+        """Void the owned stock that crossed the link between two nodes; how many keys that were."""
+
     def assign(self, peer: str, keys: Sequence[Assignment], *, ready_at: float, expires: float) -> None:
         """Turn end keys that ``peer`` owns into keys waiting for slaves, all or none; raises NotHeld."""
 
@@ -130,6 +133,29 @@ class KeyStore(Protocol):
         """Remove what is past its time; how many keys that were."""
 
 
+@dataclass(frozen=True, slots=True)
+class LinkFault:
+    """Something that is wrong with a link of the usual route."""
+
+    a: str
+    b: str
+    condition: str
+    """``cut``, ``alarm``, ``no-key``, ``empty`` or ``down``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """The way of end keys towards another key node, as it is now."""
+
+    path: tuple[str, ...] = ()
+    """The nodes that a key would pass now; empty when there is no way."""
+    faults: tuple[LinkFault, ...] = ()
+    """On the routes that a key would rather take."""
+    hops: tuple[dict[str, Any], ...] = ()
+    """Of the path: ``a``, ``b``, ``km``, and as far as this node knows ``pool`` and ``capacity`` in bits,
+    ``rate`` in bits a second, ``qber`` and ``state``."""
+
+
 class Supply(Protocol):
     """End keys towards other key nodes. ``now`` in unix seconds."""
 
@@ -138,6 +164,9 @@ class Supply(Protocol):
 
     def budget(self, target: str, now: float) -> tuple[int, float]:
         """End keys that could be had now, stock and link pools together, and how many a second come after."""
+
+    def outlook(self, target: str) -> Outlook:
+        """Which way a key towards ``target`` would go now, and what is wrong on the shorter ones."""
 
     async def take(self, targets: Sequence[str], number: int, wish: Wish, now: float) -> list[EndKey]:
         """``number`` end keys that this key node and all ``targets`` hold, each key for this caller alone.

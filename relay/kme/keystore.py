@@ -16,6 +16,7 @@ import os
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -141,6 +142,13 @@ class SqliteKeyStore:
     def clear_stock(self, peer: str) -> None:
         with self._change():
             self._db.execute("DELETE FROM stock WHERE peer = ? AND owned", (peer,))
+
+    def void_stock(self, a: str, b: str) -> int:
+        with self._change():
+            rows = self._db.execute("SELECT unit, origin FROM stock WHERE owned").fetchall()
+            crossed = [(unit,) for unit, origin in rows if _crosses(origin, {a, b})]
+            self._db.executemany("DELETE FROM stock WHERE unit = ?", crossed)
+        return len(crossed)
 
     def assign(self, peer: str, keys: Sequence[Assignment], *, ready_at: float, expires: float) -> None:
         with self._change():
@@ -311,6 +319,12 @@ def _origin(key: EndKey) -> bytes:
 
 def _unwritable(error: sqlite3.Error) -> StorageError:
     return StorageError(f"the key store cannot be written: {error}; is the disk full?")
+
+
+def _crosses(origin: bytes, link: set[str]) -> bool:
+    """Whether a key's path has a hop between the two nodes of ``link``."""
+    paths = msgspec.msgpack.decode(origin, type=_Origin).paths
+    return any({a, b} == link for path in paths for a, b in pairwise(path))
 
 
 def _boot_id() -> str:

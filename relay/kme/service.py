@@ -155,12 +155,18 @@ class KeyService:
         )
         return Reply(HTTPStatus.OK, etsi014.encode(status))
 
-    def _budget(self, target: str, now: float) -> dict[str, float]:
-        """What the network could still give towards ``target``: how long a phone's rekeys last."""
+    def _budget(self, target: str, now: float) -> dict[str, Any]:
+        """What the network could still give towards ``target``: how long a phone's rekeys last, and how."""
         if target == self.kme_id:
             return {}
         left, rate = self._supply.budget(target, now)
+        outlook = self._supply.outlook(target)
         return {
+            etsi014.ROUTE: outlook.path,
+            etsi014.HOPS: outlook.hops,
+            etsi014.FAULTS: [
+                {"link": [fault.a, fault.b], "condition": fault.condition} for fault in outlook.faults
+            ],
             etsi014.KEYS_LEFT: left,
             etsi014.KEYS_PER_SECOND: round(rate, 3),
             etsi014.CALLS: self._sharing.calls(target, now),

@@ -90,6 +90,8 @@ class Sharing:
             if fresh:
                 break
             fresh = True
+        if draws.left < number:
+            return  # there is nothing to share: whoever relays says what is missing
         wait = draws.taken[0][0] + WINDOW - now if draws.taken else math.inf
         if room:
             text = f"keys to {target} are low and shared by {calls} calls; this SAE has had its share"

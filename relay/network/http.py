@@ -28,9 +28,10 @@ from relay.kme.keystore import SqliteKeyStore
 from relay.kme.service import DEFAULT_LIMITS, KeyService, Limits
 from relay.pki import Authority, write
 
-from .process import Fault, NodeProcess, PeerFailed
+from .process import NodeProcess
 from .supply import StockedSupply
 from .topology import Topology, kme_id
+from .wire import Fault, PeerFailed
 
 PREFIX = "/network/v1/"
 TEND_SECONDS = 0.25

@@ -11,9 +11,10 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 from relay.errors import NoKeyMaterial, UsageError
-from relay.kme.keys import ANY_PATH, Wish
+from relay.kme.keys import ANY_PATH, LinkFault, Outlook, Wish
 
 from .key_relay import HopRejected, HopReport, Message, join, split
 from .link import BLOCK_BITS, DEFAULT_CAPACITY, LinkEnd
@@ -26,6 +27,8 @@ WARM_SECONDS = 60.0
 """How long the links are taken to have been running when the program starts."""
 ATTEMPTS = 4
 """Paths tried for one key before the request fails."""
+FAULTS_TOLD = 16
+"""Faults that a key node names."""
 CAPTURE_LIMIT = 65_536
 """End keys a compromised node remembers."""
 
@@ -59,12 +62,17 @@ class LinkState:
 
     @property
     def condition(self) -> str:
-        """``up``, ``cut``, ``alarm``, or ``no-key`` when the error rate leaves no key but raises no alarm."""
-        if self.cut:
-            return "cut"
-        if self.quality.alarm:
-            return "alarm"
-        return "up" if self.quality.rate > 0 else "no-key"
+        """See :func:`condition`."""
+        return condition(self.cut, self.quality)
+
+
+def condition(cut: bool, quality: LinkQuality) -> str:
+    """``up``, ``cut``, ``alarm``, or ``no-key`` when the error rate leaves no key but raises no alarm."""
+    if cut:
+        return "cut"
+    if quality.alarm:
+        return "alarm"
+    return "up" if quality.rate > 0 else "no-key"
 
 
 def _untouched(sender: str, receiver: str, frame: bytes) -> bytes:
@@ -169,6 +177,23 @@ class Network:
         ends = [self._graph[a][b].ends[0] for a, b in pairwise(path)]
         left = min(end.level(now) for end in ends)
         return int(left // BLOCK_BITS), min(end.rate for end in ends) / BLOCK_BITS
+
+    def outlook(self, source: str, target: str, now: float) -> Outlook:
+        """The way a key would take now, and what is wrong on the shorter ones."""
+        try:
+            [path] = self.route(source, target, now)
+        except NoKeyMaterial:
+            path = ()
+
+        def wrong(a: str, b: str) -> str | None:
+            state = self._graph[a][b]
+            if state.condition != "up":
+                return state.condition
+            return "empty" if state.ends[0].level(now) < BLOCK_BITS else None
+
+        faults = faults_between(self.topology, source, target, wrong)
+        hops = [self._graph[a][b] for a, b in pairwise(path)]
+        return Outlook(path, faults, tuple(hop_row(state, now) for state in hops))
 
     # Faults
 
@@ -284,3 +309,38 @@ class Network:
     def _rewire(self) -> None:
         for name, node in self.nodes.items():
             node.observer = self._observe if self._observer or name in self.captured else None
+
+
+def faults_between(
+    topology: Topology, source: str, target: str, wrong: Callable[[str, str], str | None]
+) -> tuple[LinkFault, ...]:
+    """What is wrong on the shortest way, on the shortest way around that, and so on.
+
+    ``wrong`` names the condition of a link between two nodes, or None when it is well.
+    """
+    faults: list[LinkFault] = []
+    dark: set[Link] = set()
+    while (way := topology.detour(source, target, dark)) and len(faults) < FAULTS_TOLD:
+        found = [
+            LinkFault(a, b, condition) for a, b in pairwise(way) if (condition := wrong(a, b)) is not None
+        ]
+        if not found:
+            break
+        faults += found
+        dark |= {topology.link(fault.a, fault.b) for fault in found}
+    return tuple(faults)
+
+
+def hop_row(state: LinkState, now: float) -> dict[str, Any]:
+    """One hop as a key node tells it to its SAEs."""
+    end, link = state.ends[0], state.link
+    return {
+        "a": link.a,
+        "b": link.b,
+        "km": link.km,
+        "pool": int(end.level(now)),
+        "capacity": end.capacity,
+        "rate": round(end.rate, 1),
+        "qber": round(state.quality.qber, 5),
+        "state": state.condition,
+    }

@@ -12,22 +12,33 @@ taken up again: when either side has lost it a new secret is drawn, so no crash 
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal, Protocol
 
-import msgspec
-
 from relay.errors import NoKeyMaterial, Refused
-from relay.kme.keys import ANY_PATH, Assignment, EndKey, KeyStore, NotHeld, Wish
+from relay.kme.keys import (
+    ANY_PATH,
+    Assignment,
+    EndKey,
+    KeyStore,
+    NotHeld,
+    Outlook,
+    Wish,
+)
 
+from .faults import FaultRequest
 from .key_relay import HopReport, Message, join, split
 from .link import BLOCK_BITS, DEFAULT_CAPACITY, SECRET_BYTES, LinkEnd
-from .network import ATTEMPTS, WARM_SECONDS
+from .network import ATTEMPTS, CAPTURE_LIMIT, WARM_SECONDS, condition, faults_between
 from .node import Adjacency, Arrival, Gathering, Node
+from .report import link_row
 from .routing import choose, link_cost
 from .supply import ASSIGNED_LIFETIME, STOCK_LIFETIME, room
 from .topology import Link, Topology, kme_id
+from .wire import Ack, Fault, LinkAnswer, LinkOffer, PeerFailed, decode, encode
 
 BLOCKED_SECONDS = 3.0
 """How long a link that failed is left out of routes."""
@@ -35,45 +46,12 @@ HOP_TIMEOUT = 0.25
 """Seconds that a node gives the next one, and again for every hop behind it: the nearest gives up first."""
 
 
-class _Wire(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """Everything between nodes is msgpack and rejects what it does not know."""
+@dataclass(slots=True)
+class Disturbance:
+    """What was done to a link of this node."""
 
-
-class LinkOffer(_Wire, frozen=True):
-    """From a link's first node: a new session and its secret, or the question whether one still stands."""
-
-    session: bytes
-    secret: bytes = b""
-
-
-class LinkAnswer(_Wire, frozen=True):
-    """Whether the session stands now."""
-
-    stands: bool
-
-
-class Ack(_Wire, frozen=True):
-    """The key has arrived; what each hop was like, and what each link's pool still holds, from here on."""
-
-    hops: tuple[HopReport, ...]
-    levels: tuple[float, ...] = ()
-
-
-class Fault(_Wire, frozen=True):
-    """A request failed; ``a`` and ``b`` name the link, when it was a link."""
-
-    code: str
-    text: str
-    a: str = ""
-    b: str = ""
-
-
-class PeerFailed(NoKeyMaterial):
-    """Another node cannot be reached, or refused; ``fault`` says where."""
-
-    def __init__(self, fault: Fault) -> None:
-        super().__init__(fault.text, code=fault.code)
-        self.fault = fault
+    cut: bool = False
+    eve: float = 0.0
 
 
 class Peers(Protocol):
@@ -103,6 +81,8 @@ class NodeProcess:
         warm: float = WARM_SECONDS,
     ) -> None:
         self.node = Node(name)
+        self.captured: deque[tuple[str, bytes]] | None = None
+        """When the node is compromised: key IDs and end keys (or shares) that it saw since."""
         self._name = name
         self._topology = topology
         self._peers = peers
@@ -114,6 +94,7 @@ class NodeProcess:
         self._sessions: dict[str, bytes] = {}
         self._gathering = Gathering()
         self._sequence = int(unix() * 1000)  # goes on above where a process before this one stopped
+        self._disturbances: dict[str, Disturbance] = {}
         self._blocked: dict[frozenset[str], float] = {}
         self._levels: dict[frozenset[str], float] = {}
 
@@ -124,20 +105,19 @@ class NodeProcess:
                 try:
                     await self._offer(other, link)
                 except PeerFailed:
-                    if other in self.node.links:
-                        self.node.links[other].usable = False
+                    self._settle(other, reachable=False)
 
     async def handle(self, peer: str, action: str, body: bytes) -> bytes:
         """Answer the node ``peer``; raises :class:`PeerFailed` with what to tell it."""
         try:
             match action:
                 case "link":
-                    return _encode(self._accept(peer, _decode(body, LinkOffer)))
+                    return encode(self._accept(peer, decode(body, LinkOffer)))
                 case "frame":
-                    return _encode(await self._take(peer, body))
+                    return encode(await self._take(peer, body))
                 case "assign":
-                    self._assigned(peer, _decode(body, tuple[Assignment, ...]))
-                    return _encode(Ack(()))
+                    self._assigned(peer, decode(body, tuple[Assignment, ...]))
+                    return encode(Ack(()))
         except PeerFailed:
             raise
         except (Refused, NoKeyMaterial) as error:
@@ -168,7 +148,7 @@ class NodeProcess:
     async def assign(self, target: str, keys: Sequence[Assignment], now: float) -> None:
         destination = target.removeprefix(kme_id(""))
         try:
-            await self._peers.ask(destination, "assign", _encode(tuple(keys)), timeout=HOP_TIMEOUT * 4)
+            await self._peers.ask(destination, "assign", encode(tuple(keys)), timeout=HOP_TIMEOUT * 4)
         except PeerFailed as failed:
             if failed.code == NotHeld.code:
                 raise NotHeld(str(failed)) from None
@@ -184,13 +164,39 @@ class NodeProcess:
         left = min(self._level(link) for link in links)
         return int(left // BLOCK_BITS), min(link.quality().rate for link in links) / BLOCK_BITS
 
+    def outlook(self, target: str) -> Outlook:
+        destination = target.removeprefix(kme_id(""))
+        try:
+            [path] = choose(self._topology.neighbours, self._name, destination, self._cost, ANY_PATH)
+        except NoKeyMaterial:
+            path = ()
+
+        def wrong(a: str, b: str) -> str | None:
+            if self._name not in (
+                a,
+                b,
+            ):  # of another's link a node knows only that no key came over it
+                return "down" if self._cost(self._topology.link(a, b)) == math.inf else None
+            known = self._condition(b if a == self._name else a)
+            if known != "up":
+                return known
+            return "empty" if self._level(self._topology.link(a, b)) < BLOCK_BITS else None
+
+        faults = faults_between(self._topology, self._name, destination, wrong)
+        return Outlook(path, faults, tuple(self._hop_row(a, b) for a, b in pairwise(path)))
+
+    def _hop_row(self, a: str, b: str) -> dict[str, Any]:
+        link = self._topology.link(a, b)
+        level = int(self._level(link))
+        return {"a": a, "b": b, "km": link.km, "pool": level, "capacity": DEFAULT_CAPACITY}
+
     # Links
 
     async def _offer(self, other: str, link: Link) -> None:
         session = self._sessions.get(other)
         if session is not None:
             if (await self._ask_link(other, LinkOffer(session))).stands:
-                self.node.links[other].usable = True
+                self._settle(other)
                 return
             del self._sessions[other], self.node.links[other]
         fresh = LinkOffer(self._entropy(16), self._entropy(SECRET_BYTES))
@@ -198,8 +204,8 @@ class NodeProcess:
             self._open(other, link, fresh)
 
     async def _ask_link(self, other: str, offer: LinkOffer) -> LinkAnswer:
-        answer = await self._peers.ask(other, "link", _encode(offer), timeout=HOP_TIMEOUT * 4)
-        decoded: LinkAnswer = _decode(answer, LinkAnswer)
+        answer = await self._peers.ask(other, "link", encode(offer), timeout=HOP_TIMEOUT * 4)
+        decoded: LinkAnswer = decode(answer, LinkAnswer)
         return decoded
 
     def _accept(self, peer: str, offer: LinkOffer) -> LinkAnswer:
@@ -220,6 +226,62 @@ class NodeProcess:
         end = LinkEnd(offer.secret, side, rate=at.rate, now=self._clock(), level=at.rate * self._warm)
         self.node.links[other] = Adjacency(end, at.qber)
         self._sessions[other] = offer.session
+        self._settle(other)
+
+    # Faults
+
+    def disturb(self, request: FaultRequest) -> None:
+        """Do to this node, and to its ends of links, what is asked; the other ends are asked themselves."""
+        names = set(request.names)
+        for other in self._topology.neighbours[self._name]:
+            if names and names != {self._name, other}:
+                continue
+            done = self._disturbances.setdefault(other, Disturbance())
+            if request.action == "cut":
+                done.cut = True
+            elif request.action == "eve":
+                done.eve = request.share
+            elif request.action == "restore":
+                done.cut, done.eve = False, 0.0
+            elif request.action == "drain" and other in self.node.links:
+                self.node.links[other].end.drain(self._clock())
+            self._settle(other)
+        if request.action == "compromise" and names == {self._name}:
+            self.captured = deque(maxlen=CAPTURE_LIMIT)
+        elif request.action == "restore" and (not names or names == {self._name}):
+            self.captured = None
+        self.node.observer = None if self.captured is None else self._capture
+
+    def report(self) -> list[dict[str, Any]]:
+        """This node's links, as :func:`relay.network.report.link_row` shows them."""
+        rows = []
+        for other, adjacency in self.node.links.items():
+            link = self._topology.link(self._name, other)
+            done = self._disturbances.get(other, Disturbance())
+            at = link.quality(eve=done.eve)
+            rows.append(link_row(link, adjacency.end, at, self._condition(other), done.eve, self._clock()))
+        return rows
+
+    def _settle(self, other: str, *, reachable: bool = True) -> None:
+        """Let a link be what was done to it."""
+        adjacency = self.node.links.get(other)
+        if adjacency is None:
+            return
+        done = self._disturbances.get(other, Disturbance())
+        at = self._topology.link(self._name, other).quality(eve=done.eve)
+        good = not done.cut and not at.alarm
+        adjacency.end.set_rate(at.rate if good else 0.0, self._clock())
+        adjacency.qber, adjacency.usable = at.qber, good and reachable
+
+    def _condition(self, other: str) -> str:
+        adjacency = self.node.links.get(other)
+        done = self._disturbances.get(other, Disturbance())
+        known = condition(done.cut, self._topology.link(self._name, other).quality(eve=done.eve))
+        return "down" if known == "up" and (adjacency is None or not adjacency.usable) else known
+
+    def _capture(self, node: str, key_id: str, key: bytes) -> None:
+        assert self.captured is not None
+        self.captured.append((key_id, key))
 
     # Frames
 
@@ -247,7 +309,7 @@ class NodeProcess:
             raise PeerFailed(Fault(error.code, str(error), self._name, to)) from None
         level = self.node.links[to].end.level(self._clock())
         answer = await self._peers.ask(to, "frame", step.frame, timeout=HOP_TIMEOUT * (left + 1))
-        ack: Ack = _decode(answer, Ack)
+        ack: Ack = decode(answer, Ack)
         return Ack(ack.hops, (level, *ack.levels))
 
     async def _take(self, peer: str, frame: bytes) -> Ack:
@@ -306,14 +368,3 @@ class NodeProcess:
 
 def _columns(hops: Sequence[HopReport]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return tuple(hop.qber for hop in hops), tuple(hop.age for hop in hops)
-
-
-def _encode(message: Any) -> bytes:
-    return msgspec.msgpack.encode(message)
-
-
-def _decode(body: bytes, kind: Any) -> Any:
-    try:
-        return msgspec.msgpack.decode(body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise Refused("a message between nodes is malformed", code="bad-request") from None

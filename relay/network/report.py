@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from .link import BLOCK_BITS
+from .link import BLOCK_BITS, LinkEnd
 from .network import Network
-from .topology import Topology
+from .physics import LinkQuality
+from .topology import Link, Topology
 
 REKEY_SECONDS = 60.0
 """A call takes one end key this often."""
@@ -85,20 +86,27 @@ def status(network: Network, now: float) -> dict[str, Any]:
         "relays_rejected": network.rejected,
         "compromised": {node: len(keys) for node, keys in network.captured.items()},
         "links": [
-            {
-                "a": state.link.a,
-                "b": state.link.b,
-                "km": state.link.km,
-                "loss_db": round(state.quality.loss, 2),
-                "rate": round(state.ends[0].rate, 1),
-                "qber": round(state.quality.qber, 5),
-                "condition": state.condition,
-                "eve": state.eve,
-                "pool": int(state.ends[0].level(now)),
-                "capacity": state.ends[0].capacity,
-                "spent": state.ends[0].spent_bits,
-                "lost": state.ends[0].lost_bits,
-            }
+            link_row(state.link, state.ends[0], state.quality, state.condition, state.eve, now)
             for state in network.states
         ],
+    }
+
+
+def link_row(
+    link: Link, end: LinkEnd, quality: LinkQuality, condition: str, eve: float, now: float
+) -> dict[str, Any]:
+    """One link as JSON would have it, as seen from one of its ends."""
+    return {
+        "a": link.a,
+        "b": link.b,
+        "km": link.km,
+        "loss_db": round(quality.loss, 2),
+        "rate": round(end.rate, 1),
+        "qber": round(quality.qber, 5),
+        "condition": condition,
+        "eve": eve,
+        "pool": int(end.level(now)),
+        "capacity": end.capacity,
+        "spent": end.spent_bits,
+        "lost": end.lost_bits,
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from relay.kme.commit import GroupCommit
 from relay.kme.http import KmeServer, serve_kme
@@ -12,7 +13,10 @@ from relay.kme.keystore import SqliteKeyStore
 from relay.kme.service import DEFAULT_LIMITS, KeyService, Limits
 from relay.pki import Authority
 
+from . import report
+from .faults import FaultRequest, apply, broken
 from .network import Network
+from .node import Observer
 from .supply import LocalCarrier, StockedSupply
 from .topology import Topology, kme_id
 
@@ -36,9 +40,10 @@ class Site:
 class KeySites:
     """A running quantum key network: :attr:`network` and one key node per access site."""
 
-    def __init__(self, network: Network, sites: Mapping[str, Site]) -> None:
+    def __init__(self, network: Network, sites: Mapping[str, Site], clock: Callable[[], float]) -> None:
         self.network = network
         self.sites = sites
+        self._clock = clock
 
     @classmethod
     async def start(
@@ -90,7 +95,28 @@ class KeySites:
             for store in stores.values():
                 store.close()
             raise
-        return cls(network, started)
+        return cls(network, started, clock)
+
+    async def disturb(self, request: FaultRequest) -> None:
+        """Do it to the network; stock that came over a link which is not to be trusted is void."""
+        apply(request, self.network, self._clock())
+        if (link := broken(request, self.network.topology)) is not None:
+            for site in self.sites.values():
+                site.store.void_stock(link.a, link.b)
+
+    async def report(self) -> dict[str, Any]:
+        """The network as ``relay status`` shows it."""
+        return report.status(self.network, self._clock())
+
+    def observe(self, on_key: Observer, on_request: Callable[[str, str, str, bytes], None]) -> None:
+        """Let both see all that trusted nodes and key nodes see."""
+        self.network.observe(on_key)
+        for site in self.sites.values():
+            site.server.tap = on_request
+
+    def url(self, site: str) -> str:
+        """Where the key node of a site listens."""
+        return self.sites[site].server.url
 
     async def close(self) -> None:
         """Stop every key node and close its store."""

@@ -20,6 +20,7 @@ from relay.kme.keys import (
     EndKey,
     KeyStore,
     NotHeld,
+    Outlook,
     Wish,
     fresh_key_id,
 )
@@ -54,6 +55,9 @@ class Carrier(Protocol):
 
     def budget(self, target: str) -> tuple[int, float]:
         """End keys that the links could carry now, and a second from then on."""
+
+    def outlook(self, target: str) -> Outlook:
+        """Which way a key would go now, and what is wrong on the shorter ones."""
 
 
 @dataclass(slots=True)
@@ -92,6 +96,9 @@ class StockedSupply:
     def budget(self, target: str, now: float) -> tuple[int, float]:
         left, rate = self._carrier.budget(target)
         return self._store.count_stock(target, now) + left, rate
+
+    def outlook(self, target: str) -> Outlook:
+        return self._carrier.outlook(target)
 
     async def take(self, targets: Sequence[str], number: int, wish: Wish, now: float) -> list[EndKey]:
         first, *others = targets
@@ -202,3 +209,6 @@ class LocalCarrier:
 
     def budget(self, target: str) -> tuple[int, float]:
         return self._network.budget(self._nodes[self._kme_id], self._nodes[target], self._clock())
+
+    def outlook(self, target: str) -> Outlook:
+        return self._network.outlook(self._nodes[self._kme_id], self._nodes[target], self._clock())

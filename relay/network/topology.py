@@ -22,8 +22,9 @@ from __future__ import annotations
 
 import importlib.resources
 import itertools
+import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -110,19 +111,22 @@ class Topology:
 
     def path(self, source: str, target: str) -> tuple[str, ...]:
         """The shortest route in kilometres: nodes from ``source`` to ``target``, both included."""
-        path = cheapest(self.neighbours, source, target, lambda link: link.km)
+        path = self.detour(source, target, frozenset())
         if path is None:
             raise UsageError(f"topology {self.name} has no path from {source} to {target}")
         return path
+
+    def detour(self, source: str, target: str, dark: Set[Link]) -> tuple[str, ...] | None:
+        """The shortest route over fibre that is not in ``dark``; None when there is none."""
+        return cheapest(self.neighbours, source, target, lambda link: math.inf if link in dark else link.km)
 
     def delay(self, path: Sequence[str]) -> float:
         """Seconds that a frame takes along ``path``: fibre and nodes."""
         hops = list(itertools.pairwise(path))
         return sum(self.link(a, b).km for a, b in hops) * FIBRE_DELAY + len(hops) * NODE_DELAY
 
-    def hops(self, source: str, target: str) -> tuple[tuple[str, float], ...]:
-        """Name and kilometres of every hop of the shortest route, in travelling order."""
-        path = self.path(source, target)
+    def hops(self, path: Sequence[str]) -> tuple[tuple[str, float], ...]:
+        """Name and kilometres of every hop of a path, in travelling order."""
         return tuple((f"{a}–{b}", self.link(a, b).km) for a, b in itertools.pairwise(path))
 
 

@@ -1,13 +1,14 @@
 """A busy hour of the whole network as a discrete-event simulation on the product's own code.
 
-``backbone-16`` and ``hefei-metro`` are joined at Hefei. Calls come at random instants, half of them within the
-metropolitan network, a quarter between it and another city, a quarter between cities; they last 180 s on the
-average, take an end key to begin and one every 60 s, and are kept under ``require``: without a first key a
-call is blocked, without another for 300 s it is dropped. Every end key is really routed, padded, authenticated
-and verified hop by hop, out of pools that fill at the links' rates (simulated). Everything is drawn from one
-seed.
+``backbone-16`` and ``hefei-metro`` are joined at Hefei. Calls come at random instants, half of them within
+the metropolitan network, a quarter between it and another city, a quarter between cities; they last 180 s on
+the average, take an end key to begin and one every 60 s, and are kept under ``require``: without a first key
+a call is blocked, without another for 300 s it is dropped. Every end key is really routed, padded,
+authenticated and verified hop by hop, out of pools that fill at the links' rates (simulated). Everything is
+drawn from one seed.
 
-Run by ``scripts/bench keys`` as a program of its own, so that time and memory are its own: prints one JSON line.
+Run by ``scripts/bench keys`` as a program of its own, so that time and memory are its own: prints one JSON
+line.
 """
 
 from __future__ import annotations

@@ -22,6 +22,8 @@ from .etsi_load import LoadError, Sae, connect, enc_keys, enrol, fetch, keys_of,
 
 GROWTH = (1, 4, 16)
 """Numbers of SAEs beside the full one."""
+GROWTH_SECONDS = 0.4
+"""No SAE may have more than 1,024 keys waiting, however quickly it is served."""
 
 
 @dataclass
@@ -101,7 +103,7 @@ async def alternate(
                 found.rounds.setdefault(name, []).append(result)
             await check(asking, fetching)
     for saes in GROWTH:
-        found.growth[saes] = await enc_keys(masters[:saes], "slave", seconds)
+        found.growth[saes] = await enc_keys(masters[:saes], "slave", GROWTH_SECONDS)
         await check(masters[:saes], slaves[:saes])
     for sae in (*masters, *slaves, *guests, *barely):
         sae.close()

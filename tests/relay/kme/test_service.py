@@ -129,6 +129,15 @@ async def test_status_has_every_field_of_the_standard(world: World) -> None:
             "qcall_keys_left": int(link.ends[0].level(world.now)) // 512,
             "qcall_keys_per_second": pytest.approx(link.quality.rate / 512, abs=1e-3),
             "qcall_calls": 0,
+            "qcall_route": ["a", "x", "b"],
+            "qcall_faults": [],
+            "qcall_hops": [
+                {
+                    "a": a, "b": b, "km": 30, "pool": 1 << 20, "capacity": 1 << 20, "state": "up",
+                    "rate": round(link.quality.rate, 1), "qber": round(link.quality.qber, 5),
+                }
+                for a, b in (("a", "x"), ("x", "b"))
+            ],
         },
     }  # fmt: skip
 
@@ -533,7 +542,7 @@ async def test_with_low_pools_the_keys_are_shared_and_a_call_too_many_is_told_wh
         0,
     )
     world.now += 91
-    assert "can keep 0 calls" in await world.refused(503, "alice", "bob/enc_keys", {})
+    assert "has key on every hop" in await world.refused(503, "alice", "bob/enc_keys", {})
 
 
 async def test_too_many_keys_of_one_master_do_not_wait_at_another_site(world: World) -> None:

@@ -50,7 +50,7 @@ def test_with_low_pools_nobody_takes_more_than_an_equal_part() -> None:
 
 
 def test_a_call_too_many_is_refused_with_what_the_links_can_keep() -> None:
-    way = Way(3, rate=4 / WINDOW)
+    way = Way(4, rate=3 / WINDOW)
     for sae in ("a", "b", "c"):
         way.take(sae)
     refused = way.refusal("d")
@@ -77,8 +77,8 @@ def test_a_share_comes_back_when_the_window_has_passed() -> None:
     way.take("a", now=WINDOW + 1)
 
 
-def test_nothing_is_admitted_without_key() -> None:
-    assert Way(0).refusal("a").code == "no-capacity"
+def test_without_any_key_it_is_the_links_that_say_what_is_missing() -> None:
+    Way(0).sharing.admit("a", "there", 1, lambda: (0, 0.0), 0.0)
 
 
 def test_the_budget_is_believed_for_a_moment_but_never_to_refuse() -> None:

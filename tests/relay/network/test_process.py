@@ -12,8 +12,10 @@ import pytest
 from relay.errors import NoKeyMaterial
 from relay.kme.keys import ANY_PATH, Assignment, EndKey, NotHeld, Wish
 from relay.kme.keystore import SqliteKeyStore
-from relay.network.process import Fault, LinkOffer, NodeProcess, PeerFailed
+from relay.network.faults import FaultRequest, understood
+from relay.network.process import NodeProcess
 from relay.network.topology import Topology, parse
+from relay.network.wire import Fault, LinkOffer, PeerFailed
 
 DIAMOND = parse(
     """name = "diamond"
@@ -230,3 +232,45 @@ async def test_the_budget_is_that_of_the_weakest_link_known(world: World) -> Non
     left, rate = world.nodes["a"].budget("kme-b")
     assert left == int(world.nodes["a"].node.links["x"].end.level(world.now) // 512)
     assert rate == pytest.approx(DIAMOND.link("a", "x").quality().rate / 512)
+
+
+def fault(action: str, *names: str, share: float = 1.0) -> FaultRequest:
+    return understood({"action": action, "names": list(names), "share": share}, DIAMOND)
+
+
+@pytest.mark.parametrize(("action", "condition"), [("cut", "cut"), ("eve", "alarm"), ("drain", "empty")])
+async def test_a_disturbed_link_is_gone_around_and_seen(world: World, action: str, condition: str) -> None:
+    for node in world.nodes.values():
+        node.disturb(fault(action, "a", "x"))
+    await world.tend()
+    assert (await world.carry()).paths == (("a", "y", "b"),)
+    outlook = world.nodes["a"].outlook("kme-b")
+    assert outlook.path == ("a", "y", "b")
+    assert [(each.a, each.b, each.condition) for each in outlook.faults] == [("a", "x", condition)]
+
+
+async def test_a_disturbed_link_is_used_again_once_restored(world: World) -> None:
+    for request in (fault("cut", "a", "x"), fault("restore")):
+        for node in world.nodes.values():
+            node.disturb(request)
+    assert (await world.carry()).paths == (("a", "x", "b"),)
+
+
+async def test_a_disturbance_outlives_the_link_session(world: World) -> None:
+    world.nodes["x"].disturb(fault("cut", "x", "b"))
+    world.boot("b")
+    await world.tend()
+    assert [row["condition"] for row in world.nodes["x"].report() if row["b"] == "b"] == ["cut"]
+    assert (await world.carry()).paths == (("a", "y", "b"),)
+
+
+async def test_a_compromised_node_writes_down_what_it_sees(world: World) -> None:
+    world.nodes["x"].disturb(fault("compromise", "x"))
+    world.nodes["y"].disturb(fault("compromise", "x"))
+    await world.carry()
+    captured = world.nodes["x"].captured
+    assert captured is not None
+    assert set(captured) == {("k", KEY)}
+    assert world.nodes["y"].captured is None
+    world.nodes["x"].disturb(fault("restore", "x"))
+    assert world.nodes["x"].captured is None

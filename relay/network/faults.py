@@ -1,0 +1,83 @@
+"""The fault laboratory: what may be done to a running network, as one request.
+
+cut A B          no light passes: no key is made, and none is relayed over the fibre
+eve A B share    an eavesdropper intercepts and resends a share (0..1) of the pulses
+drain A B        the link's pool is empty at both ends
+compromise NODE  the node writes down every end key that it sees from now on
+restore [...]    A B: fibre mended, eavesdropper gone; NODE: honest again; nothing named: everything
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from relay.errors import UsageError
+
+from .network import Network
+from .topology import Link, Topology
+
+Action = Literal["cut", "eve", "drain", "compromise", "restore"]
+ON_LINKS = ("cut", "eve", "drain")
+
+
+class FaultRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One thing to do to the network. ``names`` are two nodes for a link, one for a node, or none."""
+
+    action: Action
+    names: tuple[str, ...] = ()
+    share: float = 1.0
+
+
+def understood(arguments: Mapping[str, Any], topology: Topology) -> FaultRequest:
+    """The request in ``arguments``; raises :class:`UsageError` for what cannot be done to ``topology``."""
+    try:
+        request = msgspec.convert(dict(arguments), FaultRequest)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"a fault cannot be understood: {error}") from None
+    count = len(request.names)
+    if request.action in ON_LINKS and count != 2:
+        raise UsageError(f"{request.action} wants the two nodes of a link")
+    if (request.action == "compromise" and count != 1) or count > 2:
+        raise UsageError(f"{request.action} wants the name of a node")
+    if not 0 <= request.share <= 1:
+        raise UsageError(f"an eavesdropper's share of the pulses is between 0 and 1, not {request.share:g}")
+    for name in request.names:
+        topology.known(name)
+    if count == 2:
+        topology.link(*request.names)
+    return request
+
+
+def apply(request: FaultRequest, network: Network, now: float) -> None:
+    """Do it to a network in this process."""
+    match request.action, request.names:
+        case "cut", (a, b):
+            network.cut(a, b, now)
+        case "eve", (a, b):
+            network.eavesdrop(a, b, request.share, now)
+        case "drain", (a, b):
+            network.drain(a, b, now)
+        case "compromise", (node,):
+            network.compromise(node)
+        case "restore", (a, b):
+            network.restore(a, b, now)
+        case "restore", (node,):
+            network.recover(node)
+        case _:
+            for state in network.states:
+                network.restore(state.link.a, state.link.b, now)
+            for node in tuple(network.captured):
+                network.recover(node)
+
+
+def broken(request: FaultRequest, topology: Topology) -> Link | None:
+    """The link that end keys relayed before are not to be trusted over any more, if there is one.
+
+    A fibre that is cut may have been opened, and an eavesdropper was there before she was noticed.
+    """
+    if request.action in ("cut", "eve") and request.share > 0:
+        return topology.link(*request.names)
+    return None

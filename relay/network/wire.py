@@ -1,0 +1,65 @@
+"""What trusted nodes in processes of their own say to each other: msgpack that rejects what it knows not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from relay.errors import NoKeyMaterial, Refused
+
+from .key_relay import HopReport
+
+
+class _Wire(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Everything between nodes is msgpack and rejects what it does not know."""
+
+
+class LinkOffer(_Wire, frozen=True):
+    """From a link's first node: a new session and its secret, or the question whether one still stands."""
+
+    session: bytes
+    secret: bytes = b""
+
+
+class LinkAnswer(_Wire, frozen=True):
+    """Whether the session stands now."""
+
+    stands: bool
+
+
+class Ack(_Wire, frozen=True):
+    """The key has arrived; what each hop was like, and what each link's pool still holds, from here on."""
+
+    hops: tuple[HopReport, ...]
+    levels: tuple[float, ...] = ()
+
+
+class Fault(_Wire, frozen=True):
+    """A request failed; ``a`` and ``b`` name the link, when it was a link."""
+
+    code: str
+    text: str
+    a: str = ""
+    b: str = ""
+
+
+class PeerFailed(NoKeyMaterial):
+    """Another node cannot be reached, or refused; ``fault`` says where."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.text, code=fault.code)
+        self.fault = fault
+
+
+def encode(message: Any) -> bytes:
+    """One message as msgpack."""
+    return msgspec.msgpack.encode(message)
+
+
+def decode(body: bytes, kind: Any) -> Any:
+    """A message of this kind; raises :class:`Refused`."""
+    try:
+        return msgspec.msgpack.decode(body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise Refused("a message between nodes is malformed", code="bad-request") from None
