@@ -20,6 +20,7 @@ from qcall.keyboard import typed
 from qcall.session.conversation import Conversation
 from qcall.session.phone import Phone
 from qcall.session.report import Event
+from qcall.session.script import Script
 from qcall.session.wording import line_of
 
 NORMAL = frozenset({Reason.HANGUP, Reason.REMOTE_HANGUP})
@@ -34,18 +35,27 @@ class Stop(Protocol):
     async def wait(self) -> Any: ...
 
 
-async def call(phone: Phone, contact: str, duration: float | None, stop: Stop, *, allow_less: bool) -> int:
+async def call(
+    phone: Phone, contact: str, duration: float | None, stop: Stop, *, allow_less: bool, script: Script
+) -> int:
     """Dial ``contact`` and talk for ``duration`` seconds, or until either side hangs up. The exit code."""
     if stop.is_set():
         return 1
     if phone.gone.done():
         raise phone.gone.result()
     conversation = phone.dial(contact, allow_less=allow_less)
-    return await attend(conversation, duration, stop)
+    return await attend(conversation, duration, stop, script)
 
 
 async def listen(
-    phone: Phone, stop: Stop, *, accept: bool | None, after: float, once: bool, duration: float | None
+    phone: Phone,
+    stop: Stop,
+    *,
+    accept: bool | None,
+    after: float,
+    once: bool,
+    duration: float | None,
+    script: Script,
 ) -> int:
     """Wait for calls; answer (``accept`` true), decline (false) or only ring (``None``). The exit code.
 
@@ -60,7 +70,9 @@ async def listen(
             phone.on_incoming = lambda conversation: ask(ASK)
         else:
             phone.on_incoming = lambda conversation: react(conversation, accept, after)
-        return await attend_all(phone, waiting, stop, accept=accept, once=once, duration=duration)
+        return await attend_all(
+            phone, waiting, stop, accept=accept, once=once, duration=duration, script=script
+        )
 
 
 async def attend_all(
@@ -71,6 +83,7 @@ async def attend_all(
     accept: bool | None,
     once: bool,
     duration: float | None,
+    script: Script,
 ) -> int:
     """Stay with one call after the other."""
     while not stop.is_set():
@@ -78,7 +91,7 @@ async def attend_all(
         if conversation is None:
             break
         try:
-            code = await attend(conversation, duration, stop, declining=accept is False)
+            code = await attend(conversation, duration, stop, script, declining=accept is False)
         except QcallError as error:
             if once:
                 raise
@@ -124,7 +137,12 @@ def react(conversation: Conversation, accept: bool, after: float) -> None:
 
 
 async def attend(
-    conversation: Conversation, duration: float | None, stop: Stop, *, declining: bool = False
+    conversation: Conversation,
+    duration: float | None,
+    stop: Stop,
+    script: Script,
+    *,
+    declining: bool = False,
 ) -> int:
     """Stay with a call until it is over, hanging up at ``duration`` seconds of talk or at ``stop``."""
     loop = asyncio.get_running_loop()
@@ -134,6 +152,7 @@ async def attend(
         nonlocal timer
         if duration is not None:
             timer = loop.call_later(duration, conversation.hang_up)
+        script.begin(conversation)
 
     conversation.on_talking = talking
     try:

@@ -23,6 +23,8 @@ from .messages import VERSION, Bytes32, Hash, KemBytes, KeyId, QkdTerms, Word
 LONGEST = 1 << 16
 """Bytes of a sealed message."""
 HEADER_LENGTH = 13
+LONGEST_TEXT = 500
+"""Characters of one text."""
 
 
 class Confirm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="confirm"):
@@ -67,15 +69,22 @@ class Mute(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="mute"):
 
 
 class Hold(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="hold"):
-    """Whether the sender has put the call on hold."""
+    """Whether the sender has put the call on hold: neither side's speech is sent or played meanwhile."""
 
     on: bool
+
+
+class RecordingNotice(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="recording"):
+    """Whether the sender records its own side of the call, or both; sent before the first sample is kept."""
+
+    on: bool
+    both: bool
 
 
 class Text(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="text"):
     """A line for the other user to read."""
 
-    text: Annotated[str, Meta(min_length=1, max_length=500)]
+    text: Annotated[str, Meta(min_length=1, max_length=LONGEST_TEXT)]
 
 
 class Rekey1(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="rk1"):
@@ -117,7 +126,8 @@ class RekeyAgain(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="a
 
 
 RekeyMessage = Rekey1 | Rekey2 | Rekey3 | RekeyAgain
-Message = Confirm | Ringing | Answered | Hangup | Farewell | Mute | Hold | Text | RekeyMessage
+InCallMessage = Mute | Hold | RecordingNotice | Text
+Message = Confirm | Ringing | Answered | Hangup | Farewell | InCallMessage | RekeyMessage
 _DECODER = msgspec.msgpack.Decoder(Message)
 
 

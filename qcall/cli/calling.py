@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 import typer
@@ -10,23 +11,38 @@ import typer
 from qcall.errors import UsageError
 from qcall.headless import call as place_call
 from qcall.headless import listen as wait_for_calls
+from qcall.media.recording import Sides
 from qcall.session.phone import Phone
+from qcall.session.script import Script
+from qcall.session.sound import Wishes
 
 from .app import app
 from .options import (
     Bitrate,
+    Cleaning,
+    Digits,
     Duration,
     FrameMs,
     Input,
     Json,
     KemOption,
     KmeUrl,
+    Microphone,
+    OnOff,
     Output,
     QkdOption,
+    Record,
+    RecordSides,
     Rekey,
+    RingTones,
+    Speaker,
+    Stats,
     SuiteOption,
+    Text,
 )
 from .running import with_phone
+
+Talk = Callable[[Phone, asyncio.Event], Awaitable[int]]
 
 
 @app.command()
@@ -35,6 +51,15 @@ def call(
     contact: Annotated[str, typer.Argument(help="Who to call.")],
     input: Input = None,
     output: Output = None,
+    microphone: Microphone = None,
+    speaker: Speaker = None,
+    ring_tones: RingTones = OnOff.AUTO,
+    processing: Cleaning = OnOff.AUTO,
+    record: Record = None,
+    record_sides: RecordSides = Sides.BOTH,
+    text: Text = "",
+    dtmf: Digits = "",
+    stats: Stats = None,
     duration: Duration = None,
     qkd: QkdOption = None,
     suite: SuiteOption = None,
@@ -49,6 +74,8 @@ def call(
     as_json: Json = False,
 ) -> None:
     """Place a call."""
+    sound = wishes(input, output, microphone, speaker, ring_tones, processing)
+    script = Script(record=record, sides=record_sides, text=text, digits=dtmf, stats=stats)
     settings = {
         "qkd": qkd,
         "suite": suite,
@@ -59,9 +86,9 @@ def call(
     }
 
     async def talk(phone: Phone, stop: asyncio.Event) -> int:
-        return await place_call(phone, contact, duration, stop, allow_less=allow_less)
+        return await place_call(phone, contact, duration, stop, allow_less=allow_less, script=script)
 
-    with_phone(context.obj, settings, (input, output), kme, as_json, talk)
+    with_phone(context.obj, settings, sound, kme, as_json, checked(script, talk))
 
 
 @app.command()
@@ -75,6 +102,15 @@ def listen(
     once: Annotated[bool, typer.Option("--once", help="Leave after one call.")] = False,
     input: Input = None,
     output: Output = None,
+    microphone: Microphone = None,
+    speaker: Speaker = None,
+    ring_tones: RingTones = OnOff.AUTO,
+    processing: Cleaning = OnOff.AUTO,
+    record: Record = None,
+    record_sides: RecordSides = Sides.BOTH,
+    text: Text = "",
+    dtmf: Digits = "",
+    stats: Stats = None,
     duration: Duration = None,
     qkd: QkdOption = None,
     suite: SuiteOption = None,
@@ -86,6 +122,8 @@ def listen(
     as_json: Json = False,
 ) -> None:
     """Wait for calls."""
+    sound = wishes(input, output, microphone, speaker, ring_tones, processing)
+    script = Script(record=record, sides=record_sides, text=text, digits=dtmf, stats=stats)
     settings = {
         "qkd": qkd,
         "suite": suite,
@@ -99,6 +137,37 @@ def listen(
     async def wait(phone: Phone, stop: asyncio.Event) -> int:
         if auto_answer and decline:
             raise UsageError("--auto-answer and --decline exclude each other; give one of them")
-        return await wait_for_calls(phone, stop, accept=accept, after=after, once=once, duration=duration)
+        return await wait_for_calls(
+            phone, stop, accept=accept, after=after, once=once, duration=duration, script=script
+        )
 
-    with_phone(context.obj, settings, (input, output), kme, as_json, wait)
+    with_phone(context.obj, settings, sound, kme, as_json, checked(script, wait))
+
+
+def wishes(
+    input: str | None,
+    output: str | None,
+    microphone: str | None,
+    speaker: str | None,
+    ring_tones: OnOff,
+    processing: OnOff,
+) -> Wishes:
+    """The options on sound."""
+    return Wishes(
+        spoken=input,
+        heard=output,
+        microphone=microphone,
+        speaker=speaker,
+        tones=ring_tones.value,
+        processing=processing.value,
+    )
+
+
+def checked(script: Script, work: Talk) -> Talk:
+    """``work``, unless ``script`` cannot be done."""
+
+    async def do(phone: Phone, stop: asyncio.Event) -> int:
+        script.check()
+        return await work(phone, stop)
+
+    return do

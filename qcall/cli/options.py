@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from qcall.media.recording import Sides
 
 
 class Qkd(StrEnum):
@@ -13,6 +16,14 @@ class Qkd(StrEnum):
 
     REQUIRE = "require"
     PREFER = "prefer"
+    OFF = "off"
+
+
+class OnOff(StrEnum):
+    """Whether something is done that the phone decides by itself otherwise."""
+
+    AUTO = "auto"
+    ON = "on"
     OFF = "off"
 
 
@@ -38,6 +49,33 @@ Input = Annotated[
 ]
 Output = Annotated[
     str | None, typer.Option(metavar="WAV|null", help="Where to hear; the loudspeaker when not given.")
+]
+Microphone = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Part of a microphone's name; see: qcall devices.")
+]
+Speaker = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Part of a loudspeaker's name; see: qcall devices.")
+]
+RingTones = Annotated[
+    OnOff, typer.Option("--ring-tones", help="Ringing, ring-back, busy, hold; auto: from a sound card.")
+]
+Cleaning = Annotated[
+    OnOff,
+    typer.Option(
+        "--processing", help="Cancel echo, suppress noise, even out loudness; auto: with loudspeakers."
+    ),
+]
+Record = Annotated[
+    Path | None, typer.Option("--record", metavar="WAV", help="Record the call; the far phone is told.")
+]
+RecordSides = Annotated[
+    Sides, typer.Option("--record-sides", help="Whose speech: both in stereo, or only this side's.")
+]
+Text = Annotated[str, typer.Option("--text", help="Write this to the far user when the talk begins.")]
+Digits = Annotated[str, typer.Option("--dtmf", metavar="DIGITS", help="Keys to press when the talk begins.")]
+Stats = Annotated[
+    float | None,
+    typer.Option("--stats", min=0.1, help="Seconds between two 'stats' events (with --json)."),
 ]
 Duration = Annotated[float | None, typer.Option(min=0.1, help="Seconds of talk after which to hang up.")]
 QkdOption = Annotated[Qkd | None, typer.Option(help="Quantum keys: the stricter of both phones holds.")]

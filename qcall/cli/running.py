@@ -19,8 +19,8 @@ from qcall.records.store import Records
 from qcall.session.attendance import attended
 from qcall.session.desk import Desk
 from qcall.session.phone import Phone
+from qcall.session.sound import Wishes, opener
 from qcall.session.sound import check as check_sound
-from qcall.session.sound import opener
 
 from .passphrases import unlock
 
@@ -48,7 +48,7 @@ def with_records(home: Home, work: Callable[[Records], int | None]) -> None:
 def with_phone(
     home: Home,
     flags: dict[str, Any],
-    sound: tuple[str | None, str | None],
+    sound: Wishes,
     kme: str | None,
     as_json: bool,
     work: Callable[[Phone, asyncio.Event], Awaitable[int]],
@@ -61,14 +61,14 @@ def with_phone(
         home.account()
         settings = home.settings(flags, os.environ)
         identity = unlock(home)
-        check_sound(*sound)
+        check_sound(sound)
         return lambda stop: with_it(stop, settings, identity)
 
     async def with_it(stop: asyncio.Event, settings: Settings, identity: Identity) -> int:
         desk = Desk(home, policy=settings.qkd, forward=forward)
         tell = desk.tell
         async with (
-            Phone(home, settings, identity, sound=opener(*sound, tell), tell=tell) as phone,
+            Phone(home, settings, identity, sound=opener(sound, tell), tell=tell) as phone,
             attended(desk, phone, home),
         ):
             await first(phone.online(kme_url=kme), stop)

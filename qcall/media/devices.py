@@ -8,19 +8,16 @@ monotonic clock exactly like a sound card, so that all of it works, and measures
 from __future__ import annotations
 
 import asyncio
-import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-import av
 import numpy as np
-
-from qcall.errors import DeviceError
 
 from .opus import SAMPLE_RATE, Samples
 from .playout import BLOCK, SILENCE
+from .wav import WavFile, open_wav, wav_blocks
 
 PERIOD = BLOCK / SAMPLE_RATE
 """Seconds of one block."""
@@ -121,43 +118,6 @@ class WavSource(PacedSource):
         self._container.close()
 
 
-def open_wav(file: Path) -> Any:
-    """The WAV ``file``, opened by PyAV."""
-    try:
-        container = av.open(str(file.absolute()), format="wav")
-    except FileNotFoundError:
-        raise DeviceError(f"there is no file {file}; give a WAV file") from None
-    except (OSError, av.FFmpegError) as error:
-        why = error.strerror or "it holds no sound"
-        raise DeviceError(f"{file} cannot be played ({why}); give a WAV file") from None
-    if not container.streams.audio:
-        container.close()
-        raise DeviceError(f"{file} holds no sound; give a WAV file")
-    return container
-
-
-def wav_blocks(container: Any) -> Iterator[Samples]:
-    """The sound of ``container`` in blocks; the last is filled up with silence."""
-    resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
-    pending = SILENCE[:0]
-
-    def pieces() -> Iterator[Any]:
-        try:
-            for frame in container.decode(audio=0):
-                yield from resampler.resample(frame)
-        except av.FFmpegError:
-            pass  # A file that is cut short ends where it ends.
-        yield from resampler.resample(None)
-
-    for piece in pieces():
-        pending = np.concatenate((pending, piece.to_ndarray()[0]))
-        while len(pending) >= BLOCK:
-            yield pending[:BLOCK]
-            pending = pending[BLOCK:]
-    if len(pending):
-        yield np.concatenate((pending, SILENCE[len(pending) :]))
-
-
 class NullSink:
     """Sound that nobody hears, at the pace of a loudspeaker."""
 
@@ -178,55 +138,15 @@ class NullSink:
         pass
 
 
-HEADER = struct.Struct("<4sI4s4sIHHIIHH4sI")
-HEADER_EVERY = 10
-"""Blocks between two updates of a WAV file's header."""
-
-
 class WavSink(NullSink):
-    """A mono WAV file that is whole at every moment, whatever ends the program.
-
-    Raises ``DeviceError`` when it cannot be written.
-    """
+    """A WAV file in the place of a loudspeaker. Raises ``DeviceError`` when it cannot be written."""
 
     def __init__(self, file: Path) -> None:
         super().__init__()
-        self._name = file
-        self._samples = 0
-        self._blocks = 0
-        try:
-            self._file = file.open("wb", buffering=0)
-        except OSError as error:
-            raise self._fault(error) from None
-        self._save()
+        self._file = WavFile(file, option="--output")
 
     def write(self, block: Samples) -> None:
-        if self._file.closed:
-            return
-        self._put(block.tobytes())
-        self._samples += len(block)
-        self._blocks += 1
-        if self._blocks % HEADER_EVERY == 0:
-            self._save()
+        self._file.write(block)
 
     def close(self) -> None:
-        if not self._file.closed:
-            self._save()
-            self._file.close()
-
-    def _save(self) -> None:
-        size = 2 * self._samples
-        form = (b"fmt ", 16, 1, 1, SAMPLE_RATE, 2 * SAMPLE_RATE, 2, 16)
-        self._file.seek(0)
-        self._put(HEADER.pack(b"RIFF", 36 + size, b"WAVE", *form, b"data", size))
-        self._file.seek(0, 2)
-
-    def _put(self, data: bytes) -> None:
-        try:
-            self._file.write(data)
-        except OSError as error:
-            self._file.close()
-            raise self._fault(error) from None
-
-    def _fault(self, error: OSError) -> DeviceError:
-        return DeviceError(f"cannot write {self._name}: {error.strerror}; choose another file with --output")
+        self._file.close()

@@ -15,15 +15,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fractions
 import time
 from collections.abc import Callable
 from typing import Any
 
-import av
-import numpy as np
 from aiortc import (
-    MediaStreamTrack,
     RTCBundlePolicy,
     RTCConfiguration,
     RTCIceServer,
@@ -32,7 +28,6 @@ from aiortc import (
     RTCRtpReceiver,
     RTCSessionDescription,
 )
-from aiortc.mediastreams import MediaStreamError
 from aiortc.rtcdtlstransport import SRTP_AEAD_AES_256_GCM, State
 from aiortc.rtp import RtpPacket
 
@@ -41,13 +36,17 @@ from qcall.errors import PeerFault, QcallError, Unavailable, UsageError
 from . import sdp
 from .carrier import Carrier
 from .devices import Sink, Source
+from .earpiece import Earpiece
 from .gathering import Relay as Relay
 from .gathering import RelayedIce
 from .inbound import Inbound
-from .opus import SAMPLE_RATE, Encoder
+from .mouthpiece import Mouthpiece
+from .opus import Encoder
+from .processing import Processing
 from .protection import Protection
-from .quality import SILENT, level
+from .recording import Recording
 from .srtp import SrtpEpochs, SrtpKeyPair
+from .tones import Tone, Tones
 
 EXPORTER_LABEL = b"EXPERIMENTAL-qcall-1"
 EXPORTER_LENGTH = 48
@@ -59,51 +58,6 @@ REPORT_INTERVAL = 1.0
 SCTP_RETRY = 0.5
 """Seconds until the control channel repeats a packet, before it knows the path (aiortc waits for 3)."""
 FLUSH_POLL = 0.005
-TIME_BASE = fractions.Fraction(1, SAMPLE_RATE)
-
-
-class VoiceTrack(MediaStreamTrack):
-    """Encoded speech at the pace of its source; nothing before ``allow``."""
-
-    kind = "audio"
-
-    def __init__(self, source: Source, encoder: Encoder, on_fault: Callable[[QcallError], None]) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.source = source
-        self.muted = False
-        """Whether silence is sent in the place of speech: encoded, encrypted, of the same size and pace."""
-        self.level = SILENT
-        self.packets_sent = 0
-        self.bytes_sent = 0
-        self._on_fault = on_fault
-        self._allowed = asyncio.Event()
-        self._position = 0
-
-    def allow(self) -> None:
-        """Let the speech out."""
-        self._allowed.set()
-
-    async def recv(self) -> av.Packet[Any]:
-        """The next packet, for aiortc's sender."""
-        await self._allowed.wait()
-        wanted = self.encoder.frame_samples
-        blocks = []
-        try:
-            while wanted > 0:
-                blocks.append(await self.source.read())
-                wanted -= len(blocks[-1])
-        except QcallError as error:
-            self._on_fault(error)
-            raise MediaStreamError from None
-        speech = np.concatenate(blocks)
-        self.level = level(speech)
-        packet = av.Packet(self.encoder.encode(np.zeros_like(speech) if self.muted else speech))
-        packet.pts, packet.time_base = self._position, TIME_BASE
-        self._position += self.encoder.frame_samples
-        self.packets_sent += 1
-        self.bytes_sent += packet.size
-        return packet
 
 
 class Tap:
@@ -127,7 +81,8 @@ class Peer:
 
     ``exporter`` turns the DTLS exporter's 48 bytes (RFC 5705, bound to ``exporter_context()``) into the
     SRTP keys of epoch 0. ``source`` and ``sink`` are closed with the peer. Nothing is sent before
-    ``start_sending`` and nothing is played before ``start_playing``.
+    ``start_sending``, and nothing of the far user is played before ``start_playing``; ``tones`` are this
+    phone's own. ``processing`` cleans what the microphone picks up.
 
     Events are plain callables, assigned before ``offer`` or ``answer``: ``on_connected`` (DTLS is up),
     ``on_control_open``, ``on_control(message)``, ``on_first_audio``, ``on_digit(digit)``, and
@@ -142,6 +97,8 @@ class Peer:
         exporter_context: Callable[[], bytes],
         source: Source,
         sink: Sink,
+        tones: Tones | None = None,
+        processing: Processing | None = None,
         frame_ms: int = 20,
         bitrate: int = 32_000,
         playout_delay: float = 0.01,
@@ -158,14 +115,17 @@ class Peer:
         self._carrier: Carrier | None = None
         self._exporter = exporter
         self._exporter_context = exporter_context
-        self._sink = sink
-        self._heard_level = SILENT
         self._inbound = Inbound(initial=playout_delay)
+        self._ear = Earpiece(sink, self._inbound.pull, tones or Tones(enabled=False))
+        self._mouth = Mouthpiece(source, Encoder(frame_ms=frame_ms, bitrate=bitrate), self._fail)
+        self._mouth.processing = self._ear.processing = processing
+        self._recording: Recording | None = None
+        self._heard = False
+        self._playing: asyncio.Task[None] | None = None
         self._remote_report: dict[str, Any] = {}
         self._failed = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing: asyncio.Task[None] | None = None
-        self._track = VoiceTrack(source, Encoder(frame_ms=frame_ms, bitrate=bitrate), self._fail)
         self._connection: Any = RTCPeerConnection(
             RTCConfiguration(
                 iceServers=[RTCIceServer(f"turn:{turn.host}:{turn.port}", turn.username, turn.password)],
@@ -177,7 +137,7 @@ class Peer:
 
     def _take_hold(self, turn: Relay) -> None:
         """Build the one transport with its audio and control sections, and take the private places."""
-        self._sender = self._connection.addTrack(self._track)
+        self._sender = self._connection.addTrack(self._mouth)
         (transceiver,) = self._connection.getTransceivers()
         capabilities = RTCRtpReceiver.getCapabilities("audio")
         assert capabilities is not None
@@ -221,13 +181,26 @@ class Peer:
 
     def start_sending(self) -> None:
         """Let the source's speech onto the connection."""
-        self._track.allow()
+        self._mouth.allow()
         self._start(self._watch_reports())
 
     def start_playing(self) -> None:
         """Let the peer's speech out of the sink."""
-        self._inbound.playing = True
-        self._start(self._play())
+        self._inbound.playing = self._ear.playing = True
+        self._feed_sink()
+
+    def play(self, tone: Tone | None) -> None:
+        """Let the user hear ``tone`` until the next, or none; nothing where tones are off."""
+        if tone is None:
+            self._ear.tones.stop()
+        else:
+            self._ear.tones.play(tone)
+        if self._ear.tones.playing:
+            self._feed_sink()
+
+    def hush(self) -> None:
+        """The call is over for the user's ear and mouth, but for tones."""
+        self._mouth.held = self._ear.held = True
 
     @property
     def checked_at(self) -> float | None:
@@ -236,27 +209,44 @@ class Peer:
 
     @property
     def muted(self) -> bool:
-        """Whether silence is sent in the place of speech; nobody on the wire can tell."""
-        return self._track.muted
+        """Whether silence is sent in the place of speech; nobody can tell from the packets."""
+        return self._mouth.muted
 
     @muted.setter
     def muted(self, muted: bool) -> None:
-        self._track.muted = muted
+        self._mouth.muted = muted
+
+    @property
+    def held(self) -> bool:
+        """Whether the call rests: silence is sent, and what comes is not played."""
+        return self._mouth.held
+
+    @held.setter
+    def held(self, held: bool) -> None:
+        self._mouth.held = self._ear.held = held
 
     @property
     def levels(self) -> tuple[float, float]:
         """Loudness of the latest speech spoken and heard, in decibels relative to full scale."""
-        return self._track.level, self._heard_level
+        return self._mouth.level, self._ear.level
 
     def change_source(self, source: Source) -> None:
         """Speak into another device from now on; the one before is closed."""
-        before, self._track.source = self._track.source, source
+        before, self._mouth.source = self._mouth.source, source
         before.close()
 
     def change_sink(self, sink: Sink) -> None:
         """Hear from another device from now on; the one before is closed."""
-        before, self._sink = self._sink, sink
+        before, self._ear.sink = self._ear.sink, sink
         before.close()
+
+    def record(self, recording: Recording | None) -> None:
+        """Record into ``recording`` from now on, or no more; the one before is closed."""
+        before, self._recording = self._recording, recording
+        self._mouth.on_spoken = ignore if recording is None else recording.spoken
+        self._ear.on_heard = ignore if recording is None else recording.heard
+        if before is not None:
+            before.close()
 
     def send_digits(self, digits: str) -> None:
         """Send keypad digits (0-9, *, #, A-D). Raises ``UsageError`` for others, and for too many."""
@@ -273,23 +263,24 @@ class Peer:
             raise Unavailable("the connection to the other phone is not open; dial again")
         self._control.send(message)
 
-    async def flush_control(self, limit: float) -> None:
-        """Wait until the peer has acknowledged every message, for ``limit`` seconds at most."""
+    async def flush_control(self, limit: float) -> bool:
+        """Wait until the peer has acknowledged every message, for ``limit`` seconds; whether it has."""
         sctp = self._connection.sctp
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limit):
-                while self._control.readyState == "open" and (  # noqa: ASYNC110 - aiortc tells nobody
-                    sctp._data_channel_queue or sctp._outbound_queue or sctp._sent_queue
-                ):
+                while self._control.readyState == "open":
+                    if not (sctp._data_channel_queue or sctp._outbound_queue or sctp._sent_queue):
+                        return True
                     await asyncio.sleep(FLUSH_POLL)
+        return False
 
     def stats(self) -> dict[str, float | int]:
         """The numbers of the call, called as in the W3C's webrtc-stats; times in seconds."""
         remote = self._remote_report
         report: dict[str, float | int] = {
             **self._inbound.stats(),
-            "packetsSent": self._track.packets_sent,
-            "bytesSent": self._track.bytes_sent,
+            "packetsSent": self._mouth.packets_sent,
+            "bytesSent": self._mouth.bytes_sent,
             "srtpAuthenticationFailures": self.srtp.failures if self.srtp else 0,
         }
         if self._carrier is not None:
@@ -311,15 +302,16 @@ class Peer:
         for task in playing:
             task.cancel()
         self._ice.stop()
-        self._track.stop()
+        self._mouth.stop()
         closing = asyncio.create_task(self._connection.close())
         await asyncio.wait({closing}, timeout=CLOSE_LIMIT)
         self._ice.abandon()
         await asyncio.wait({closing, *self._tasks}, timeout=CLOSE_LIMIT)
         if self.srtp is not None:
             self.srtp.wipe()
-        self._track.source.close()
-        self._sink.close()
+        self.record(None)
+        self._mouth.source.close()
+        self._ear.sink.close()
 
     async def _describe(self, description: str, kind: str) -> None:
         """Set our own description, which allocates at the relay."""
@@ -346,10 +338,11 @@ class Peer:
         finally:
             self._tasks.discard(task)
 
-    def _start(self, work: Any) -> None:
-        task = asyncio.create_task(work)
+    def _start(self, work: Any) -> asyncio.Task[None]:
+        task: asyncio.Task[None] = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     def _setup_srtp(self) -> None:
         """Key SRTP from the agreement; in the place of aiortc's keying from DTLS (RFC 5764, section 4.2)."""
@@ -396,22 +389,23 @@ class Peer:
         self._inbound.copy(timestamp, payload, time.monotonic())
 
     def _on_protection(self, protection: Protection) -> None:
-        self._track.encoder.expected_loss = protection.expected_loss
+        self._mouth.encoder.expected_loss = protection.expected_loss
+
+    def _feed_sink(self) -> None:
+        if self._playing is None:
+            self._playing = self._start(self._play())
 
     async def _play(self) -> None:
         """Feed the sink at its own pace, for ever."""
         try:
-            heard = False
-            while True:
-                await self._sink.wanted()
-                block = self._inbound.pull(time.monotonic())
-                self._heard_level = level(block)
-                self._sink.write(block)
-                if self._inbound.heard and not heard:
-                    heard = True
-                    self.on_first_audio()
+            await self._ear.run(self._on_block)
         except QcallError as error:
             self._fail(error)
+
+    def _on_block(self) -> None:
+        if self._inbound.heard and not self._heard:
+            self._heard = True
+            self.on_first_audio()
 
     async def _watch_reports(self) -> None:
         """Keep what the far phone reports of our speech, for ever."""

@@ -34,6 +34,9 @@ STARTING_PATIENCE, STEADY = 5.0, 20
 SEARCH = 2.0
 """Seconds between two attempts to open it again."""
 
+HEADSETS = ("headset", "headphone", "earphone", "earbud", "airpods", "hands-free", "handset")
+"""Words in the names of devices whose loudspeaker no microphone picks up."""
+
 Notice = Callable[[str], None]
 Callback = Callable[..., tuple[bytes | None, int]]
 
@@ -45,6 +48,11 @@ class CardInfo:
     name: str
     microphone: bool
     loudspeaker: bool
+
+
+def is_headset(name: str) -> bool:
+    """Whether a device of this name is worn; where that is not clear, it is not."""
+    return any(word in name.casefold() for word in HEADSETS)
 
 
 def cards() -> list[CardInfo]:
@@ -82,6 +90,8 @@ class Card:
                 "PyAudio is not installed; run: pip install 'qcall[audio]', or give --input and --output"
             ) from None
         self._pyaudio = pyaudio
+        self.name = ""
+        """Of the device that is open, as PortAudio has it."""
         self._stream: Any = None
         with silence_native():
             self.portaudio = pyaudio.PyAudio()
@@ -90,8 +100,15 @@ class Card:
         """Start a stream on the device whose name contains ``name``, or on the default one."""
         kind, option = ("microphone", "--input") if input else ("loudspeaker", "--output")
         device = None if name is None else self._find(name, kind, input=input)
+        default = (
+            self.portaudio.get_default_input_device_info
+            if input
+            else (self.portaudio.get_default_output_device_info)
+        )
         direction = "input" if input else "output"
         try:
+            info = default() if device is None else self.portaudio.get_device_info_by_index(device)
+            self.name = str(info["name"])
             with silence_native():
                 self._stream = self.portaudio.open(
                     rate=SAMPLE_RATE,
@@ -145,7 +162,8 @@ class Device:
         self._search: asyncio.Task[None] | None = None
         self._closed = False
         self._calls = 0
-        self._card: Card | None = self._open()
+        self._card: Card | None = self._open(name)
+        self.name = self._card.name
 
     def close(self) -> None:
         """Give the device back; may be called twice."""
@@ -157,10 +175,10 @@ class Device:
             self._card = None
         self._called.set()
 
-    def _open(self) -> Card:
+    def _open(self, name: str | None) -> Card:
         card = Card()
         try:
-            card.open(self._name, input=self.input, callback=self._on_block)
+            card.open(name, input=self.input, callback=self._on_block)
         except DeviceError:
             card.close()
             raise
@@ -182,18 +200,22 @@ class Device:
         return False
 
     async def _reopen(self) -> None:
+        """Look for the device until it is back, or for another in its place."""
         old, self._card = self._card, None
         if old is not None:
             await asyncio.to_thread(old.close)
-        while True:
+        while self._card is None:
             await asyncio.sleep(SEARCH)
-            with contextlib.suppress(DeviceError):
-                self._card = await asyncio.to_thread(self._open)
-                break
+            for name in dict.fromkeys((self._name, None)):
+                with contextlib.suppress(DeviceError):
+                    self._card = await asyncio.to_thread(self._open, name)
+                    break
         self._ring.clear()
         self._calls = 0
         self._search = None
-        self._notice(f"the {self.kind} is back")
+        same = self._card.name == self.name
+        self._notice(f"the {self.kind} is back" if same else f"the {self.kind} is now {self._card.name}")
+        self.name = self._card.name
 
     def _wake(self) -> None:
         self._calls += 1

@@ -136,7 +136,7 @@ def changed(call: Call, event: Event, unix: float) -> Call:
             sender, own = str(fields["sender"]), bool(fields["own"])
             message = Message(sender, str(fields["text"]), unix, own)
             return replace(call, messages=(*call.messages[-(MESSAGES - 1) :], message))
-        case "digits":
+        case "digits" if fields["own"]:
             return replace(call, digits=(call.digits + str(fields["digits"]))[-32:])
         case "trace":
             return replace(call, trace=(*call.trace[-(TRACE_LINES - 1) :], traced(call, event)))

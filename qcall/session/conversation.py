@@ -14,21 +14,22 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from qcall.agreement.caller import Caller
-from qcall.agreement.control import Answered, Hangup, Hold, Message, Text
+from qcall.agreement.control import Answered, Hangup, Message
 from qcall.agreement.machine import Agreement
 from qcall.agreement.refusal import broken_off
 from qcall.call import events as call
 from qcall.call.events import Input, Reason
 from qcall.call.liveness import Change, Liveness
 from qcall.call.machine import CallMachine, State
-from qcall.errors import CallRefused, LocalFault, QcallError, Unavailable, UsageError
+from qcall.errors import CallRefused, LocalFault, QcallError, Unavailable
+from qcall.media.tones import BUSY, CONGESTION, RING_BACK, RINGING, Tone
 from qcall.records.store import CallRecord
 
+from .in_call import InCall
 from .keying import Keying
 from .line import Line
 from .report import Event, Timing
 from .voice import Voice
-from .wording import harmless
 from .work import Alarm, Work
 
 FLUSH_LIMIT = 0.5
@@ -39,7 +40,7 @@ LIVENESS_INTERVAL = 0.5
 log = logging.getLogger(__name__)
 
 
-class Conversation:
+class Conversation(InCall):
     """A call in progress. ``ended`` is done when everything has been given back.
 
     ``failure`` is the error to show when the call did not end normally.
@@ -48,9 +49,7 @@ class Conversation:
     def __init__(self, line: Line, agreement: Agreement, dialogue: bytes) -> None:
         self.dialogue = dialogue
         """What signalling routes the call's messages by; both phones' agreement names the call itself."""
-        self.contact = agreement.peer_name
         self.outgoing = isinstance(agreement, Caller)
-        self.held_by_peer = False
         self.failure: QcallError | None = None
         self.on_ring: Callable[[], None] = lambda: None
         self.on_talking: Callable[[], None] = lambda: None
@@ -65,6 +64,14 @@ class Conversation:
         self._work = Work(self._on_fault)
         self._alarm = Alarm(self._work.guarded(self._on_timer))
         self._voice = Voice(line, self.timing, self._work)
+        super().__init__(
+            line.name,
+            agreement.peer_name,
+            self._voice,
+            self._work,
+            say=lambda message: self._keying.send(message),
+            tell=self._tell,
+        )
         self._voice.on_first_audio = lambda: self._tell("media")
         self._voice.on_failed = self._on_media_failed
         self._keying = Keying(agreement, line, self._voice, self._work, self.timing, self._tell)
@@ -114,54 +121,19 @@ class Conversation:
         return self.machine.answered_at is not None
 
     @property
-    def muted(self) -> bool:
-        """Whether the microphone is off."""
-        return self._voice.muted
-
-    def mute(self, on: bool) -> None:
-        """Turn the microphone off or on; the far phone gets encrypted silence meanwhile."""
-        self._voice.muted = on
+    def talking(self) -> bool:
+        """Whether both users are on the line."""
+        return self.state is State.TALKING
 
     @property
-    def held(self) -> bool:
-        """Whether the call is on hold: neither heard nor speaking, its devices free for another call."""
-        return self._voice.held
-
-    def hold(self, on: bool) -> None:
-        """Put the call on hold, or take it back. Raises ``UsageError`` before it is answered."""
-        if self.state is not State.TALKING:
-            raise UsageError("there is no talk to hold; answer first")
-        self._voice.hold(on)
-        self._keying.send(Hold(on))
-        self._tell("held", on=on, own=True)
-
-    def press(self, digits: str) -> None:
-        """Send keypad digits. Raises ``UsageError`` while nobody talks, and for what is no digit."""
-        if self.state is not State.TALKING:
-            raise UsageError("keypad digits need a call that was answered")
-        self._voice.press(digits)
-        self._tell("digits", digits=digits)
-
-    def say(self, text: str) -> None:
-        """Send a line of text. Raises ``UsageError`` before the keys are confirmed."""
-        if not self._keying.confirmed:
-            raise UsageError("text needs confirmed keys; wait until the call is secured")
-        self._keying.send(Text(text))
-        self._tell("text", sender=self._line.name, text=text, own=True)
-
-    @property
-    def levels(self) -> tuple[float, float]:
-        """Loudness spoken and heard, in decibels relative to full scale."""
-        return self._voice.levels
+    def secured(self) -> bool:
+        """Whether both phones have proved that they hold the same keys, and neither has hung up."""
+        return self._keying.confirmed
 
     @property
     def peer_sae(self) -> str | None:
         """The far phone's name at the key nodes; ``None`` before a key node was asked."""
         return self._keying.peer_sae
-
-    def stats(self) -> dict[str, Any]:
-        """The numbers of the call, as in webrtc-stats; empty before there is a connection."""
-        return self._voice.stats()
 
     # What comes from the parts
 
@@ -173,11 +145,8 @@ class Conversation:
                 self._told(Input.PEER_ANSWERED)
             case Hangup(reason):
                 self._goodbye(reason)
-            case Hold(on):
-                self.held_by_peer = on
-                self._tell("held", on=on, own=False)
-            case Text(text):
-                self._tell("text", sender=self.contact, text=harmless(text), own=False)
+            case _:
+                self._on_in_call(message)
 
     def _goodbye(self, word: str) -> None:
         """The far phone ended the call, authenticated; ``word`` is its reason."""
@@ -252,10 +221,12 @@ class Conversation:
         match effect:
             case call.Ring():
                 self.timing.ringing_at = time.monotonic()
+                self._voice.play(RINGING)
                 self._tell("incoming", **self._keying.security())
                 self.on_ring()
             case call.RingBack():
                 self.timing.ringing_at = time.monotonic()
+                self._voice.play(RING_BACK)
                 self._tell("ringing", **self._keying.security())
             case call.TellAnswered():
                 self._keying.send(Answered())
@@ -292,7 +263,8 @@ class Conversation:
             await self._attempt(lambda: self._keying.flush(FLUSH_LIMIT))
             await self._attempt(self._count)
             await self._attempt(self._work.stop)
-            await self._attempt(self._voice.close)
+            self._end_recording()
+            await self._attempt(lambda: self._voice.close(self._last_tone(reason)))
         finally:
             self._keying.close()
         await self._attempt(lambda: self._keep(reason))
@@ -308,6 +280,13 @@ class Conversation:
         if self.failure is not None:
             fields["failure"] = str(self.failure)
         self._tell("ended", reason=reason, security=self._keying.security(), **fields)
+
+    def _last_tone(self, reason: str) -> Tone | None:
+        """What tells this user's ear that it is over; nothing when the user has ended it."""
+        if reason in (Reason.HANGUP, Reason.CANCELLED) or (reason == Reason.DECLINED and not self.outgoing):
+            return None
+        ended_by_peer = reason == Reason.REMOTE_HANGUP or isinstance(self.failure, CallRefused)
+        return BUSY if ended_by_peer else CONGESTION
 
     async def _attempt(self, step: Callable[[], Awaitable[None]]) -> None:
         """One step of the release: what it raises is shown and stops no other step."""

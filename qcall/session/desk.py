@@ -17,6 +17,7 @@ from qcall.call.machine import State
 from qcall.config import Home
 from qcall.crypto.identity import Fingerprint
 from qcall.errors import LocalFault, QcallError, UsageError
+from qcall.media.recording import Sides
 from qcall.records.addressbook import AddressBook, read
 from qcall.records.store import CallRecord, Contact, Records
 from qcall.records.vcard import Entry
@@ -303,6 +304,7 @@ class Desk:
                 muted=conversation.muted,
                 held=conversation.held,
                 held_by_peer=conversation.held_by_peer,
+                recording=recorded(conversation),
             )
             new = board.stated(new, id.hex(), facts)
         if new.calls != self.snapshot.calls or int(new.unix) != int(self.snapshot.unix):
@@ -343,6 +345,18 @@ class Desk:
             for name in sorted(met.keys() | written.keys())
         )
         self._show(replace(self.snapshot, people=people))
+
+
+def recorded(conversation: Conversation) -> str:
+    """Who records the call at the moment, in words; empty when nobody does."""
+    parties = []
+    if conversation.recording is not None:
+        parties.append("you record")
+    if (sides := conversation.recorded_by_peer) is not None:
+        parties.append(
+            f"{conversation.contact} records {'both sides' if sides is Sides.BOTH else 'their side'}"
+        )
+    return ", ".join(parties)
 
 
 def person(name: str, met: Contact | None, written: Entry | None, presence: Presence) -> Person:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from qcall.media.devices import Sink, Source
 from qcall.media.peer import Relay
 from qcall.net.kme import QkdSource
 from qcall.records.store import Records
 
 from .report import Event
+from .sound import Sound
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Line:
     relay: Callable[[], Relay]
     qkd: QkdSource
     records: Records
-    sound: Callable[[], tuple[Source, Sink]]
+    sound: Callable[[], Sound]
     tell: Callable[[Event], None]
     frame_ms: int
     bitrate: int

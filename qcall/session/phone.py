@@ -20,7 +20,6 @@ from qcall.call.machine import State
 from qcall.config import Account, Home, Settings
 from qcall.crypto.identity import Identity
 from qcall.errors import LocalFault, QcallError, RelayRefused, UsageError
-from qcall.media.devices import Sink, Source
 from qcall.media.peer import Relay
 from qcall.net.kme import KeyNode, QkdSource
 from qcall.net.signalling import SignallingClient
@@ -31,6 +30,7 @@ from .conversation import Conversation
 from .enrolment import RelaySigner
 from .line import Line
 from .report import Event
+from .sound import Sound
 from .suites import offered
 
 REFUSED_KEPT = 64
@@ -39,7 +39,6 @@ ENDING_LIMIT = 8.0
 """Seconds for every call to take its leave: more than all limits of its own together."""
 GREETING_LIMIT = 0.5
 """Seconds to let what is under way with relay and key node finish when the phone is closed."""
-Sound = Callable[[], tuple[Source, Sink]]
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
@@ -59,7 +58,7 @@ class Phone:
         settings: Settings,
         identity: Identity,
         *,
-        sound: Sound,
+        sound: Callable[[], Sound],
         tell: Callable[[Event], None],
         lines: int = 1,
     ) -> None:

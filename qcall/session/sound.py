@@ -4,63 +4,133 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from qcall.errors import DeviceError
+from qcall.errors import DeviceError, UsageError
 from qcall.media.devices import NullSink, NullSource, Sink, Source, ToneSource, WavSink, WavSource
-from qcall.media.soundcard import Microphone, Speaker
+from qcall.media.processing import Processing
+from qcall.media.soundcard import Microphone, Speaker, is_headset
 
 from .report import Event
 
+Switch = Literal["auto", "on", "off"]
 
-def check(spoken: str | None, heard: str | None) -> None:
-    """Complain about files that cannot be used before anybody is called. Raises ``DeviceError``."""
+
+@dataclass(frozen=True, kw_only=True)
+class Wishes:
+    """What the user wants to speak into and to hear from; ``None``: the sound card.
+
+    ``spoken`` and ``heard`` are WAV files or ``null``, ``spoken`` also ``tone``; ``microphone`` and
+    ``speaker`` are parts of a card's names. By themselves, ``tones`` are heard from a sound card and not
+    written into files, and ``processing`` is on where a loudspeaker can be heard by a microphone.
+    """
+
+    spoken: str | None = None
+    heard: str | None = None
+    microphone: str | None = None
+    speaker: str | None = None
+    tones: Switch = "auto"
+    processing: Switch = "auto"
+
+
+@dataclass(frozen=True)
+class Sound:
+    """The opened devices of one call."""
+
+    source: Source
+    sink: Sink
+    tones: bool = False
+    """Whether the phone's own tones are heard."""
+    processing: Processing | None = None
+
+    @property
+    def is_card(self) -> bool:
+        """Whether either is a sound card, which another call may need."""
+        return isinstance(self.source, Microphone) or isinstance(self.sink, Speaker)
+
+
+def check(wishes: Wishes) -> None:
+    """Complain about what cannot be used before anybody is called. Raises ``DeviceError``, ``UsageError``."""
+    spoken, heard = wishes.spoken, wishes.heard
+    if spoken is not None and wishes.microphone is not None:
+        raise UsageError("--input and --microphone exclude each other; give one of them")
+    if heard is not None and wishes.speaker is not None:
+        raise UsageError("--output and --speaker exclude each other; give one of them")
     if spoken not in (None, "tone", "null"):
         WavSource(Path(spoken)).close()
     if heard not in (None, "null") and not Path(heard).absolute().parent.is_dir():
         raise DeviceError(f"there is no directory for {heard}; make it, or choose another file with --output")
+    if wishes.processing == "on":
+        Processing()
 
 
-def opener(
-    spoken: str | None, heard: str | None, tell: Callable[[Event], None]
-) -> Callable[[], tuple[Source, Sink]]:
+def opener(wishes: Wishes, tell: Callable[[Event], None]) -> Callable[[], Sound]:
     """A function that opens the devices of one call."""
 
-    def absent(error: DeviceError) -> None:
-        tell(Event("sound", time.monotonic(), {"message": str(error)}))
+    def say(message: object) -> None:
+        tell(Event("sound", time.monotonic(), {"message": str(message)}))
 
-    def source() -> Source:
-        match spoken:
-            case "null":
-                return NullSource()
-            case "tone":
-                return ToneSource()
-            case None:
-                try:
-                    return Microphone()
-                except DeviceError as error:
-                    absent(error)
-                    return NullSource()
-        return WavSource(Path(spoken))
-
-    def sink() -> Sink:
-        match heard:
-            case "null":
-                return NullSink()
-            case None:
-                try:
-                    return Speaker()
-                except DeviceError as error:
-                    absent(error)
-                    return NullSink()
-        return WavSink(Path(heard))
-
-    def both() -> tuple[Source, Sink]:
-        first = source()
+    def open_both() -> Sound:
+        source = open_source(wishes, say)
         try:
-            return first, sink()
+            sink = open_sink(wishes, say)
         except DeviceError:
-            first.close()
+            source.close()
             raise
+        tones = isinstance(sink, Speaker) if wishes.tones == "auto" else wishes.tones == "on"
+        return Sound(source, sink, tones, processing_for(wishes, source, sink, say))
 
-    return both
+    return open_both
+
+
+def open_source(wishes: Wishes, say: Callable[[object], None]) -> Source:
+    """What to speak into. A card that was named must be there; without any, silence is spoken."""
+    match wishes.spoken:
+        case "null":
+            return NullSource()
+        case "tone":
+            return ToneSource()
+        case None:
+            try:
+                return Microphone(wishes.microphone, say)
+            except DeviceError as error:
+                if wishes.microphone is not None:
+                    raise
+                say(error)
+                return NullSource()
+    return WavSource(Path(wishes.spoken))
+
+
+def open_sink(wishes: Wishes, say: Callable[[object], None]) -> Sink:
+    """What to hear from; as ``open_source``."""
+    match wishes.heard:
+        case "null":
+            return NullSink()
+        case None:
+            try:
+                return Speaker(wishes.speaker, say)
+            except DeviceError as error:
+                if wishes.speaker is not None:
+                    raise
+                say(error)
+                return NullSink()
+    return WavSink(Path(wishes.heard))
+
+
+def processing_for(
+    wishes: Wishes, source: Source, sink: Sink, say: Callable[[object], None]
+) -> Processing | None:
+    """The echo canceller and its company, where they are wanted."""
+    if wishes.processing == "on":
+        return Processing()
+    if wishes.processing == "off" or not isinstance(source, Microphone) or not isinstance(sink, Speaker):
+        return None
+    if is_headset(source.name) or is_headset(sink.name):
+        return None
+    try:
+        return Processing()
+    except DeviceError as error:
+        say(error)
+        return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from collections.abc import Callable
@@ -13,17 +14,23 @@ from qcall.media.devices import NullSink, NullSource
 from qcall.media.peer import Peer
 from qcall.media.quality import SILENT
 from qcall.media.srtp import SrtpKeyPair
+from qcall.media.tones import HOLDING, Tone, Tones
 
 from .line import Line
 from .report import Timing, quality
+from .sound import Sound
 from .work import Work
+
+LAST_TONE = 1.4
+"""Seconds that the tone at the end of a call sounds: two beats of busy, or one of congestion."""
 
 
 class Voice:
     """Opened when the agreement wants a description, closed with the call.
 
     The callables are assigned before it is opened: ``exporter`` and ``exporter_context`` key SRTP (see
-    ``Peer``), ``on_control_open``, ``on_control(data)``, ``on_first_audio`` and ``on_failed(error)`` tell.
+    ``Peer``), ``on_control_open``, ``on_control(data)``, ``on_first_audio``, ``on_digit(digit)`` and
+    ``on_failed(error)`` tell.
     """
 
     exporter: Callable[[bytes], SrtpKeyPair]
@@ -31,6 +38,7 @@ class Voice:
     on_control_open: Callable[[], None]
     on_control: Callable[[bytes], None]
     on_first_audio: Callable[[], None]
+    on_digit: Callable[[str], None]
     on_failed: Callable[[QcallError], None]
 
     def __init__(self, line: Line, timing: Timing, work: Work) -> None:
@@ -39,6 +47,7 @@ class Voice:
         self._work = work
         self.peer: Peer | None = None
         self.held = False
+        self._held_by_peer = False
         self._muted = False
 
     async def offer(self) -> str:
@@ -57,8 +66,14 @@ class Voice:
     def start(self) -> None:
         """Let the microphone and the speaker onto the connection."""
         assert self.peer is not None
+        self.peer.play(None)
         self.peer.start_playing()
         self.peer.start_sending()
+
+    def play(self, tone: Tone) -> None:
+        """Let the user hear ``tone``; the talk ends it."""
+        if self.peer is not None:
+            self.peer.play(tone)
 
     def send_control(self, data: bytes) -> None:
         """Put ``data`` on the control channel, if it is still there."""
@@ -104,7 +119,8 @@ class Voice:
     @muted.setter
     def muted(self, on: bool) -> None:
         self._muted = on
-        self._set_microphone()
+        if self.peer is not None:
+            self.peer.muted = on
 
     @property
     def levels(self) -> tuple[float, float]:
@@ -112,26 +128,42 @@ class Voice:
         if self.peer is None:
             return SILENT, SILENT
         spoken, heard = self.peer.levels
-        return (SILENT if self.peer.muted else spoken), heard
+        return (SILENT if self.peer.muted or self.peer.held else spoken), heard
 
     def hold(self, on: bool) -> None:
-        """Give the devices up, or take them again. Raises ``DeviceError`` when they cannot be opened."""
+        """Give a sound card up, or take it again. Raises ``DeviceError`` when it cannot be opened.
+
+        Files stay open: to open one again would be to begin it again.
+        """
         if self.peer is None or on is self.held:
             return
-        source, sink = (NullSource(), NullSink()) if on else self._line.sound()
-        self.peer.change_source(source)
-        self.peer.change_sink(sink)
+        if self._sound.is_card:
+            sound = Sound(NullSource(), NullSink()) if on else self._line.sound()
+            self.peer.change_source(sound.source)
+            self.peer.change_sink(sound.sink)
         self.held = on
-        self._set_microphone()
+        self._rest()
+
+    @property
+    def held_by_peer(self) -> bool:
+        """Whether the far user has put the call on hold."""
+        return self._held_by_peer
+
+    @held_by_peer.setter
+    def held_by_peer(self, on: bool) -> None:
+        self._held_by_peer = on
+        self._rest()
+
+    def _rest(self) -> None:
+        """Follow both users' wishes; who waits for the other hears so."""
+        if self.peer is not None:
+            self.peer.held = self.held or self.held_by_peer
+            self.peer.play(HOLDING if self.held_by_peer and not self.held else None)
 
     def press(self, digits: str) -> None:
         """Send keypad digits. Raises ``UsageError`` for others."""
         if self.peer is not None:
             self.peer.send_digits(digits)
-
-    def _set_microphone(self) -> None:
-        if self.peer is not None:
-            self.peer.muted = self._muted or self.held
 
     def stats(self) -> dict[str, Any]:
         """The numbers of the call, as in webrtc-stats; empty before there is a connection."""
@@ -142,33 +174,43 @@ class Voice:
         if self.peer is not None:
             await self.peer.flush_control(limit)
 
-    async def close(self) -> None:
-        """Close connection and devices."""
-        if self.peer is not None:
+    async def close(self, last: Tone | None) -> None:
+        """Close connection and devices; where tones are heard, ``last`` is the last of them."""
+        if self.peer is None:
+            return
+        try:
+            self.peer.hush()
+            if last is not None and self._sound.tones:
+                self.peer.play(last)
+                await asyncio.sleep(LAST_TONE)
+        finally:
             await self.peer.close()
 
     def _open(self) -> Peer:
         guarded = self._work.guarded
         with contextlib.ExitStack() as unused:
-            source, sink = self._line.sound()
-            unused.callback(source.close)
-            unused.callback(sink.close)
+            self._sound = sound = self._line.sound()
+            unused.callback(sound.source.close)
+            unused.callback(sound.sink.close)
             self.peer = Peer(
                 turn=self._line.relay(),
                 exporter=self.exporter,
                 exporter_context=self.exporter_context,
-                source=source,
-                sink=sink,
+                source=sound.source,
+                sink=sound.sink,
+                tones=Tones(enabled=sound.tones),
+                processing=sound.processing,
                 frame_ms=self._line.frame_ms,
                 bitrate=self._line.bitrate,
             )
             unused.pop_all()
-        self._timing.source, self._timing.sink = source, sink
+        self._timing.source, self._timing.sink = sound.source, sound.sink
         self.peer.on_control_open = guarded(self.on_control_open)
         self.peer.on_control = guarded(self.on_control)
         self.peer.on_first_audio = guarded(self._first_audio)
+        self.peer.on_digit = guarded(self.on_digit)
         self.peer.on_failed = guarded(self.on_failed)
-        self._set_microphone()
+        self.peer.muted = self._muted
         return self.peer
 
     def _first_audio(self) -> None:

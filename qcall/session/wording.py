@@ -30,7 +30,9 @@ def line_of(event: Event) -> str:
         "rekey-failing": lambda: f"rekeying fails ({fields['reason']}); ends in {fields['seconds']} s",
         "held": lambda: held_line(fields),
         "text": lambda: f"{fields['sender']}: {fields['text']}",
-        "digits": lambda: f"sent {fields['digits']}",
+        "digits": lambda: digits_line(fields),
+        "muted": lambda: muted_line(fields),
+        "recording": lambda: recording_line(fields),
         "media": lambda: "talking (Ctrl-C hangs up)",
         "silent": lambda: silence_line(fields),
         "ended": lambda: ended_line(fields),
@@ -54,6 +56,7 @@ def is_grave(event: Event) -> bool:
         event.kind in GRAVE
         or (event.kind == "qkd-outlook" and (event.fields["alarm"] or not event.fields["path"]))
         or (event.kind in ("silent", "relay") and not event.fields["connected"])
+        or (event.kind == "recording" and event.fields["on"] and not event.fields["own"])
         or (event.kind == "ended" and "failure" in event.fields)
     )
 
@@ -86,6 +89,30 @@ def outlook_line(fields: Mapping[str, Any]) -> str:
         return ""
     budget = f"{left} keys ready, " + ("enough" if minutes is None else f"rekeys for {minutes:.0f} min")
     return "quantum network: " + "; ".join(part for part in (faults, way, budget) if part)
+
+
+def muted_line(fields: Mapping[str, Any]) -> str:
+    """Whose microphone is off, or on again."""
+    whose = "your" if fields["own"] else f"{fields['contact']}'s"
+    return f"{whose} microphone is {'off' if fields['on'] else 'on'}"
+
+
+def digits_line(fields: Mapping[str, Any]) -> str:
+    """Keys that somebody pressed."""
+    return f"sent {fields['digits']}" if fields["own"] else f"{fields['contact']} pressed {fields['digits']}"
+
+
+def recording_line(fields: Mapping[str, Any]) -> str:
+    """Notice of a recording, for everybody whose voice may be on it."""
+    contact, both = fields["contact"], fields["sides"] == "both"
+    if fields["own"]:
+        what = "this call" if both else "your own side"
+        return f"{'recording' if fields['on'] else 'recorded'} {what} to {fields['file']}"
+    if not fields["on"]:
+        return f"{contact} has stopped recording"
+    return (
+        f"ATTENTION: {contact} records {'this call, both sides' if both else 'their own side of this call'}"
+    )
 
 
 def silence_line(fields: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from qcall.errors import QcallError
 from qcall.media.devices import NullSink, NullSource, Sink, Source
 from qcall.media.peer import Peer, Relay
 from qcall.media.srtp import KEY_LENGTH, SrtpKeyPair
+from qcall.media.tones import Tones
 from relay.path.model import Hop
 from relay.path.routes import Routes
 from relay.turn.credentials import SharedSecret
@@ -69,6 +70,7 @@ class Exchange:
         source: Source | None = None,
         sink: Sink | None = None,
         secret: str = "shared",
+        tones: Tones | None = None,
         frame_ms: int = 20,
         password: str | None = None,
     ) -> Phone:
@@ -86,6 +88,7 @@ class Exchange:
                 exporter_context=lambda: bytes(48),
                 source=source or NullSource(),
                 sink=sink or NullSink(),
+                tones=tones,
                 frame_ms=frame_ms,
             )
         )

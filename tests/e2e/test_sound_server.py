@@ -20,7 +20,7 @@ pytest.importorskip("pyaudio", reason="PyAudio is not installed")
 from qcall.errors import DeviceError
 from qcall.media.opus import Samples
 from qcall.media.quality import locate
-from qcall.media.soundcard import Microphone, Speaker, cards
+from qcall.media.soundcard import Card, Microphone, Speaker, cards
 from tests.e2e.exchange import connect, exchange, happens, talk
 
 pytestmark = pytest.mark.skipif(
@@ -95,6 +95,7 @@ async def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
         "</usr/share/alsa/alsa.conf>\n"
         f"pcm.mouth {{ type pulse server unix:{started.socket} device mouth.monitor }}\n"
         f"pcm.ear {{ type pulse server unix:{started.socket} device ear }}\n"
+        f"pcm.!default {{ type pulse server unix:{started.socket} device mouth.monitor }}\n"
     )
     monkeypatch.setenv("ALSA_CONFIG_PATH", str(alsa))
     yield started
@@ -132,6 +133,34 @@ async def test_a_call_from_a_microphone_to_a_loudspeaker(server: SoundServer) ->
         await player.wait()
     parts = [spoken[at : at + 24_000] for at in range(24_000, 96_000, 24_000)]
     assert np.median([locate(part, heard).peak for part in parts]) > 0.9
+
+
+async def test_a_device_that_stays_away_is_replaced_by_the_default_one(
+    server: SoundServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notices: list[str] = []
+    microphone = Microphone("mouth", notices.append)
+    try:
+        for _ in range(50):
+            await microphone.read()
+        find = Card._find
+
+        def only_ear(card: Card, name: str, kind: str, *, input: bool) -> int:
+            if name == "mouth":
+                raise DeviceError("it was unplugged")
+            return find(card, name, kind, input=input)
+
+        monkeypatch.setattr(Card, "_find", only_ear)
+        assert microphone._card is not None
+        microphone._card._stream.stop_stream()
+        async with asyncio.timeout(10):
+            while len(notices) < 2:
+                await microphone.read()
+        assert "is gone" in notices[0]
+        assert "is now" in notices[1]
+        assert microphone.name != "mouth"
+    finally:
+        microphone.close()
 
 
 async def test_devices_that_vanish_are_survived_and_told(server: SoundServer) -> None:

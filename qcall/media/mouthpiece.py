@@ -1,0 +1,78 @@
+"""The outgoing half of a call: from the microphone to encoded packets, at the microphone's pace."""
+
+from __future__ import annotations
+
+import asyncio
+import fractions
+from collections.abc import Callable
+from typing import Any
+
+import av
+import numpy as np
+from aiortc import MediaStreamTrack
+from aiortc.mediastreams import MediaStreamError
+
+from qcall.errors import QcallError
+
+from .devices import Source
+from .opus import SAMPLE_RATE, Encoder, Samples
+from .processing import Processing
+from .quality import SILENT, level
+
+TIME_BASE = fractions.Fraction(1, SAMPLE_RATE)
+
+
+class Mouthpiece(MediaStreamTrack):
+    """Encoded speech for aiortc's sender; nothing before ``allow``.
+
+    ``on_spoken`` gets all speech as it is sent; ``processing``, if there is one, cleans it before.
+    """
+
+    kind = "audio"
+
+    def __init__(self, source: Source, encoder: Encoder, on_fault: Callable[[QcallError], None]) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.source = source
+        self.processing: Processing | None = None
+        self.muted = False
+        self.held = False
+        """While either is set, silence is sent in the place of speech: of the same size and pace."""
+        self.on_spoken: Callable[[Samples], None] = lambda sound: None
+        self.level = SILENT
+        self.packets_sent = 0
+        self.bytes_sent = 0
+        self._on_fault = on_fault
+        self._allowed = asyncio.Event()
+        self._position = 0
+
+    def allow(self) -> None:
+        """Let the speech out."""
+        self._allowed.set()
+
+    async def recv(self) -> av.Packet[Any]:
+        """The next packet, for aiortc's sender."""
+        await self._allowed.wait()
+        try:
+            speech = await self._frame()
+            packet = av.Packet(self.encoder.encode(speech))
+            self.on_spoken(speech)
+        except QcallError as error:
+            self._on_fault(error)
+            raise MediaStreamError from None
+        packet.pts, packet.time_base = self._position, TIME_BASE
+        self._position += self.encoder.frame_samples
+        self.packets_sent += 1
+        self.bytes_sent += packet.size
+        return packet
+
+    async def _frame(self) -> Samples:
+        """What to send next; the meter shows what the microphone hears, whatever of it is sent."""
+        wanted, blocks = self.encoder.frame_samples, []
+        while wanted > 0:
+            block = await self.source.read()
+            blocks.append(block if self.processing is None else self.processing.spoken(block))
+            wanted -= len(block)
+        speech = np.concatenate(blocks)
+        self.level = level(speech)
+        return np.zeros_like(speech) if self.muted or self.held else speech
