@@ -97,6 +97,7 @@ def test_a_full_disk_ends_the_recording_and_not_the_call(
     faults: list[DeviceError] = []
     recording.on_fault = faults.append
     full = open("/dev/full", "wb", buffering=0)  # noqa: SIM115 - the recording closes it
+    recording._wav.close()
     monkeypatch.setattr(recording._wav, "_file", full)
     recording.spoken(ramp(0, 960))
     recording.spoken(ramp(0, 960))
