@@ -13,7 +13,7 @@ import ssl
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol, Self
 
 from qcall.wire.signalling import TurnCredentials
@@ -25,7 +25,7 @@ from relay.laboratory import Laboratory
 from relay.metrics import Figures
 from relay.network.sites import KeySites, kme_id
 from relay.network.topology import Topology
-from relay.path.model import Hop, HopStatistics
+from relay.path.model import Burst, Hop, HopStatistics
 from relay.path.routes import Routes
 from relay.pki import Authority
 from relay.signalling.accounts import Accounts
@@ -50,6 +50,8 @@ class Options:
     realm: str = "qcall"
     seed: int | None = None
     loss: float = 0.0
+    burst: float = 1.0
+    """Packets that are lost in a row, in the mean; 1: every loss is independent of the one before."""
     jitter: float | None = None
     record: Wiretap | None = None
     metrics: tuple[str, int] = ("127.0.0.1", 0)
@@ -283,17 +285,23 @@ def hops(named: Sequence[tuple[str, float]], options: Options) -> list[Hop]:
     """The hops of one path; the loss from end to end is spread evenly over them."""
     loss = 1 - (1 - options.loss) ** (1 / len(named))
     made = [Hop(name, km, loss=loss) for name, km in named]
+    if options.burst > 1 and loss > 0:
+        leave = 1 / options.burst
+        burst = Burst(enter=loss * leave / (1 - loss), leave=leave)
+        made = [replace(hop, loss=0.0, burst=burst) for hop in made]
     if options.jitter is None:
         return made
     # Independent hops: their variances add up.
     each = options.jitter / len(named) ** 0.5
-    return [Hop(hop.name, hop.km, loss=loss, jitter=each) for hop in made]
+    return [replace(hop, jitter=each) for hop in made]
 
 
 async def serve(home: RelayHome, options: Options, announce: Any, stop: Stopping) -> None:
     """Run a relay until ``stop``; ``announce`` gets its ``ready`` object."""
     if not 0 <= options.loss < 1:
         raise UsageError(f"--loss {options.loss:g}: a probability from 0 to below 1, such as 0.05")
+    if not options.burst >= 1:
+        raise UsageError(f"--burst {options.burst:g}: packets lost in a row, 1 or more")
     relay = await RunningRelay.start(home, options)
     try:
         announce(relay.ready())

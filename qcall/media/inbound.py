@@ -45,7 +45,6 @@ class Inbound:
         """Called as in webrtc-stats; times in seconds."""
         return {
             **self._playout.counts.stats(),
-            "jitterBufferTargetDelay": self._playout.target,
             "packetsReceived": self._reception.received,
             "packetsLost": self._reception.lost,
             "jitter": self._reception.jitter,

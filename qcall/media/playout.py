@@ -83,6 +83,10 @@ class Counts:
     emitted: int = 0
     delay: float = 0.0
     """Seconds that the emitted samples have spent in the buffer, summed over samples."""
+    target: float = 0.0
+    """Seconds that the buffer aimed at when they were emitted, summed likewise."""
+    relative: float = 0.0
+    """Seconds that they were played later than the fastest packet could have been, summed likewise."""
     skipped: int = 0
     """Samples that a jump of the far clock, or a loudspeaker that stood still, left out."""
     undecodable: int = 0
@@ -102,7 +106,9 @@ class Counts:
             "removedSamplesForAcceleration": self.removed,
             "standstillSamples": self.stood_still,
             "jitterBufferEmittedCount": self.emitted,
-            "jitterBufferDelay": self.delay / SAMPLE_RATE,
+            "jitterBufferDelay": self.delay,
+            "jitterBufferTargetDelay": self.target,
+            "relativePlayoutDelay": self.relative,
             "skippedSamples": self.skipped,
             "undecodablePackets": self.undecodable,
         }
@@ -331,6 +337,8 @@ class Playout:
         self._position += len(sound)
         self.counts.emitted += len(sound)
         self.counts.delay += (now - arrived) * len(sound)
+        self.counts.target += self.target * len(sound)
+        self.counts.relative += self._delay * len(sound)
         return sound
 
     def _recover(self, following: bytes, gap: int, missing: int) -> Samples:

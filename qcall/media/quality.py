@@ -135,27 +135,27 @@ def chirp() -> Samples:
     return (20_000 * np.sin(phase) * np.hanning(CHIRP_SAMPLES)).astype(np.int16)
 
 
-def chirps(samples: int) -> Samples:
-    """Silence with a chirp every half second, the first after a quarter."""
+def chirps(samples: int, period: int = CHIRP_PERIOD) -> Samples:
+    """Silence with a chirp every ``period`` samples, the first after half of that."""
     sound = np.zeros(samples, np.int16)
     one = chirp()
-    for start in range(CHIRP_PERIOD // 2, samples - len(one), CHIRP_PERIOD):
+    for start in range(period // 2, samples - len(one), period):
         sound[start : start + len(one)] = one
     return sound
 
 
-def chirp_delays(heard: Samples, started: float) -> NDArray[np.float64]:
+def chirp_delays(heard: Samples, started: float, period: int = CHIRP_PERIOD) -> NDArray[np.float64]:
     """Seconds from mouth to ear of every chirp found in ``heard``.
 
     ``started`` is when the first sample of ``heard`` sounded, in seconds after the first sample of
-    ``chirps`` was spoken. Delays of half a second or more cannot be told from their neighbour's.
+    ``chirps`` was spoken. Delays of a period or more cannot be told from their neighbour's.
     """
     one, found = chirp(), []
-    for spoken in range(CHIRP_PERIOD // 2, len(heard) + CHIRP_PERIOD, CHIRP_PERIOD):
+    for spoken in range(period // 2, len(heard) + period, period):
         begin = spoken - round(started * SAMPLE_RATE)
         if begin < 0:
             continue
-        window = heard[begin : begin + CHIRP_PERIOD]
+        window = heard[begin : begin + period]
         if len(window) < 2 * len(one):
             break
         match = locate(one, window)

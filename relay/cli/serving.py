@@ -38,6 +38,7 @@ def serve(
         str | None, typer.Option(help="HOST:PORT of the first site's key node; the others follow.")
     ] = None,
     loss: Annotated[float, typer.Option(help="Probability that a packet is lost from site to site.")] = 0.0,
+    burst: Annotated[float, typer.Option(help="Packets lost in a row, in the mean; 1: at random.")] = 1.0,
     jitter: Annotated[
         float | None, typer.Option(help="Milliseconds: standard deviation of the path's delay.")
     ] = None,
@@ -62,6 +63,7 @@ def serve(
             metrics=host_port(metrics, "--metrics"),
             alternate=None if alternate is None else host_port(alternate, "--alternate"),
             loss=loss,
+            burst=burst,
             jitter=None if jitter is None else jitter / 1000,
             seed=seed,
             record=None if record is None else Wiretap(record),

@@ -7,7 +7,6 @@ loudspeaker (a null sink whose monitor is recorded). Runs as root and without D-
 from __future__ import annotations
 
 import asyncio
-import shutil
 import wave
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -21,82 +20,21 @@ from qcall.errors import DeviceError
 from qcall.media.opus import Samples
 from qcall.media.quality import locate
 from qcall.media.soundcard import Card, Microphone, Speaker, cards
+from scripts.demonstration.soundserver import SoundServer, is_available
 from tests.e2e.exchange import connect, exchange, happens, talk
 
 pytestmark = pytest.mark.skipif(
-    not shutil.which("pulseaudio") or not Path("/usr/share/alsa/alsa.conf.d").is_dir(),
+    not is_available(),
     reason="PulseAudio is not installed (apt-get install pulseaudio libasound2-plugins)",
 )
 SPEECH = Path(__file__).parents[1] / "data/speech/F1_harvard_phrases.wav"
-RATE = ("--raw", "--format=s16le", "--rate=48000", "--channels=1", "--latency-msec=20")
-
-
-class SoundServer:
-    """A PulseAudio server with a null sink for each name."""
-
-    def __init__(self, socket: Path, process: asyncio.subprocess.Process) -> None:
-        self.socket = socket
-        self.process = process
-
-    @classmethod
-    async def start(cls, directory: Path, names: list[str]) -> SoundServer:
-        socket = directory / "native.socket"
-        modules = [f"module-null-sink sink_name={name} rate=48000 channels=1" for name in names]
-        modules.append(f"module-native-protocol-unix socket={socket} auth-anonymous=1")
-        options = ["-n", "--daemonize=no", "--exit-idle-time=-1", "--use-pid-file=no", "--log-level=error"]
-        process = await asyncio.create_subprocess_exec(
-            "pulseaudio",
-            *options,
-            *(f"--load={module}" for module in modules),
-            env={"HOME": str(directory), "XDG_RUNTIME_DIR": str(directory), "PATH": "/usr/bin:/bin"},
-            stderr=asyncio.subprocess.DEVNULL,
-        )
-        server = cls(socket, process)
-        async with asyncio.timeout(10):
-            while not socket.is_socket():
-                await asyncio.sleep(0.02)
-        return server
-
-    async def stop(self) -> None:
-        if self.process.returncode is None:
-            self.process.terminate()
-        await self.process.wait()
-
-    async def play(self, sink: str, sound: Samples) -> asyncio.subprocess.Process:
-        player = await asyncio.create_subprocess_exec(
-            "pacat", "--playback", f"--server={self.socket}", f"--device={sink}", *RATE,
-            stdin=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-        )  # fmt: skip
-        assert player.stdin is not None
-        player.stdin.write(sound.tobytes())
-        player.stdin.close()
-        return player
-
-    async def record(self, sink: str, seconds: float) -> Samples:
-        recorder = await asyncio.create_subprocess_exec(
-            "pacat", "--record", f"--server={self.socket}", f"--device={sink}.monitor", *RATE,
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-        )  # fmt: skip
-        assert recorder.stdout is not None
-        try:
-            async with asyncio.timeout(seconds + 10):
-                return np.frombuffer(await recorder.stdout.readexactly(round(96_000 * seconds)), np.int16)
-        finally:
-            recorder.kill()
-            await recorder.wait()
 
 
 @pytest.fixture
 async def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SoundServer]:
     """A server with one mouth and one ear, which ALSA knows by these names."""
     started = await SoundServer.start(tmp_path, ["mouth", "ear"])
-    alsa = tmp_path / "asound.conf"
-    alsa.write_text(
-        "</usr/share/alsa/alsa.conf>\n"
-        f"pcm.mouth {{ type pulse server unix:{started.socket} device mouth.monitor }}\n"
-        f"pcm.ear {{ type pulse server unix:{started.socket} device ear }}\n"
-        f"pcm.!default {{ type pulse server unix:{started.socket} device mouth.monitor }}\n"
-    )
+    alsa = started.alsa_configuration(tmp_path, microphones=["mouth"], speakers=["ear"])
     monkeypatch.setenv("ALSA_CONFIG_PATH", str(alsa))
     yield started
     await started.stop()

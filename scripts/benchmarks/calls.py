@@ -1,0 +1,198 @@
+"""Calls through the whole product for measurement: a relay and two phones as programs, again and again.
+
+The relay's own recording tells what became of every voice packet on the modelled path, so that another
+system can be given the same losses and delays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import json
+import os
+import wave
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from qcall.media.opus import SAMPLE_RATE, Samples
+from scripts.demonstration.recording import channel_payload, is_srtp
+from scripts.demonstration.stage import Event, Program, Stage, StageError, stage
+
+CALLER, CALLEE = "alice", "bob"
+OTHER = {CALLER: CALLEE, CALLEE: CALLER}
+SPEECH = Path(__file__).parents[2] / "tests/data/speech"
+SETTLE = 2.0
+"""Seconds of talk after which processor time is counted, and before its end until which."""
+TICKS = os.sysconf("SC_CLK_TCK")
+
+Fates = list[float | None]
+"""Of every voice packet in the order of sending: seconds from the relay's one side to the other, or lost."""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """One call that took place. By name: whose phone it was, or who was the speaker."""
+
+    ready: Event
+    ended: Mapping[str, Event]
+    heard: Mapping[str, Path]
+    stats: Mapping[str, list[Event]]
+    fates: Mapping[str, Fates] = field(default_factory=dict)
+    cpu: Mapping[str, float] = field(default_factory=dict)
+    """Share of one core that each phone and the ``relay`` took while the call was up."""
+
+    def moment(self, name: str, which: str) -> float:
+        """A moment of the call on the monotonic clock."""
+        return float(self.ended[name]["timing"][which])
+
+    @property
+    def path(self) -> float:
+        """Seconds that the modelled path takes from site to site."""
+        return float(self.ready["path"]["delay_ms"]) / 1000
+
+
+class Slot:
+    """A relay and two enrolled phones of its own; takes one call after the other."""
+
+    def __init__(self, theatre: Stage) -> None:
+        self._stage = theatre
+        self._calls = 0
+        self._talking = asyncio.Event()
+
+    async def place(
+        self,
+        speech: Mapping[str, Path],
+        seconds: float,
+        *,
+        relay: Sequence[str] = (),
+        phone: Sequence[str] = (),
+        record: bool = True,
+    ) -> Placed:
+        """A call of ``seconds``, in which both speak; ``relay`` and ``phone`` are options of theirs."""
+        self._calls += 1
+        directory = self._stage.directory / f"call-{self._calls}"
+        directory.mkdir()
+        recording = directory / "recording.jsonl"
+        options = (*relay, *(("--record", recording) if record else ()))
+        server = await self._stage.serve(*map(str, options))
+        heard = {name: directory / f"heard-by-{name}.wav" for name in (CALLER, CALLEE)}
+        sound = {
+            name: ("--input", speech[name], "--output", heard[name], "--stats", "1", *phone)
+            for name in (CALLER, CALLEE)
+        }
+        callee = await self._stage.listen(CALLEE, "--auto-answer", "--once", *sound[CALLEE])
+        caller = await self._stage.call(CALLER, CALLEE, "--duration", str(seconds), *sound[CALLER])
+        programs = {CALLER: caller, CALLEE: callee, "relay": server}
+        await caller.event("media")
+        cpu = await processor_time(programs, seconds)
+        if (await caller.ended(limit=seconds + 30), await callee.ended()) != (0, 0):
+            raise StageError(f"a call failed{caller.account()}{callee.account()}")
+        ready = self._stage.ready
+        await server.stop()
+        return Placed(
+            ready=ready,
+            ended={name: await programs[name].event("ended") for name in heard},
+            heard=heard,
+            stats={name: [e for e in programs[name].events if e["event"] == "stats"] for name in heard},
+            fates=fates(recording) if record else {},
+            cpu=cpu,
+        )
+
+    async def place_between(self, phones: Mapping[str, Sequence[str]], seconds: float) -> float:
+        """A call in which each phone has options of its own; seconds that its modelled path takes."""
+        self._talking.clear()
+        server = await self._stage.serve()
+        callee = await self._stage.listen(CALLEE, "--auto-answer", "--once", *phones[CALLEE])
+        caller = await self._stage.call(CALLER, CALLEE, "--duration", str(seconds), *phones[CALLER])
+        await caller.event("secured")
+        await callee.event("media")
+        self._talking.set()
+        if (await caller.ended(limit=seconds + 30), await callee.ended()) != (0, 0):
+            raise StageError(f"a call failed{caller.account()}{callee.account()}")
+        path = float(self._stage.ready["path"]["delay_ms"]) / 1000
+        await server.stop()
+        return path
+
+    async def talking(self) -> None:
+        """Wait for the call of ``place_between`` to be answered."""
+        await self._talking.wait()
+
+
+@contextlib.asynccontextmanager
+async def slot(directory: Path, topology: str = "beijing-hefei") -> AsyncIterator[Slot]:
+    """A ``Slot`` whose programs end with the context."""
+    async with stage(directory) as theatre:
+        server = await theatre.serve("--topology", topology)
+        sites = theatre.ready["sites"]
+        await theatre.enrol(CALLER, sites[0])
+        await theatre.enrol(CALLEE, sites[-1])
+        await server.stop()
+        yield Slot(theatre)
+
+
+async def processor_time(programs: Mapping[str, Program], seconds: float) -> dict[str, float]:
+    """Share of one core that each program takes in the middle of a call of ``seconds``; waits for that."""
+    if seconds < 3 * SETTLE:
+        return {}
+    await asyncio.sleep(SETTLE)
+    before = {name: ticks(program.process.pid) for name, program in programs.items()}
+    measured = seconds - 2 * SETTLE
+    await asyncio.sleep(measured)
+    return {
+        name: (ticks(program.process.pid) - before[name]) / TICKS / measured
+        for name, program in programs.items()
+    }
+
+
+def ticks(process: int) -> int:
+    """Clock ticks of processor time that a process has used (proc(5): fields 14 and 15 of stat)."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def fates(recording: Path) -> dict[str, Fates]:
+    """What became of every voice packet, by who sent it, out of a relay's recording."""
+    senders: dict[str, str] = {}
+    came: dict[str, dict[int, float]] = {CALLER: {}, CALLEE: {}}
+    went: dict[str, dict[int, float]] = {CALLER: {}, CALLEE: {}}
+    for line in recording.read_text().splitlines():
+        entry = json.loads(line)
+        if entry["kind"] != "turn":
+            continue
+        data, client = base64.b64decode(entry["data"]), entry["client"]
+        payload = channel_payload(data)
+        if payload is None:
+            # TURN user names end in the phone's name, and travel in clear.
+            for name in came:
+                if f":{name}".encode() in data:
+                    senders[client] = name
+        elif is_srtp(payload) and client in senders:
+            sequence = int.from_bytes(payload[2:4], "big")
+            if entry["direction"] == "in":
+                came[senders[client]].setdefault(sequence, entry["time"])
+            else:
+                went[OTHER[senders[client]]].setdefault(sequence, entry["time"])
+    return {
+        name: [None if s not in went[name] else went[name][s] - at for s, at in came[name].items()]
+        for name in came
+    }
+
+
+def read_wav(file: Path) -> Samples:
+    """The samples of a mono file at 48 kHz."""
+    with wave.open(str(file)) as opened:
+        return np.frombuffer(opened.readframes(opened.getnframes()), np.int16)
+
+
+def write_wav(file: Path, sound: Samples) -> Path:
+    """A mono file at 48 kHz."""
+    with wave.open(str(file), "wb") as opened:
+        opened.setnchannels(1)
+        opened.setsampwidth(2)
+        opened.setframerate(SAMPLE_RATE)
+        opened.writeframes(sound.tobytes())
+    return file

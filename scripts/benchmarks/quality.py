@@ -1,0 +1,255 @@
+"""How speech sounds after the whole product, beside aiortc's stock audio path on the same speech and packets.
+
+PESQ (ITU-T P.862.2, wideband) of two speakers in both directions of calls between two phones over the relay
+and its modelled path: random loss, bursts (their mean length), jitter, distance. Beside it the E-model's
+verdict (ITU-T G.107), whose Bpl for this product is fitted to the random losses of the same run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qcall.media.opus import SAMPLE_RATE, Samples
+from qcall.media.quality import BEST_RATING, OPUS_BPL, OPUS_IE, locate, opinion_score, rating
+from scripts.benchmarks.calls import CALLEE, CALLER, OTHER, SPEECH, Placed, Slot, read_wav, slot, write_wav
+from scripts.benchmarks.findings import Findings, Promise
+from scripts.benchmarks.rivals import VERSIONS, Heard, ours, stock
+
+HELP = "PESQ and E-model against loss, bursts, jitter and distance, beside stock aiortc"
+PAUSE = SAMPLE_RATE // 2
+LONGEST = 2 * SAMPLE_RATE
+"""Samples; a later answer than this is not looked for."""
+WIDEBAND = 16_000
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One kind of path. ``least``: PESQ that it must have at 32 kb/s."""
+
+    kind: str
+    name: str
+    relay: tuple[str, ...] = ()
+    loss: float = 0.0
+    least: float | None = None
+    topology: str = "beijing-hefei"
+
+
+def lossy(percent: int, burst: int = 1, least: float | None = None) -> Condition:
+    """A path that loses packets, ``burst`` in a row."""
+    flags = ("--loss", str(percent / 100), "--burst", str(burst))
+    name = f"{percent} %" + (f" in bursts of {burst}" if burst > 1 else "")
+    kind = "burst" if burst > 1 else "loss"
+    return Condition(kind, name, flags, percent / 100, least)
+
+
+MUST = [lossy(0, least=4.3), lossy(5, least=4.0), lossy(10, least=3.5), lossy(10, 3, least=3.0)]
+SWEEP = [
+    *(lossy(percent) for percent in (1, 3, 15, 20)),
+    *(lossy(percent, burst) for percent, burst in ((5, 3), (5, 6), (10, 6))),
+    *(Condition("jitter", f"{ms} ms", ("--jitter", str(ms))) for ms in (10, 30, 60, 100)),
+    Condition("distance", "hefei-metro", ("--topology", "hefei-metro"), topology="hefei-metro"),
+    Condition("distance", "backbone-16", ("--topology", "backbone-16"), topology="backbone-16"),
+]
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of this benchmark."""
+    parser.add_argument("--only", choices=("must", "all"), default="all", help="the promised paths, or all")
+    parser.add_argument("--rounds", type=int, default=3, help="times that both speakers speak in each call")
+    parser.add_argument("--parallel", type=int, default=4, help="calls at once")
+    parser.add_argument("--seed", type=int, default=1, help="of the modelled path")
+    parser.add_argument("--bitrate", type=int, default=32_000, help="of the product's voice, bit/s")
+
+
+def run(options: argparse.Namespace) -> Findings:
+    """Place all calls, some at once."""
+    with tempfile.TemporaryDirectory(prefix="qcall-bench-") as scratch:
+        return asyncio.run(measure(options, Path(scratch)))
+
+
+async def measure(options: argparse.Namespace, scratch: Path) -> Findings:
+    """The findings."""
+    program = Program(options.rounds)
+    speech = {name: write_wav(scratch / f"{name}.wav", program.sound) for name in (CALLER, CALLEE)}
+    wanted = MUST + (SWEEP if options.only == "all" else [])
+    found: dict[str, dict[str, Any]] = {}
+    for topology in dict.fromkeys(condition.topology for condition in wanted):
+        queue = [condition for condition in wanted if condition.topology == topology]
+        workers = [
+            work(scratch / f"{topology}-{number}", topology, queue, program, speech, options, found)
+            for number in range(min(options.parallel, len(queue)))
+        ]
+        await asyncio.gather(*workers)
+    rows = [found[each.kind + each.name] for each in wanted]
+    promises = [
+        Promise(f"PESQ-WB, {each.name}", found[each.kind + each.name]["PESQ"], each.least, at_most=False)
+        for each in wanted
+        if each.least is not None
+    ]
+    fitted = fit([row for row in rows if row["kind"] in ("loss", "burst")])
+    details = {"e_model": {"Ie": OPUS_IE, "Bpl": OPUS_BPL, **fitted}, "bitrate": options.bitrate}
+    plot = (lambda figure: draw(figure, rows)) if options.only == "all" else None
+    return Findings("Speech after the whole product", rows, promises, VERSIONS, details, plot)
+
+
+class Program:
+    """What is spoken: both speakers, ``rounds`` times, with pauses; and where each round begins."""
+
+    def __init__(self, rounds: int) -> None:
+        clips = [read_wav(SPEECH / f"{name}_harvard_phrases.wav") for name in ("F1", "M1")]
+        pause = np.zeros(PAUSE, np.int16)
+        self.round = np.concatenate((clips[0], pause, clips[1], pause))
+        self.sound = np.concatenate((pause, *[self.round] * rounds))
+        self.starts = [PAUSE + len(self.round) * number for number in range(rounds)]
+        self.seconds = len(self.sound) / SAMPLE_RATE + 1.5
+
+
+async def work(
+    directory: Path,
+    topology: str,
+    queue: list[Condition],
+    program: Program,
+    speech: Mapping[str, Path],
+    options: argparse.Namespace,
+    found: dict[str, dict[str, Any]],
+) -> None:
+    """Take one condition after the other from ``queue``, first over the product, then over the stock path."""
+    async with slot(directory, topology) as phones:
+        while queue:
+            condition = queue.pop(0)
+            found[condition.kind + condition.name] = await compare(
+                phones, condition, program, speech, options, directory
+            )
+
+
+async def compare(
+    phones: Slot,
+    condition: Condition,
+    program: Program,
+    speech: Mapping[str, Path],
+    options: argparse.Namespace,
+    directory: Path,
+) -> dict[str, Any]:
+    """One line of the table."""
+    placed = await phones.place(
+        speech,
+        program.seconds,
+        relay=(*condition.relay, "--seed", str(options.seed)),
+        phone=("--bitrate", str(options.bitrate)),
+    )
+    rival = await stock(placed, speech, program.seconds, directory / f"stock-{condition.name}")
+    mine = [ours(placed, listener, OTHER[listener]) for listener in OTHER]
+    scores = [await asyncio.to_thread(score, heard, program) for heard in mine]
+    theirs = [await asyncio.to_thread(score, heard, program) for heard in rival.heard.values()]
+    delay = float(np.median([late(heard, program) for heard in mine]))
+    return {
+        "kind": condition.kind,
+        "path": condition.name,
+        "lost %": round(100 * lost(placed), 1),
+        "PESQ": round(float(np.mean(scores)), 2),
+        "worst": round(float(np.min(scores)), 2),
+        "stock aiortc": round(float(np.mean(theirs)), 2),
+        "delay ms": round(1000 * delay),
+        "stock ms": round(1000 * float(np.median([late(heard, program) for heard in rival.heard.values()]))),
+        "E-model": round(opinion_score(rating(delay, condition.loss, burst_ratio(placed))), 2),
+        "burst ratio": round(burst_ratio(placed), 2),
+    }
+
+
+def score(heard: Heard, program: Program) -> list[float]:
+    """PESQ of every round that was heard."""
+    from pesq import pesq
+
+    sound, reference = read_wav(heard.file), wideband(program.round)
+    found = []
+    for start in program.starts:
+        cut = piece(sound, heard, start, len(program.round))
+        found.append(float(pesq(WIDEBAND, reference, wideband(cut), "wb")))
+    return found
+
+
+def piece(sound: Samples, heard: Heard, start: int, length: int) -> Samples:
+    """What was heard while the samples from ``start`` on were spoken, as late as they came."""
+    begin = start + round((heard.spoke_from - heard.heard_from) * SAMPLE_RATE)
+    begin += round(latest(sound, heard, start) * SAMPLE_RATE)
+    cut = sound[max(0, begin) : begin + length]
+    return np.pad(cut, (max(0, -begin), max(0, length - len(cut) - max(0, -begin))))
+
+
+def latest(sound: Samples, heard: Heard, start: int) -> float:
+    """Seconds by which the first phrase of a round is late."""
+    phrase = read_wav(SPEECH / "F1_harvard_phrases.wav")[: 2 * SAMPLE_RATE]
+    begin = start + round((heard.spoke_from - heard.heard_from) * SAMPLE_RATE)
+    window = sound[max(0, begin) : begin + len(phrase) + LONGEST]
+    if len(window) < len(phrase) or not window.any():
+        return 0.0
+    return locate(phrase, window).lag / SAMPLE_RATE + min(0, begin) / SAMPLE_RATE
+
+
+def late(heard: Heard, program: Program) -> float:
+    """Seconds from mouth to ear, in the middle of all rounds."""
+    sound = read_wav(heard.file)
+    return float(np.median([latest(sound, heard, start) for start in program.starts]))
+
+
+def wideband(sound: Samples) -> Samples:
+    """48 kHz to the 16 kHz that PESQ wants."""
+    from scipy.signal import resample_poly
+
+    return np.clip(np.rint(resample_poly(sound.astype(float), 1, 3)), -32_768, 32_767).astype(np.int16)
+
+
+def lost(placed: Placed) -> float:
+    """The share of voice packets that the path lost."""
+    every = [fate for fates in placed.fates.values() for fate in fates]
+    return sum(fate is None for fate in every) / len(every)
+
+
+def burst_ratio(placed: Placed) -> float:
+    """Mean length of a burst over what random loss would give (ITU-T G.107, section 7.5)."""
+    lost, runs = 0, 0
+    for fates in placed.fates.values():
+        gone = [fate is None for fate in fates]
+        lost += sum(gone)
+        runs += sum(now and not before for before, now in zip([False, *gone], gone, strict=False))
+    share = lost / sum(map(len, placed.fates.values()))
+    return max(1.0, lost / runs * (1 - share)) if runs else 1.0
+
+
+def fit(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """Bpl that brings the E-model nearest to PESQ on these paths, delay apart, and how far off it is then."""
+
+    def off(bpl: float) -> float:
+        errors = []
+        for row in rows:
+            percent = row["lost %"]
+            equipment = OPUS_IE + (95 - OPUS_IE) * percent / (percent / row["burst ratio"] + bpl)
+            errors.append(opinion_score(BEST_RATING - equipment) - row["PESQ"])
+        return float(np.sqrt(np.mean(np.square(errors))))
+
+    candidates = np.arange(2.0, 200.0, 0.5)
+    best = min(candidates, key=off)
+    return {"fitted_Bpl": float(best), "error_of_the_fit": round(off(best), 3)}
+
+
+def draw(figure: Any, rows: Sequence[dict[str, Any]]) -> None:
+    """PESQ and the E-model against each kind of path."""
+    for axes, kind in zip(figure.subplots(2, 2).flat, ("loss", "burst", "jitter", "distance"), strict=True):
+        shown = [row for row in rows if row["kind"] == kind or (kind != "burst" and row["path"] == "0 %")]
+        shown.sort(key=lambda row: row["lost %"] if kind == "loss" else 0)
+        names = [row["path"] for row in shown]
+        for column, style in (("PESQ", "o-"), ("stock aiortc", "s--"), ("E-model", ":")):
+            axes.plot(names, [row[column] for row in shown], style, label=column)
+        axes.set_title(kind)
+        axes.set_ylim(1, 4.7)
+        axes.grid(alpha=0.3)
+        axes.tick_params(axis="x", labelsize="small")
+        axes.legend(fontsize="small")
