@@ -2,11 +2,12 @@
 
 Map of the package (left may import right; ``|`` may not see each other):
 
-    cli > serve > laboratory > wiretap | control | health > metrics > turn | signalling | network
-        > path | kme > pki > config > errors
+    cli > serve > laboratory | processes > wiretap | control | health > metrics
+        > turn | signalling | network > path | kme > pki > config > errors
 
 - ``serve``       composition root: one TaskGroup wires everything
 - ``laboratory``  faults: cut fibres, eavesdroppers, drained pools, compromised nodes
+- ``processes``   trusted nodes as processes of their own
 - ``wiretap``     what an attacker who owns the relay can write down
 - ``control``     the running relay's Unix socket: commands in, JSON out
 - ``health``      the operator's HTTP port

@@ -28,6 +28,7 @@ from relay.network.topology import Topology
 from relay.path.model import Burst, Hop, HopStatistics
 from relay.path.routes import Routes
 from relay.pki import Authority
+from relay.processes import KeyProcesses
 from relay.signalling.accounts import Accounts
 from relay.signalling.websocket import Services, SignallingServer, SiteInfo
 from relay.turn.credentials import SharedSecret
@@ -54,6 +55,8 @@ class Options:
     """Packets that are lost in a row, in the mean; 1: every loss is independent of the one before."""
     jitter: float | None = None
     record: Wiretap | None = None
+    processes: str = ""
+    """What names the topology, when every node is to be a process of its own."""
     metrics: tuple[str, int] = ("127.0.0.1", 0)
     alternate: tuple[str, int] | None = None
     """Where TURN clients are sent while this relay drains."""
@@ -79,7 +82,7 @@ class RunningRelay:
         self._turn_secret = SharedSecret(home.secret("turn"))
         self.authority = Authority.open_or_create(home.authority)
         self.routes = routes(options)
-        self.keys: KeySites
+        self.keys: KeySites | KeyProcesses
         self._keys_report: dict[str, Any] = {}
         self.turn: TurnServer
         self.signalling: SignallingServer
@@ -116,16 +119,20 @@ class RunningRelay:
         options, record = self._options, self._options.record
         host, port = options.kme or (options.listen[0], 0)
         sites = options.topology.sites
-        self.keys = await KeySites.start(
-            options.topology,
-            authority=self.authority,
-            directory=self._home.key_nodes,
-            node_keys=self._home.secret,
-            host=host,
-            ports={site: port + place for place, site in enumerate(sites)} if port else {},
-            clock=time.monotonic,
-            entropy=secrets.token_bytes,
-        )
+        ports = {site: port + place for place, site in enumerate(sites)} if port else {}
+        if options.processes:
+            self.keys = await KeyProcesses.start(self._home, options.topology, options.processes, host, ports)
+        else:
+            self.keys = await KeySites.start(
+                options.topology,
+                authority=self.authority,
+                directory=self._home.key_nodes,
+                node_keys=self._home.secret,
+                host=host,
+                ports=ports,
+                clock=time.monotonic,
+                entropy=secrets.token_bytes,
+            )
         self._stack.push_async_callback(self.keys.close)
         self.turn = await TurnServer.start(
             *options.turn,

@@ -31,6 +31,7 @@ SHELLS = {
     "relay/control.py",
     "relay/health.py",
     "relay/laboratory.py",
+    "relay/processes.py",
     "relay/serve.py",
     "relay/pki.py",
     "relay/wiretap.py",

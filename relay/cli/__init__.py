@@ -8,6 +8,7 @@ Every failure that the program knows is one line on standard error and exit code
 - ``enrolling``   invite
 - ``topologies``  topology list, show, check
 - ``status``      status
+- ``nodes``       kme
 - ``faults``      fault cut, eve, drain, compromise, restore
 """
 
@@ -30,7 +31,7 @@ def main() -> None:
 
 def commands() -> typer.Typer:
     """The program with all its commands."""
-    from . import enrolling, faults, serving, status, topologies  # noqa: F401 - they add themselves
+    from . import enrolling, faults, nodes, serving, status, topologies  # noqa: F401 - they add themselves
     from .app import app
 
     return app

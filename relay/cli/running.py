@@ -24,6 +24,8 @@ def announce(as_json: bool) -> Callable[[dict[str, Any]], None]:
         for name in ("signalling", "turn", "metrics"):
             if name in ready:
                 typer.echo(f"{name:12}{ready[name]}")
+        if "nodes" in ready:
+            typer.echo(f"{'node':12}{ready['nodes']}  ({ready['node']}, for other nodes)")
         for site, url in ready.get("kme", {}).items():
             typer.echo(f"{'key node':12}{url}  ({site}, simulated)")
         if "path" in ready:

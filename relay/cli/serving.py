@@ -50,9 +50,12 @@ def serve(
         str, typer.Option(help="HOST:PORT of /metrics, /healthz and /readyz.")
     ] = "127.0.0.1:0",
     alternate: Alternate = None,
+    processes: Annotated[
+        bool, typer.Option("--processes", help="Every trusted node a process of its own.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Run signalling, media relay and key nodes in one process."""
+    """Run signalling, media relay and key nodes in one process, or the nodes in processes of their own."""
 
     async def work(stop: Stop) -> None:
         chosen = Options(
@@ -67,6 +70,7 @@ def serve(
             jitter=None if jitter is None else jitter / 1000,
             seed=seed,
             record=None if record is None else Wiretap(record),
+            processes=topology if processes else "",
         )
         try:
             await serve_all(context.obj, chosen, announce(as_json), stop)

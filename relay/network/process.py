@@ -83,6 +83,8 @@ class NodeProcess:
         self.node = Node(name)
         self.captured: deque[tuple[str, bytes]] | None = None
         """When the node is compromised: key IDs and end keys (or shares) that it saw since."""
+        self.relayed = 0
+        """End keys that this node sent on their way and that arrived."""
         self._name = name
         self._topology = topology
         self._peers = peers
@@ -141,6 +143,7 @@ class NodeProcess:
                 link = frozenset((failed.fault.a, failed.fault.b))
                 self._blocked[link] = self._clock() + BLOCKED_SECONDS
                 continue
+            self.relayed += 1
             delay = max(map(self._topology.delay, paths))
             return EndKey(key_id, key, tuple(paths), *_columns(hops), now + delay)
         raise NoKeyMaterial(f"no key could be relayed to {target}: {ATTEMPTS} paths failed")

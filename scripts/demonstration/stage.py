@@ -164,11 +164,11 @@ class Stage:
         self.ready = await relay.event("ready")
         return relay
 
-    async def enrol(self, name: str, site: str) -> None:
+    async def enrol(self, name: str, site: str, topology: str | Path = "beijing-hefei") -> None:
         """Invite ``name`` at ``site`` and set up its phone."""
-        invite = await self.run(
-            "relay invite", BIN / "relay", "--home", self.relay_home, "invite", name, "--site", site, "--json"
-        )
+        where = ("--site", site, "--topology", topology)
+        command = (BIN / "relay", "--home", self.relay_home, "invite", name, *where, "--json")
+        invite = await self.run("relay invite", *command)
         code = (await invite.event("invite"))["code"]
         where = ("--relay", self.ready["signalling"], "--invite", code)
         await self.run("qcall init", *self.phone(name, "init", name, *where, "--json"))

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from relay.network.topology import load
 from scripts.demonstration.stage import BIN, Program, Stage
@@ -25,6 +30,42 @@ async def status(theatre: Stage) -> dict[str, Any]:
 def condition(shown: dict[str, Any], a: str, b: str) -> Any:
     [link] = [link for link in shown["links"] if {link["a"], link["b"]} == {a, b}]
     return link
+
+
+@pytest.fixture
+def diamond(theatre: Stage) -> Path:
+    """A small network with two ways between its sites, in a file."""
+    file = theatre.directory / "diamond.toml"
+    file.write_text(
+        """name = "diamond"
+description = "modelled: two ways from a to b"
+sites = ["a", "b"]
+links = [
+  { a = "a", b = "x", km = 30 }, { a = "x", b = "b", km = 30 },
+  { a = "y", b = "a", km = 50 }, { a = "b", b = "y", km = 50 },
+]
+"""
+    )
+    return file
+
+
+@pytest.mark.parametrize("where", [(), ("--processes",)], ids=["one process", "processes"])
+async def test_faults_reach_the_nodes_wherever_they_run(
+    theatre: Stage, diamond: Path, where: tuple[str, ...]
+) -> None:
+    await theatre.serve("--topology", diamond, *where)
+    await fault(theatre, "cut", "a", "x")
+    await fault(theatre, "eve", "b", "y")
+    await fault(theatre, "drain", "b", "x")
+    await fault(theatre, "compromise", "x")
+    shown = await status(theatre)
+    conditions = {(link["a"], link["b"]): link["condition"] for link in shown["links"]}
+    assert conditions == {("a", "x"): "cut", ("x", "b"): "up", ("y", "a"): "up", ("b", "y"): "alarm"}
+    assert condition(shown, "x", "b")["lost"] > 500_000
+    assert shown["keys"]["compromised"] == {"x": 0}
+    await fault(theatre, "restore")
+    shown = await status(theatre)
+    assert ({link["condition"] for link in shown["links"]}, shown["keys"]["compromised"]) == ({"up"}, {})
 
 
 async def test_what_is_done_to_a_link_is_seen_in_the_status(theatre: Stage) -> None:
@@ -118,3 +159,34 @@ async def test_a_running_call_sees_every_fault_within_a_rekey_and_goes_on(phones
     assert (await alice.ended(), await bob.ended()) == (0, 0), alice.account() + bob.account()
     lost = [(await phone.event("ended"))["quality"]["packetsLost"] for phone in (alice, bob)]
     assert all(0 < each < 25 for each in lost), "only what was under way while the fibre was switched"
+
+
+async def test_nodes_as_processes_key_a_call_and_one_of_them_may_be_killed(
+    theatre: Stage, diamond: Path
+) -> None:
+    await theatre.serve("--topology", diamond, "--processes")
+    for name, site in (("alice", "a"), ("bob", "b")):
+        await theatre.enrol(name, site, diamond)
+    require = (*SOUND, "--qkd", "require")
+    bob = await theatre.listen("bob", "--auto-answer", "--once", *require)
+    alice = await theatre.call("alice", "bob", *require)
+    assert (await alice.event("secured"))["qkd"]["path"] == ["a", "x", "b"]
+    told = Told(bob)
+    kill(theatre, "x")
+    await told.event("rekeyed", lambda told: told["qkd"]["path"] == ["a", "y", "b"], limit=20)
+    assert (await status(theatre))["keys"]["down"] == ["x"]
+    alice.interrupt()
+    assert (await alice.ended(), await bob.ended()) == (0, 0), alice.account() + bob.account()
+
+
+def kill(theatre: Stage, node: str) -> None:
+    """kill -9 of the node's process, which is a child of the relay."""
+    [relay] = [program for program in theatre.programs if program.name == "relay serve"]
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes().split(b"\0")
+            parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+        if parent == relay.process.pid and words[words.index(b"--node") + 1] == node.encode():
+            os.kill(int(process.name), signal.SIGKILL)

@@ -1,0 +1,57 @@
+"""One trusted node as a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from relay.config import RelayHome, host_port
+from relay.network.topology import load
+from relay.processes import RunningNode
+
+from .app import Json, TopologyName, app
+from .running import Stop, announce, run
+
+
+@app.command()
+def kme(
+    context: typer.Context,
+    node: Annotated[str, typer.Option("--node", help="Which node of the topology this one is.")],
+    topology: TopologyName = "beijing-hefei",
+    listen: Annotated[str, typer.Option(help="HOST:PORT towards other nodes.")] = "127.0.0.1:0",
+    kme: Annotated[
+        str, typer.Option(help="HOST:PORT of its ETSI GS QKD 014 interface, at an access site.")
+    ] = "127.0.0.1:0",
+    attached: Annotated[
+        bool, typer.Option("--attached", help="End when standard input is closed.", hidden=True)
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Run one key node as a process of its own; nodes with one home find each other."""
+    home: RelayHome = context.obj
+
+    async def work(stop: Stop) -> None:
+        addresses = host_port(listen, "--listen"), host_port(kme, "--kme")
+        running = await RunningNode.start(home, node, load(topology), *addresses)
+        try:
+            if attached:
+                asyncio.get_running_loop().add_reader(sys.stdin.fileno(), ended, stop)
+            announce(as_json)(running.ready())
+            await stop.wait()
+        finally:
+            if attached:
+                asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+            await running.close()
+
+    run(work)
+
+
+def ended(stop: Stop) -> None:
+    """Whoever started this node is gone once its end of the pipe is."""
+    if not os.read(sys.stdin.fileno(), 4096):
+        stop.set()
+        asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
