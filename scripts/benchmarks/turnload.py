@@ -7,12 +7,13 @@ number of packets on their way; paced, they leave by the clock whatever happens 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import itertools
 import os
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -62,6 +63,11 @@ class Login:
     password: str
 
 
+def source_host(number: int) -> str:
+    """A loopback address of client ``number``'s own: servers answer strangers only so often by address."""
+    return f"127.1.{number // 250}.{1 + number % 250}"
+
+
 def udp(host: str = SOURCE_HOST) -> socket.socket:
     """A socket on a port of its own."""
     made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -72,50 +78,62 @@ def udp(host: str = SOURCE_HOST) -> socket.socket:
 class Client:
     """One TURN client over UDP; answers are awaited for a second and asked for again."""
 
-    def __init__(self, server: Address, login: Login) -> None:
-        self.socket = udp()
+    def __init__(self, server: Address, login: Login, host: str = SOURCE_HOST) -> None:
+        self.socket = udp(host)
         self.socket.connect(server)
         self.socket.settimeout(1.0)
         self.login = login
         self.relayed: Address = ("", 0)
         self._nonce = b""
-        self._ids = itertools.count(int.from_bytes(os.urandom(8), "big"))
         self._realm = ""
+        self._asked: tuple[Method, tuple[Value, ...]] = (Method.BINDING, ())
+        self._data = b""
+        self._transaction = b""
+
+    def ask(self, method: Method, *values: Value) -> None:
+        """Send a request, authenticated once the server has given a nonce; ``answer`` is what comes of it."""
+        self._asked = (method, values)
+        self._transaction = os.urandom(12)
+        asked, integrity = list(values), None
+        if self._nonce:
+            asked += [USERNAME(self.login.username), REALM(self._realm), NONCE(self._nonce)]
+            integrity = Integrity(long_term_key(self.login.username, self._realm, self.login.password))
+        self._data = encode(method, MessageClass.REQUEST, self._transaction, asked, integrity=integrity)
+        self.socket.send(self._data)
+
+    def answer(self) -> Message | None:
+        """The answer; None when it was a challenge, which has been met and asked for again."""
+        answer = self._next()
+        if answer.message_class is MessageClass.SUCCESS:
+            return answer
+        error, nonce, realm = answer.get(ERROR_CODE), answer.get(NONCE), answer.get(REALM)
+        if nonce is None or nonce == self._nonce or error is None or error.code not in (401, 438):
+            raise RuntimeError(f"{self._asked[0].name}: {error}")
+        self._nonce, self._realm = nonce, realm or ""
+        self.ask(self._asked[0], *self._asked[1])
+        return None
 
     def request(self, method: Method, *values: Value) -> Message:
-        """The answer to a request, authenticated once the server has given a nonce."""
-        for _ in range(5):
-            transaction = (next(self._ids) % (1 << 96)).to_bytes(12, "big")
-            asked, integrity = list(values), None
-            if self._nonce:
-                asked += [USERNAME(self.login.username), REALM(self._realm), NONCE(self._nonce)]
-                key = long_term_key(self.login.username, self._realm, self.login.password)
-                integrity = Integrity(key)
-            data = encode(method, MessageClass.REQUEST, transaction, asked, integrity=integrity)
-            answer = self._exchange(data, transaction)
-            if answer is None:
-                continue
-            if answer.message_class is MessageClass.SUCCESS:
-                return answer
-            error, nonce, realm = answer.get(ERROR_CODE), answer.get(NONCE), answer.get(REALM)
-            if nonce is None or nonce == self._nonce or error is None or error.code not in (401, 438):
-                raise RuntimeError(f"{method.name}: {error}")
-            self._nonce, self._realm = nonce, realm or ""
-        raise RuntimeError(f"{method.name}: no answer")
+        """Ask, and wait for the answer."""
+        self.ask(method, *values)
+        while (answer := self.answer()) is None:
+            pass
+        return answer
 
-    def _exchange(self, data: bytes, transaction: bytes) -> Message | None:
-        self.socket.send(data)
-        try:
-            while True:
-                answer = parse(self.socket.recv(2048))
-                if answer.transaction_id == transaction:
-                    return answer
-        except TimeoutError:
-            return None
+    def _next(self) -> Message:
+        for _ in range(5):
+            with contextlib.suppress(TimeoutError):
+                while (answer := parse(self.socket.recv(2048))).transaction_id != self._transaction:
+                    pass
+                return answer
+            self.socket.send(self._data)
+        raise RuntimeError(f"{self._asked[0].name}: no answer")
 
     def allocate(self) -> None:
         """Get a relayed address."""
-        answer = self.request(Method.ALLOCATE, REQUESTED_TRANSPORT(17), LIFETIME(600))
+        self._allocated(self.request(Method.ALLOCATE, REQUESTED_TRANSPORT(17), LIFETIME(3600)))
+
+    def _allocated(self, answer: Message) -> None:
         relayed = answer.get(XOR_RELAYED_ADDRESS)
         assert relayed is not None
         self.relayed = relayed
@@ -123,6 +141,21 @@ class Client:
     def bind(self, peer: Address) -> None:
         """Bind the channel to ``peer``."""
         self.request(Method.CHANNEL_BIND, CHANNEL_NUMBER(CHANNEL), XOR_PEER_ADDRESS(peer))
+
+
+def allocate_all(clients: Sequence[Client], at_once: int = 50) -> None:
+    """Let every client get its relayed address, some of them at a time."""
+    for start in range(0, len(clients), at_once):
+        some = clients[start : start + at_once]
+        for client in some:
+            client.ask(Method.ALLOCATE, REQUESTED_TRANSPORT(17), LIFETIME(3600))
+        waiting = list(some)
+        while waiting:
+            answered = [(client, client.answer()) for client in waiting]
+            for client, answer in answered:
+                if answer is not None:
+                    client._allocated(answer)
+            waiting = [client for client, answer in answered if answer is None]
 
 
 @dataclass
@@ -280,15 +313,11 @@ class Paced:
 
 def between_clients(clients: Sequence[Client]) -> Load:
     """Neighbours talk to each other through the relay: one flow each way."""
-    for one, other in itertools.batched(clients, 2) if hasattr(itertools, "batched") else _pairs(clients):
+    for one, other in zip(clients[::2], clients[1::2], strict=True):
         one.bind(other.relayed)
         other.bind(one.relayed)
     ends = [End(client.socket, PAYLOAD + 4) for client in clients]
     return Load(ends, [(place, place ^ 1) for place in range(len(ends))])
-
-
-def _pairs(clients: Sequence[Client]) -> Iterator[tuple[Client, Client]]:
-    return zip(clients[::2], clients[1::2], strict=True)
 
 
 def to_peers(clients: Sequence[Client], *, back: bool = False) -> Load:
@@ -309,6 +338,12 @@ def echo(server: Address, count: int) -> Load:
     for each in sockets:
         each.connect(server)
     return Load([End(each, PAYLOAD + 4) for each in sockets], [(place, place) for place in range(count)])
+
+
+def anonymous_bytes(pid: int) -> int:
+    """Memory of a process that no file backs (proc(5), smaps_rollup); the kernel's sockets are not in it."""
+    with open(f"/proc/{pid}/smaps_rollup") as file:
+        return next(1024 * int(line.split()[1]) for line in file if line.startswith("Anonymous:"))
 
 
 def cpu_seconds(pid: int) -> float:
