@@ -35,11 +35,13 @@ LARGEST_GAP = SAMPLE_RATE
 """Samples; a jump of the sender's clock beyond this is not filled but followed."""
 CAPACITY = 100
 """Packets kept at most: 2 s of 20 ms frames."""
-SLACK_FRAMES, LEAST_SLACK = 0.75, 0.01
+SLACK_FRAMES, LEAST_SLACK = 0.75, 0.0075
 """Frames, and seconds, that the delay may be above its target before speech is made shorter.
 
 Half of it is left when it is: all of it, and the next late packet would put it in again.
 """
+LEAST_LACK = 0.005
+"""Seconds that the delay may be below a short target before speech is made longer; below a long one, more."""
 HURRY = 0.06
 """Seconds above the target from which a less perfect seam will do."""
 HURRIED_ALIKE = 0.5
@@ -314,7 +316,7 @@ class Playout:
         changed = sound
         if excess > slack:
             changed = shorten(sound, round((excess - slack / 2) * SAMPLE_RATE), alike=alike)
-        elif lack > min(max(LEAST_SLACK / 2, self.target / 4), 1.5 * LEAST_SLACK):
+        elif lack > min(max(LEAST_LACK, self.target / 4), 3 * LEAST_LACK):
             changed = lengthen(self._past, sound, round(lack * SAMPLE_RATE), alike=alike)
         if len(changed) != len(sound):
             self._unchanged = 0

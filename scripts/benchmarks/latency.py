@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qcall.media.delay import WINDOW
 from qcall.media.opus import SAMPLE_RATE
 from qcall.media.quality import CHIRP_PERIOD, chirp_delays, chirps
 from scripts.benchmarks.calls import CALLEE, CALLER, OTHER, Placed, Slot, read_wav, slot, write_wav
@@ -28,6 +29,8 @@ from scripts.demonstration.soundserver import SoundServer, is_available
 
 HELP = "mouth to ear by chirps, beside stock aiortc; with PulseAudio; processor time of a call"
 BAD_PATH = ("--loss", "0.05", "--jitter", "30")
+RARELY = 2 * SAMPLE_RATE
+"""Samples between two chirps where delays may be longer than half a second."""
 LATE = 10.0
 """Seconds at the end of a long call over which its delay is compared with its target."""
 
@@ -44,6 +47,7 @@ class Condition:
     phone: Sequence[str] = ()
     limit: float | None = None
     """Milliseconds that the 95th percentile may have beyond the modelled path."""
+    period: int = CHIRP_PERIOD
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,8 +66,8 @@ def conditions(options: argparse.Namespace) -> list[Condition]:
         Condition("clean, 20 ms frames", options.seconds, seed, (), 50.0),
         Condition("clean, 10 ms frames", options.seconds, seed, ("--frame", "10"), 35.0),
     ]
-    bad = [Condition("5 % loss, 30 ms jitter", options.bad, (*BAD_PATH, *seed))] if options.bad else []
-    return clean * options.rounds + bad
+    bad = Condition("5 % loss, 30 ms jitter", options.bad, (*BAD_PATH, *seed), period=RARELY)
+    return clean * options.rounds + ([bad] if options.bad else [])
 
 
 def run(options: argparse.Namespace) -> Findings:
@@ -75,22 +79,24 @@ def run(options: argparse.Namespace) -> Findings:
 async def measure(options: argparse.Namespace, scratch: Path) -> Findings:
     """The findings."""
     longest = max(options.seconds, options.bad, 20)
-    file = write_wav(scratch / "chirps.wav", chirps(round(longest * SAMPLE_RATE)))
-    speech = {CALLER: file, CALLEE: file}
+    files = {
+        period: write_wav(scratch / f"chirps-{period}.wav", chirps(round(longest * SAMPLE_RATE), period))
+        for period in (CHIRP_PERIOD, RARELY)
+    }
     rows: list[dict[str, Any]] = []
     promises: list[Promise] = []
     details: dict[str, Any] = {"delays_ms": {}}
     clean: Placed | None = None
     async with slot(scratch / "slot") as phones:
         for number, condition in enumerate(conditions(options)):
-            placed = await phones.place(
-                speech, condition.seconds, relay=condition.relay, phone=condition.phone
-            )
-            found = both(placed)
+            speech = dict.fromkeys((CALLER, CALLEE), files[condition.period])
+            given = {"relay": condition.relay, "phone": condition.phone}
+            placed = await phones.place(speech, condition.seconds, **given)
+            found = both(placed, condition.period)
             rows.append(row("qcall", condition, found, placed.path, placed.cpu))
             clean = clean or placed
             rival = await stock(placed, speech, condition.seconds, scratch / f"stock-{number}")
-            theirs = np.concatenate([delays(heard) for heard in rival.heard.values()])
+            theirs = np.concatenate([delays(heard, condition.period) for heard in rival.heard.values()])
             twice = {CALLER: rival.cpu / 2, CALLEE: rival.cpu / 2}
             rows.append(row("stock aiortc", condition, theirs, placed.path, twice))
             details["delays_ms"] |= {f"{r['what']}: {r['condition']}": r for r in rows[-2:]}
@@ -140,29 +146,41 @@ def row(
     }
 
 
-def delays(heard: Heard) -> Delays:
+def delays(heard: Heard, period: int = CHIRP_PERIOD) -> Delays:
     """Seconds from mouth to ear of every chirp that was heard."""
-    return chirp_delays(read_wav(heard.file), heard.heard_from - heard.spoke_from)
+    return chirp_delays(read_wav(heard.file), heard.heard_from - heard.spoke_from, period)
 
 
-def both(placed: Placed) -> Delays:
+def both(placed: Placed, period: int) -> Delays:
     """The delays of both directions."""
-    return np.concatenate([delays(ours(placed, listener, OTHER[listener])) for listener in OTHER])
+    return np.concatenate([delays(ours(placed, listener, OTHER[listener]), period) for listener in OTHER])
 
 
 def stays_at_target(placed: Placed, clean: Placed) -> Promise:
     """How far the delay at the end of a long call is from what the buffer's own target makes of it.
 
-    What else there is between mouth and ear, frame, codec, path and devices, is taken from the clean call:
-    the delay that was heard there, less the target of the buffer there.
+    What else there is between mouth and ear, frame, codec and devices, is taken from the clean call: the
+    delay that was heard there, less the target of the buffer and the path there. The path is what its
+    fastest packets of every two seconds took; the target is on top of that.
     """
-    late = round(LATE * SAMPLE_RATE / CHIRP_PERIOD)
+    late = round(LATE * SAMPLE_RATE / RARELY)
     off = []
     for listener, speaker in OTHER.items():
-        rest = np.median(delays(ours(clean, listener, speaker))) - target(clean, listener)
-        heard = np.median(delays(ours(placed, listener, speaker))[-late:])
-        off.append(1000 * abs(float(heard - rest) - target(placed, listener)))
+        rest = np.median(delays(ours(clean, listener, speaker)))
+        rest -= target(clean, listener) + fastest(clean, speaker)
+        heard = np.median(delays(ours(placed, listener, speaker), RARELY)[-late:])
+        off.append(1000 * abs(float(heard - rest) - target(placed, listener) - fastest(placed, speaker)))
     return Promise("off the buffer's target after a minute of loss and jitter, ms", round(max(off), 1), 20)
+
+
+def fastest(placed: Placed, speaker: str) -> float:
+    """Seconds that the fastest packets of the last seconds of a call took on the path."""
+    window, fates = round(WINDOW / 0.02), placed.fates[speaker]
+    late = fates[-round((LATE + WINDOW) / 0.02) :]
+    least = [
+        min(came for came in late[at : at + window] if came is not None) for at in range(len(late) - window)
+    ]
+    return float(np.mean(least))
 
 
 def target(placed: Placed, listener: str) -> float:
