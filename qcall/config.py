@@ -36,6 +36,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Bits per second of the voice encoder, 16000 to 64000."""
     frame_ms: Literal[10, 20] = 20
     """Milliseconds of speech in one packet."""
+    presence: bool = True
+    """Whether the relay tells the contacts who also have this phone in theirs that it is online."""
+    theme: Literal["qcall-night", "qcall-day", "qcall-contrast", "qcall-plain"] = "qcall-night"
+    """Colours of the terminal interface; ``NO_COLOR`` means plain."""
+    reduced_motion: bool = False
+    """No animation in the terminal interface."""
+    bell: bool = True
+    """Whether the terminal's bell sounds for a call."""
+    notify: bool = True
+    """Whether a call shows a desktop notification, where there is a desktop."""
+    microphone: str = ""
+    """Part of a microphone's name; empty: the system's own choice."""
+    speaker: str = ""
+    """Part of a loudspeaker's name; empty: the system's own choice."""
+    keys: dict[str, str] = {}
+    """Other keys for the terminal interface, by ID; see the help of the interface."""
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -99,6 +115,18 @@ class Home:
         lines = "".join(f"{key} = {msgspec.json.encode(value).decode()}\n" for key, value in fields.items())
         write_private(self.account_file, lines.encode())
 
+    def save_settings(self, changes: Mapping[str, Any]) -> None:
+        """Write ``changes`` into ``config.toml`` beside what is there. Raises ``ConfigError``."""
+        kept: dict[str, Any] = {}
+        if self.config_file.exists():
+            kept = tomllib.loads(self.config_file.read_text())
+        chosen = kept | dict(changes)
+        try:
+            msgspec.convert(chosen, Settings)
+        except msgspec.ValidationError as error:
+            raise ConfigError(f"settings: {error}") from None
+        write_private(self.config_file, toml(chosen).encode())
+
     def settings(self, flags: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
         """Flags over environment over file; ``None`` among the flags means not given."""
         chosen: dict[str, Any] = {}
@@ -120,6 +148,17 @@ class Home:
         if not 5 <= settings.rekey <= 3600:
             raise ConfigError(f"settings: rekey {settings.rekey:g} is not between 5 and 3600")
         return settings
+
+
+def toml(table: Mapping[str, Any]) -> str:
+    """Strings, numbers and switches, and tables of them below; JSON's strings are TOML's strings."""
+
+    def lines(fields: Mapping[str, Any]) -> str:
+        return "".join(f"{name} = {msgspec.json.encode(value).decode()}\n" for name, value in fields.items())
+
+    plain = {name: value for name, value in table.items() if not isinstance(value, Mapping)}
+    tables = {name: value for name, value in table.items() if isinstance(value, Mapping) and value}
+    return lines(plain) + "".join(f"\n[{name}]\n{lines(value)}" for name, value in tables.items())
 
 
 T = TypeVar("T", bound=msgspec.Struct)

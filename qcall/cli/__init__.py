@@ -7,6 +7,9 @@ Every failure that the program knows is one line on standard error and exit code
 - ``running``    event loop, Ctrl-C, errors, exit codes
 - ``enrolling``  init
 - ``calling``    call, listen
+- ``tui``, ``interactive``  the terminal interface
+- ``remote``     control
+- ``checking``   doctor, devices
 - ``people``     contacts, verify; ``fingerprint`` draws them
 - ``history``    the calls and their receipts
 - ``safekeeping``  passphrase, export, import; ``passphrases`` asks for them
@@ -14,24 +17,47 @@ Every failure that the program knows is one line on standard error and exit code
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
+import sys
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import typer
+
+COMMANDS = ("calling", "enrolling", "history", "people", "safekeeping", "remote", "checking", "tui")
+"""Modules that add commands to the program."""
 
 
 def main() -> None:
     """Entry point of the console script ``qcall``."""
     # Reading the commands in takes most of a second; a Ctrl-C meanwhile has nothing to give back.
     signal.signal(signal.SIGINT, lambda *_: os._exit(130))
-    commands()(prog_name="qcall")
+    alone = starts_screen(sys.argv[1:], os.environ)
+    commands(*() if alone else COMMANDS)(prog_name="qcall")
 
 
-def commands() -> typer.Typer:
-    """The program with all its commands."""
-    from . import calling, enrolling, history, people, safekeeping  # noqa: F401 - they add themselves
+def commands(*names: str) -> typer.Typer:
+    """The program with the commands of the modules ``names``."""
     from .app import app
 
+    for name in names:
+        importlib.import_module(f"{__name__}.{name}")
     return app
+
+
+def starts_screen(arguments: Sequence[str], environment: Iterable[str]) -> bool:
+    """Whether these arguments start the terminal interface, which then need not wait for any command.
+
+    So do no arguments, and ``--home`` alone.
+    """
+    if any(name.startswith("_") and name.endswith("_COMPLETE") for name in environment):
+        return False
+    match list(arguments):
+        case [] | ["--home", _]:
+            return True
+        case [one]:
+            return one.startswith("--home=")
+    return False

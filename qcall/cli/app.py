@@ -13,7 +13,7 @@ from qcall.config import Home, default_home
 
 app = typer.Typer(
     help="Calls between two terminals, encrypted with classical, post-quantum and (simulated) quantum keys.",
-    no_args_is_help=True,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -34,5 +34,9 @@ def options(
     ] = None,
     _version: Annotated[bool, typer.Option("--version", callback=version, is_eager=True)] = False,
 ) -> None:
-    """Options of every command."""
+    """Options of every command; without a command, the terminal interface."""
     context.obj = Home(home or default_home(os.environ))
+    if context.invoked_subcommand is None:
+        from .interactive import start
+
+        start(context.obj, {}, (None, None), None)

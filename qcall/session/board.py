@@ -95,10 +95,14 @@ def on_call(board: Snapshot, id: str, event: Event) -> Snapshot:
     known = next((call for call in board.calls if call.id == id), None)
     if known is None:
         known = begun(id, event)
-        board = replace(board, calls=(known, *board.live))
+        # Who calls meanwhile waits behind the call that is up.
+        waits = bool(board.live) and not known.outgoing
+        board = replace(board, calls=(*board.live, known) if waits else (known, *board.live))
         if known.outgoing:
             board = replace(board, last_dialled=known.contact)
     board = put(board, changed(known, event, board.unix))
+    if event.kind == "ended" and board.live:
+        board = focused(board, board.live[0].id)
     missed = event.kind == "ended" and not known.outgoing and event.fields["reason"] in UNANSWERED
     return replace(board, missed=board.missed + missed)
 

@@ -5,6 +5,8 @@ One JSON object a line, ``{"command": "dial", "contact": "bob"}``; unknown comma
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Annotated, Literal, TypeAlias
 
 import msgspec
@@ -160,6 +162,7 @@ Any: TypeAlias = (
 )
 ALL: tuple[type[Command], ...] = Any.__args__
 BY_NAME = {str(kind.__struct_config__.tag): kind for kind in ALL}
+_CONVERT: Callable[[object], Any] = functools.partial(msgspec.convert, type=Any)
 _DECODER: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Any)
 
 
@@ -168,6 +171,14 @@ def decode(line: bytes) -> Any:
     try:
         return _DECODER.decode(line)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise ValueError(str(error)) from None
+
+
+def make(name: str, **fields: object) -> Any:
+    """The command ``name`` with ``fields``. Raises ``ValueError`` that says what is wrong with it."""
+    try:
+        return _CONVERT({"command": name, **fields})
+    except msgspec.ValidationError as error:
         raise ValueError(str(error)) from None
 
 

@@ -118,10 +118,24 @@ def test_an_ended_call_stays_to_be_read_and_goes_when_another_begins():
     assert [call.id for call in happen(event("dialling", 4.0, "11" * 16), before=over).calls] == ["11" * 16]
 
 
-def test_a_second_call_comes_to_the_front_and_can_be_put_back():
-    both = happen(event("incoming", 5.0, "11" * 16, **SECURITY), before=talking())
+def test_who_calls_meanwhile_waits_behind_the_call_that_is_up():
+    both = happen(event("incoming", 5.0, "11" * 16, outgoing=False, **SECURITY), before=talking())
+    assert [call.id for call in both.calls] == [CALL, "11" * 16]
+    assert both.incoming is None
+    ringing = board.stated(both, "11" * 16, board.Facts(Phase.INCOMING))
+    assert ringing.incoming.id == "11" * 16
+    assert board.focused(ringing, "11" * 16).call.id == "11" * 16
+
+
+def test_who_is_dialled_meanwhile_comes_to_the_front():
+    both = happen(event("dialling", 5.0, "11" * 16), before=talking())
     assert [call.id for call in both.calls] == ["11" * 16, CALL]
-    assert board.focused(both, CALL).call.id == CALL
+
+
+def test_when_one_of_two_calls_ends_the_other_comes_to_the_front():
+    both = happen(event("dialling", 5.0, "11" * 16), before=talking())
+    over = happen(event("ended", 6.0, "11" * 16, reason="no-answer", quality={}, security={}), before=both)
+    assert [call.id for call in over.calls] == [CALL, "11" * 16]
 
 
 @pytest.mark.parametrize("reason", ["cancelled", "no-answer"])

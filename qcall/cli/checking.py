@@ -1,0 +1,72 @@
+"""Whether everything a call needs is there."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from qcall.config import Home
+from qcall.headless import json_lines
+from qcall.session.doctor import examine
+from qcall.session.report import Event
+from qcall.session.soundtest import SoundTest
+
+from .app import app
+from .options import Json
+from .passphrases import unlock
+from .running import report, run_briefly
+
+
+@app.command()
+def doctor(context: typer.Context, as_json: Json = False) -> None:
+    """Check relay, key node, clock, audio and terminal, and say how to mend each."""
+    home: Home = context.obj
+
+    async def work() -> int:
+        sound = True
+        async for finding in examine(home, unlock):
+            sound = sound and (finding.well or not finding.needed)
+            if as_json:
+                fields = {name: getattr(finding, name) for name in finding.__slots__}
+                json_lines(Event("finding", asyncio.get_running_loop().time(), fields))
+                continue
+            word = "ok" if finding.well else "FAULT" if finding.needed else "note"
+            typer.echo(f"{word:6}{finding.what:10}{finding.text}")
+            if not finding.well and finding.mend:
+                typer.echo(f"{'':16}{finding.mend}")
+        return 0 if sound else 1
+
+    run_briefly(work)
+
+
+@app.command()
+def devices(
+    context: typer.Context,
+    test: Annotated[
+        bool, typer.Option("--test", help="Sound a tone, then show the microphone's level.")
+    ] = False,
+    microphone: Annotated[str, typer.Option(metavar="NAME", help="Part of a microphone's name.")] = "",
+    speaker: Annotated[str, typer.Option(metavar="NAME", help="Part of a loudspeaker's name.")] = "",
+    as_json: Json = False,
+) -> None:
+    """List microphones and loudspeakers, or test them."""
+
+    def work() -> int:
+        tester = SoundTest()
+        for kind, names in zip(("microphone", "speaker"), tester.cards(), strict=True):
+            for name in names:
+                if as_json:
+                    json_lines(Event("device", 0.0, {"kind": kind, "name": name}))
+                else:
+                    typer.echo(f"{kind:12}{name}")
+        if test:
+            level = tester.run(microphone, speaker)
+            if as_json:
+                json_lines(Event("level", 0.0, {"dbfs": round(level, 1)}))
+            else:
+                typer.echo(f"level       {level:.0f} dB below full scale at the loudest")
+        return 0
+
+    report(work)

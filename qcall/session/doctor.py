@@ -1,0 +1,166 @@
+"""Looks at everything a call needs and says how to mend what is missing: relay, key node, clock, audio, terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import locale
+import os
+import shutil
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+
+import aiohttp
+
+from qcall.config import Account, Home
+from qcall.crypto.identity import Identity
+from qcall.errors import DeviceError, QcallError
+from qcall.net.address import RelayAddress
+from qcall.net.kme import KeyNode
+from qcall.net.lane import http_url
+from qcall.net.signalling import SignallingClient
+
+from .control import ask
+from .enrolment import RelaySigner
+
+CLOCK_TOLERANCE = 30.0
+"""Seconds that this clock may differ from the relay's: beyond them other phones refuse calls as too old."""
+LEAST_SIZE = (80, 24)
+TIMEOUT = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at. ``mend`` says what to do when it is not well."""
+
+    what: str
+    well: bool
+    text: str
+    mend: str = ""
+    needed: bool = True
+    """Whether a call cannot be without it."""
+
+
+async def examine(home: Home, unlock: Callable[[Home], Identity]) -> AsyncIterator[Finding]:
+    """Every finding, in the order in which one needs the other."""
+    try:
+        account = home.account()
+    except QcallError as error:
+        yield Finding("phone", False, str(error), "run qcall, which asks for all it needs")
+    else:
+        yield Finding("phone", True, f"{account.name} at {account.site}, home {home.directory}")
+        async for finding in network(home, account, unlock):
+            yield finding
+    yield await asyncio.to_thread(audio)
+    yield terminal(os.environ, sys.stdout.isatty())
+
+
+async def network(home: Home, account: Account, unlock: Callable[[Home], Identity]) -> AsyncIterator[Finding]:
+    """Relay, clock and key node."""
+    try:
+        yield await clock(home, account)
+    except (aiohttp.ClientError, OSError, TimeoutError, QcallError) as error:
+        reason = str(error) or type(error).__name__
+        mend = "start it (relay serve), or look at the network between here and there"
+        yield Finding("relay", False, f"{account.relay} does not answer: {reason}", mend)
+        return
+    running = await running_phone(home)
+    if running is not None:
+        yield running
+        return
+    try:
+        client = await SignallingClient.connect(
+            account.relay, account.name, RelaySigner(unlock(home)), home.ca()
+        )
+    except QcallError as error:
+        yield Finding("relay", False, str(error), "what the text says; else enrol again: qcall init")
+        return
+    try:
+        yield Finding("relay", True, f"{account.relay} knows this phone")
+        yield await key_node(home, account, client.welcome.kme_url)
+    finally:
+        await client.close()
+
+
+async def clock(home: Home, account: Account) -> Finding:
+    """The relay's clock against this one."""
+    relay = RelayAddress.parse(account.relay)
+    timeout = aiohttp.ClientTimeout(total=TIMEOUT)
+    # Only the date is read: whether it is the right relay is checked when the phone logs in.
+    connector = aiohttp.TCPConnector(ssl=False)
+    async with (
+        aiohttp.ClientSession(timeout=timeout, connector=connector) as session,
+        session.get(http_url(relay, "/healthz")) as response,
+    ):
+        theirs = parsedate_to_datetime(response.headers["Date"]).timestamp()
+    off = time.time() - theirs
+    if abs(off) <= CLOCK_TOLERANCE:
+        return Finding("clock", True, f"agrees with the relay's within {max(1.0, abs(off)):.0f} s")
+    way = "ahead of" if off > 0 else "behind"
+    return Finding("clock", False, f"{abs(off):.0f} s {way} the relay's", "set it: timedatectl set-ntp true")
+
+
+async def running_phone(home: Home) -> Finding | None:
+    """What a phone that runs with this home says of itself; ``None`` when there is none."""
+    try:
+        told = await ask(home.control, {"command": "status"})
+    except QcallError:
+        return None
+    well = told["state"] == "online"
+    return Finding(
+        "relay", well, f"a phone runs here: {told['state']} {told['trouble']}".strip(), "see its log"
+    )
+
+
+async def key_node(home: Home, account: Account, url: str) -> Finding:
+    """Whether quantum keys could come."""
+    node = None
+    try:
+        node = KeyNode(
+            url, kme_id=account.kme_id, certificate=home.sae_certificate, key=home.sae_key, ca_pem=home.ca()
+        )
+        await node.connect()
+    except QcallError as error:
+        mend = "calls go on without quantum keys unless the policy requires them; tell the relay's operator"
+        return Finding("key node", False, str(error), mend, needed=False)
+    finally:
+        if node is not None:
+            await node.close()
+    return Finding("key node", True, f"{account.kme_id} answers over mutual TLS (its links are simulated)")
+
+
+def audio() -> Finding:
+    """Microphone and loudspeaker."""
+    from .soundtest import SoundTest
+
+    try:
+        microphones, speakers = SoundTest().cards()
+    except DeviceError as error:
+        return Finding(
+            "audio", False, str(error), "calls work in silence, or with --input and --output", False
+        )
+    if not microphones or not speakers:
+        lacking = "microphone" if not microphones else "loudspeaker"
+        return Finding(
+            "audio", False, f"there is no {lacking}", "plug one in; calls work without", needed=False
+        )
+    return Finding("audio", True, f"{len(microphones)} microphones, {len(speakers)} loudspeakers")
+
+
+def terminal(environment: Mapping[str, str], is_terminal: bool) -> Finding:
+    """Whether the interface can be drawn."""
+    if not is_terminal:
+        text = "not a terminal here; qcall listen, call and control work without one"
+        return Finding("terminal", False, text, "run it in a terminal", needed=False)
+    size = shutil.get_terminal_size()
+    if size.columns < LEAST_SIZE[0] or size.lines < LEAST_SIZE[1]:
+        text = f"{size.columns}x{size.lines} is small"
+        return Finding("terminal", False, text, "enlarge it to 80x24 or more", needed=False)
+    encoding = locale.getpreferredencoding(False)
+    if encoding.upper().replace("-", "") != "UTF8":
+        mend = "set a UTF-8 locale: export LANG=C.UTF-8"
+        return Finding("terminal", False, f"its encoding is {encoding}", mend, needed=False)
+    colours = environment.get("COLORTERM") or environment.get("TERM", "unknown")
+    return Finding("terminal", True, f"{size.columns}x{size.lines}, {encoding}, {colours}")

@@ -1,0 +1,108 @@
+"""Small questions over whatever is on the screen: a line of text, or yes and no."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.suggester import SuggestFromList
+from textual.widgets import Button, Input, Label, Static
+
+
+class Ask(ModalScreen[str | None]):
+    """Asks for one line; Enter takes it, Escape does not."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Leave")]
+
+    def __init__(
+        self,
+        title: str,
+        hint: str = "",
+        *,
+        value: str = "",
+        suggestions: Sequence[str] = (),
+        longest: int = 500,
+        optional: bool = False,
+        secret: bool = False,
+    ) -> None:
+        super().__init__()
+        self._title = title
+        self._hint = hint
+        self._value = value
+        self._suggestions = tuple(suggestions)
+        self._longest = longest
+        self._optional = optional
+        self._secret = secret
+
+    def compose(self) -> ComposeResult:
+        """Title, input, hint."""
+        with Vertical(classes="dialog") as box:
+            box.border_title = self._title
+            yield Input(
+                self._value,
+                suggester=SuggestFromList(self._suggestions, case_sensitive=False),
+                max_length=self._longest,
+                password=self._secret,
+            )
+            yield Label(self._hint, classes="hint", markup=False)
+
+    @on(Input.Submitted)
+    def take(self, event: Input.Submitted) -> None:
+        """Enter."""
+        event.stop()
+        value = event.value.strip()
+        if value or self._optional:
+            self.dismiss(value)
+
+
+class Question(ModalScreen[Any]):
+    """A question with a few answers, each a button with a key of its own.
+
+    ``answers`` are (key, label, value, variant); the first has the focus. With ``escapes`` Escape is none of
+    them and gives ``None``.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        text: Content | str,
+        answers: Sequence[tuple[str, str, Any, str]],
+        *,
+        grave: bool = False,
+        escapes: bool = True,
+    ) -> None:
+        super().__init__(classes="grave" if grave else None)
+        self._title = title
+        self._text = text
+        self._answers = {key: (label, value, variant) for key, label, value, variant in answers}
+        if escapes:
+            self._bindings.bind("escape", "dismiss(None)", "Leave")
+        for key, (label, _, _) in self._answers.items():
+            self._bindings.bind(key, f"choose('{key}')", label)
+
+    def compose(self) -> ComposeResult:
+        """Title, text, buttons."""
+        with Vertical(classes="dialog") as box:
+            box.border_title = self._title
+            yield Static(self._text, classes="question", markup=False)
+            with Horizontal(classes="answers"):
+                for key, (label, _, variant) in self._answers.items():
+                    button = Button(f"{key}  {label}", variant=variant, id=f"answer-{key}")  # type: ignore[arg-type]
+                    yield button
+
+    @on(Button.Pressed)
+    def pressed(self, event: Button.Pressed) -> None:
+        """A click, or Enter."""
+        event.stop()
+        self.action_choose((event.button.id or "").removeprefix("answer-"))
+
+    def action_choose(self, key: str) -> None:
+        """Take the answer of ``key``."""
+        if key in self._answers:
+            self.dismiss(self._answers[key][1])

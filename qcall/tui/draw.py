@@ -1,0 +1,197 @@
+"""Meters, sparklines and the chain of nodes as text. Pure: values and a width in, text out.
+
+Every figure comes with a word, so that nothing depends on colour or on the height of a block.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from textual.content import Content
+
+from qcall.session.snapshot import Hop, Presence, Route, Trust
+
+BARS = " ▁▂▃▄▅▆▇█"
+TICK, CROSS = "✓", "✗"
+GOOD, FAIR, POOR, MUTED = "$success", "$warning", "$error", "$muted"
+ALARM_QBER = 0.11
+"""The textbook alarm: above it somebody may be listening to the link."""
+LOW_POOL = 0.2
+LABEL = 8
+"""Cells before the figures of the route."""
+
+PRESENCE = {
+    Presence.ONLINE: ("●", GOOD),
+    Presence.BUSY: ("◐", FAIR),
+    Presence.OFFLINE: ("○", MUTED),
+    Presence.UNKNOWN: ("·", MUTED),
+}
+TRUST = {Trust.NEW: FAIR, Trust.PINNED: "", Trust.VERIFIED: GOOD, Trust.CHANGED: f"bold {POOR}"}
+
+
+def clock(seconds: float) -> str:
+    """``m:ss`` or ``h:mm:ss``."""
+    whole = max(0, int(seconds))
+    hours, minutes = divmod(whole // 60, 60)
+    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes:02}:{whole % 60:02}"
+
+
+def time_of_day(unix: float) -> str:
+    """``hh:mm:ss`` where the user is."""
+    return time.strftime("%H:%M:%S", time.localtime(unix))
+
+
+def sparkline(samples: Sequence[float], width: int, low: float, high: float) -> str:
+    """The newest ``width`` samples between ``low`` and ``high``, the newest at the right."""
+    shown = samples[-width:]
+    steps = len(BARS) - 2
+    bars = (BARS[1 + round(steps * min(1.0, max(0.0, (each - low) / (high - low))))] for each in shown)
+    return "".join(bars).rjust(width)
+
+
+def bar(share: float) -> str:
+    """One block as high as ``share``, which is 0 to 1; never nothing."""
+    return BARS[1 + round((len(BARS) - 2) * min(1.0, max(0.0, share)))]
+
+
+def meter(level: float, width: int, *, floor: float = -60.0) -> Content:
+    """A bar for ``level`` decibels below full scale."""
+    filled = round(width * min(1.0, max(0.0, 1 - level / floor)))
+    loud = POOR if level > -3 else GOOD
+    return Content.assemble(("▮" * filled, loud), ("▯" * (width - filled), MUTED))
+
+
+def loudness(level: float) -> str:
+    """``level`` in words."""
+    return "silent" if level < -60 else f"{level:.0f} dB"
+
+
+def grade(value: float, fair: float, poor: float) -> tuple[str, str]:
+    """A word and a colour for ``value``; ``fair`` and ``poor`` are where it ceases to be better than that."""
+    rising = poor > fair
+    if (value >= poor) if rising else (value <= poor):
+        return "poor", POOR
+    if (value >= fair) if rising else (value <= fair):
+        return "fair", FAIR
+    return "good", GOOD
+
+
+def percent(share: float | None) -> str:
+    """A share with as many digits as it deserves; a dash when it is not known."""
+    if share is None:
+        return "–"
+    return f"{100 * share:.1f} %" if share < 0.1 else f"{100 * share:.0f} %"
+
+
+def bit_rate(rate: float | None) -> str:
+    """Bits a second."""
+    if rate is None:
+        return "–"
+    for unit, size in (("Mb/s", 1e6), ("kb/s", 1e3)):
+        if rate >= size:
+            return f"{rate / size:.1f} {unit}"
+    return f"{rate:.0f} b/s"
+
+
+def trouble_of(hop: Hop) -> str:
+    """What is wrong with a link, in a word; empty when nothing is."""
+    if hop.state not in ("", "up"):
+        return hop.state
+    if hop.qber is not None and hop.qber > ALARM_QBER:
+        return "QBER ALARM"
+    if hop.pool is not None and hop.pool < LOW_POOL:
+        return "pool low"
+    return ""
+
+
+def colour_of(hop: Hop) -> str:
+    """The colour that repeats ``trouble_of``."""
+    word = trouble_of(hop)
+    return {"": GOOD, "pool low": FAIR}.get(word, POOR)
+
+
+def weakest(route: Route) -> int:
+    """The hop to worry about first."""
+
+    def worth(index: int) -> tuple[float, ...]:
+        hop = route.hops[index]
+        pool = 2.0 if hop.pool is None else hop.pool
+        rate = 1e12 if hop.rate is None else hop.rate
+        return (not trouble_of(hop), pool, rate, -(hop.qber or 0.0))
+
+    return min(range(len(route.hops)), key=worth, default=0)
+
+
+def hop_line(route: Route, index: int, *, prefix: str = "") -> Content:
+    """One hop in words."""
+    hop = route.hops[index]
+    word = trouble_of(hop)
+    parts = [f"{prefix}{route.nodes[index]}–{route.nodes[index + 1]}"]
+    if hop.km is not None:
+        parts.append(f"{hop.km:.0f} km")
+    if hop.pool is not None:
+        parts.append(f"pool {percent(hop.pool)}")
+    if hop.rate is not None:
+        parts.append(bit_rate(hop.rate))
+    parts.append(f"QBER {percent(hop.qber)}")
+    if hop.pool is None and hop.age is not None:
+        parts.append(f"bits {hop.age:.0f} s old")
+    parts.append(word or "ok")
+    return Content.styled("  ".join(parts), colour_of(hop) if word else "")
+
+
+def picture(route: Route, width: int, chosen: int | None = None) -> list[Content]:
+    """The chain of nodes, under every hop its pool, rate and QBER; with little room, its pool as a bar."""
+    hops = max(1, len(route.hops))
+    cell = (width - LABEL - 2) // hops
+    if cell >= 4:
+        ends = route.nodes[0].ljust(LABEL + cell * hops + 1 - len(route.nodes[-1])) + route.nodes[-1]
+        return [
+            Content.styled(ends, "bold"),
+            _chain(route, cell, chosen, " " * LABEL),
+            *_table(route, cell, chosen),
+        ]
+    label = route.nodes[0] + " "
+    cell = max(2, (width - len(label) - len(route.nodes[-1]) - 2) // hops)
+    end = (" " + route.nodes[-1], "bold")
+    bars = [("–" if hop.pool is None else bar(hop.pool), colour_of(hop)) for hop in route.hops]
+    return [
+        Content.assemble(_chain(route, cell, chosen, label), end),
+        _row(
+            "pool".ljust(len(label)),
+            [(text.center(cell - 1).rjust(cell), style) for text, style in bars],
+            chosen,
+        ),
+    ]
+
+
+def _chain(route: Route, cell: int, chosen: int | None, label: str) -> Content:
+    """Nodes ``cell`` apart; a hop that is broken has a gap."""
+    parts: list[tuple[str, str]] = [(label, "bold"), ("●", GOOD)]
+    for index, hop in enumerate(route.hops):
+        broken = hop.state not in ("", "up")
+        line = ("╳" if broken else "━").center(cell - 1, "━" if not broken else "╌")
+        parts += [(line, colour_of(hop) + (" reverse" if index == chosen else "")), ("●", GOOD)]
+    return Content.assemble(*parts)
+
+
+def _table(route: Route, cell: int, chosen: int | None) -> list[Content]:
+    pools, rates, qbers = [], [], []
+    for hop in route.hops:
+        colour = colour_of(hop)
+        pools.append(("–" if hop.pool is None else f"{100 * hop.pool:.0f}", colour))
+        rates.append(("–" if hop.rate is None else f"{hop.rate / 1000:.3g}", ""))
+        qbers.append(("–" if hop.qber is None else f"{100 * hop.qber:.1f}", colour))
+    rows = (("pool %", pools), ("kb/s", rates), ("QBER %", qbers))
+    return [
+        _row(label.ljust(LABEL), [(text[: cell - 1].rjust(cell), style) for text, style in cells], chosen)
+        for label, cells in rows
+    ]
+
+
+def _row(label: str, cells: Sequence[tuple[str, str]], chosen: int | None) -> Content:
+    parts: list[tuple[str, str]] = [(label, MUTED)]
+    for index, (text, style) in enumerate(cells):
+        parts.append((text, f"{style} reverse".strip() if index == chosen else style))
+    return Content.assemble(*parts)

@@ -1,0 +1,136 @@
+"""Log, and the handshake as a call flow: message by message, with sizes and times."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import OptionList, Static, TabbedContent, TabPane
+from textual.widgets.option_list import Option
+
+from qcall.session.snapshot import Snapshot, TraceLine
+
+from .draw import FAIR, GOOD, MUTED
+from .keybar import KeyBar
+from .panes import LogPane, SecurityStrip, TitleBar
+
+LANE = 26
+"""Cells between two lanes of the flow."""
+MEANING = {
+    "m1": "The caller opens: suites, policy, fresh X25519 and ML-KEM shares, and a commitment to who it is.",
+    "m2": "The callee answers: its shares, the ML-KEM ciphertext, its identity with both signatures, sealed.",
+    "m3": "The caller shows itself: identity and signatures, which quantum key to use, the SDP offer.",
+    "m4": "The callee acknowledges the same quantum key and sends its SDP answer; after this it may ring.",
+    "confirm": "Key confirmation on the media path: whoever sends it holds all three layers.",
+    "answered": "The callee's user answered; audio flows from here on.",
+    "enc_keys": "This phone's key node gave a fresh quantum key (ETSI GS QKD 014), sealed to this phone.",
+    "dec_keys": "This phone's key node gave the quantum key that the caller named.",
+    "no quantum key": "The key node gave none; the policy decides whether the call goes on.",
+    "rk1": "Rekey: the caller's fresh shares, and the next quantum key.",
+    "rk2": "Rekey: the callee's shares, signed every tenth time; it can receive the new epoch.",
+    "rk3": "Rekey: the caller can receive the new epoch too; media switches.",
+    "again": "Rekey: the callee's key node gave no key.",
+    "hangup": "The end, with a signature over the receipt of the call.",
+    "farewell": "The same receipt, signed by the other phone.",
+    "hold": "The call was put on hold, or taken back.",
+    "text": "A line of text.",
+    "refuse": "A refusal in clear, which anybody on the way could have sent.",
+    "sealed-refuse": "A refusal under the keys of the handshake.",
+}
+
+
+def arrow(line: TraceLine, mine: str) -> Content:
+    """One message between the lanes of this phone, the other one, and the key node."""
+    size = f" {line.size:,} B" if line.size else ""
+    label = f" {line.what}{size} ".center(LANE - 2, "─")[: LANE - 2]
+    at = (f"{line.after:9.3f} s  ", MUTED)
+    if line.sent is None:
+        note = f" {line.what}: {line.note} ".center(2 * LANE - 1, "─")[: 2 * LANE - 1]
+        return Content.assemble(at, ("│", MUTED), (f"{note}▶", FAIR), ("│", MUTED))
+    text = f"{label}─▶" if line.sent else f"◀─{label}"
+    return Content.assemble(at, ("│", MUTED), (text, GOOD if line.sent else "$accent"), ("│", MUTED),
+                            " " * (LANE - 1), ("│", MUTED))  # fmt: skip
+
+
+def lanes(mine: str, theirs: str) -> Content:
+    """The heads of the lanes."""
+    return Content.assemble(
+        " " * 13, (mine[:LANE].ljust(LANE), "bold"), (theirs[:LANE].ljust(LANE), "bold"), ("key node", "bold")
+    )
+
+
+class TraceScreen(Screen[None]):
+    """Two tabs: the flow of the call in front, and the whole log."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,l", "app.pop_screen", "Back"),
+        Binding("tab", "other", "Other tab", show=False),
+    ]
+    AUTO_FOCUS = "#flow"
+
+    def compose(self) -> ComposeResult:
+        """Flow and log."""
+        yield TitleBar(id="title")
+        yield SecurityStrip(id="security")
+        with TabbedContent(classes="page"):
+            with TabPane("Handshake", id="handshake"):
+                yield Static(id="lanes")
+                yield OptionList(id="flow", classes="box")
+                yield Static(id="meaning", classes="detail")
+            with TabPane("Log", id="everything"):
+                yield LogPane(id="all", classes="box")
+        yield KeyBar(id="keys")
+
+    def on_mount(self) -> None:
+        """What there is."""
+        self._shown: Sequence[TraceLine] = ()
+        self.show(self.app.snapshot)  # type: ignore[attr-defined]
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Take the snapshot."""
+        for pane in self.query("TitleBar, SecurityStrip, LogPane, KeyBar"):
+            pane.show(snapshot)  # type: ignore[attr-defined]
+        call = snapshot.call
+        lines = () if call is None else call.trace
+        if lines and lines == self._shown:
+            return
+        flow = self.query_one("#flow", OptionList)
+        following = flow.highlighted is None or flow.highlighted >= len(self._shown) - 1
+        self._shown = lines
+        who = "the other phone" if call is None else call.contact
+        self.query_one("#lanes", Static).update(lanes(snapshot.name or "this phone", who))
+        flow.clear_options()
+        flow.add_options([Option(arrow(line, snapshot.name)) for line in lines])
+        if not lines:
+            flow.add_option(
+                Option(Content.styled("no call yet: its messages appear here", MUTED), disabled=True)
+            )
+        elif following:
+            flow.highlighted = len(lines) - 1
+
+    def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
+        """Explain the message that is chosen."""
+        if event.option_index is None or event.option_index >= len(self._shown):
+            return
+        line = self._shown[event.option_index]
+        before = self._shown[event.option_index - 1].after if event.option_index else 0.0
+        since = f"{1000 * (line.after - before):.1f} ms after the one before"
+        meaning = MEANING.get(line.what, "A message of the call.")
+        parts = [
+            part
+            for part in (line.what.upper(), f"{line.size:,} bytes" if line.size else "", line.note, since)
+            if part
+        ]
+        self.query_one("#meaning", Static).update(
+            Content("\n").join([Content.styled("  ".join(parts), "bold"), Content(meaning)])
+        )
+
+    def action_other(self) -> None:
+        """The other tab."""
+        tabs = self.query_one(TabbedContent)
+        tabs.active = "everything" if tabs.active == "handshake" else "handshake"
+        self.query_one("#all" if tabs.active == "everything" else "#flow").focus()

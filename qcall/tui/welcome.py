@@ -1,0 +1,146 @@
+"""The first start, in three steps: a name, relay and invite, a sound test; after it the phone can call."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import Button, ContentSwitcher, Input, Label, Static
+
+from qcall.errors import QcallError
+from qcall.wire.signalling import NAME
+
+from . import draw
+from .app import Enrol
+from .draw import FAIR, GOOD, MUTED, POOR
+from .link import SoundTester
+
+STEPS = ("name", "relay", "sound")
+
+
+class WelcomeScreen(Screen[bool]):
+    """Gives true once the phone is enrolled."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "back", "Back"),
+        Binding("ctrl+q", "app.quit", "Quit"),
+    ]
+
+    def __init__(self, enrol: Enrol, sound: SoundTester) -> None:
+        super().__init__()
+        self._enrol = enrol
+        self._sound = sound
+        self._enrolled = False
+
+    def compose(self) -> ComposeResult:
+        """The steps."""
+        with Vertical(classes="dialog welcome") as box:
+            box.border_title = "Welcome to qcall"
+            yield Static("", id="steps")
+            with ContentSwitcher(initial="name"):
+                with Vertical(id="name"):
+                    yield Static("What shall others call you by?")
+                    yield Input(placeholder="alice", id="who", max_length=32)
+                    yield Label(
+                        "1 to 32 of a-z, 0-9 and . _ -; it is how the relay knows you", classes="hint"
+                    )
+                with Vertical(id="relay"):
+                    yield Static("The address of your relay, and the invite its operator gave you.")
+                    yield Input(placeholder="wss://relay.example:7480", id="url", max_length=256)
+                    yield Input(placeholder="invite code, good once", id="invite", max_length=256)
+                    yield Label("your keys are made now and never leave this machine", classes="hint")
+                with Vertical(id="sound"):
+                    yield Static(
+                        "Try loudspeaker and microphone. Without a sound card calls work, in silence."
+                    )
+                    with Horizontal(classes="answers"):
+                        yield Button("Test", id="test", variant="primary")
+                        yield Button("Finish", id="finish", variant="success")
+                    yield Static("", id="level")
+            yield Static("", id="problem", markup=False)
+            yield Label("Enter goes on   Esc goes back   ^q leaves", classes="hint")
+
+    def on_mount(self) -> None:
+        """Begin with the name."""
+        self._go("name")
+
+    def _go(self, step: str) -> None:
+        self.query_one(ContentSwitcher).current = step
+        index = STEPS.index(step)
+        labels = ("Your name", "Relay and invite", "Sound")
+        parts: list[tuple[str, str]] = []
+        for number, label in enumerate(labels):
+            done = number < index
+            style = GOOD if done else "bold $accent" if number == index else MUTED
+            parts.append((f"{draw.TICK if done else number + 1} {label}    ", style))
+        self.query_one("#steps", Static).update(Content.assemble(*parts))
+        self._problem("")
+        self.query_one({"name": "#who", "relay": "#url", "sound": "#test"}[step]).focus()
+
+    def _problem(self, text: str, colour: str = POOR) -> None:
+        self.query_one("#problem", Static).update(Content.styled(text, colour))
+
+    def action_back(self) -> None:
+        """The step before; a phone that is enrolled stays so."""
+        step = self.query_one(ContentSwitcher).current
+        if step == "relay":
+            self._go("name")
+
+    @on(Input.Submitted)
+    def entered(self, event: Input.Submitted) -> None:
+        """Enter."""
+        event.stop()
+        value = event.value.strip()
+        match event.input.id:
+            case "who" if NAME.fullmatch(value) is None:
+                self._problem(f"{value or 'nothing'!r} cannot be a name; use a-z, 0-9 and . _ -")
+            case "who":
+                self._go("relay")
+            case "url":
+                self.query_one("#invite").focus()
+            case "invite":
+                self.run_worker(self._try(), exclusive=True, exit_on_error=False)
+
+    async def _try(self) -> None:
+        who, url, invite = (self.query_one(f"#{id}", Input).value.strip() for id in ("who", "url", "invite"))
+        if not url or not invite:
+            self._problem("both are needed: relay invite NAME --site SITE, at the relay, makes an invite")
+            return
+        self._problem("making keys, enrolling …", MUTED)
+        try:
+            where = await self._enrol(who, url, invite)
+        except QcallError as error:
+            self._problem(str(error))
+            return
+        self._enrolled = True
+        self._go("sound")
+        self._problem(f"{who} is enrolled at {where}", GOOD)
+
+    @on(Button.Pressed, "#test")
+    async def test(self, event: Button.Pressed) -> None:
+        """The sound test."""
+        event.stop()
+        self.run_worker(self._listen(), exclusive=True, exit_on_error=False)
+
+    async def _listen(self) -> None:
+        shown = self.query_one("#level", Static)
+        shown.update(Content.styled("a tone, then speak …", MUTED))
+        try:
+            level = await asyncio.to_thread(self._sound.run, "", "")
+        except QcallError as error:
+            shown.update(Content.styled(str(error), FAIR))
+        else:
+            shown.update(Content.assemble(draw.meter(level, 20), f"  {draw.loudness(level)}"))
+        self.query_one("#finish").focus()
+
+    @on(Button.Pressed, "#finish")
+    def finish(self, event: Button.Pressed) -> None:
+        """Done."""
+        event.stop()
+        self.dismiss(self._enrolled)
