@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 import typer
 
 from qcall.config import Home
+from qcall.crypto.identity import Identity
 from qcall.headless import json_lines
 from qcall.session.doctor import examine
 from qcall.session.report import Event
@@ -24,9 +26,14 @@ def doctor(context: typer.Context, as_json: Json = False) -> None:
     """Check relay, key node, clock, audio and terminal, and say how to mend each."""
     home: Home = context.obj
 
-    async def work() -> int:
+    def prepare() -> Callable[[], Awaitable[int]]:
+        # Before the loop runs, because it may ask the user.
+        identity = unlock(home) if home.identity.exists() else None
+        return lambda: work(identity)
+
+    async def work(identity: Identity | None) -> int:
         sound = True
-        async for finding in examine(home, unlock):
+        async for finding in examine(home, identity):
             sound = sound and (finding.well or not finding.needed)
             if as_json:
                 fields = {name: getattr(finding, name) for name in finding.__slots__}
@@ -38,7 +45,7 @@ def doctor(context: typer.Context, as_json: Json = False) -> None:
                 typer.echo(f"{'':16}{finding.mend}")
         return 0 if sound else 1
 
-    run_briefly(work)
+    run_briefly(prepare)
 
 
 @app.command()

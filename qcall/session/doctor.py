@@ -1,4 +1,4 @@
-"""Looks at everything a call needs and says how to mend what is missing: relay, key node, clock, audio, terminal."""
+"""Looks at what a call needs and says how to mend it: relay, key node, clock, audio, terminal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
@@ -43,7 +43,7 @@ class Finding:
     """Whether a call cannot be without it."""
 
 
-async def examine(home: Home, unlock: Callable[[Home], Identity]) -> AsyncIterator[Finding]:
+async def examine(home: Home, identity: Identity | None) -> AsyncIterator[Finding]:
     """Every finding, in the order in which one needs the other."""
     try:
         account = home.account()
@@ -51,13 +51,13 @@ async def examine(home: Home, unlock: Callable[[Home], Identity]) -> AsyncIterat
         yield Finding("phone", False, str(error), "run qcall, which asks for all it needs")
     else:
         yield Finding("phone", True, f"{account.name} at {account.site}, home {home.directory}")
-        async for finding in network(home, account, unlock):
+        async for finding in network(home, account, identity):
             yield finding
     yield await asyncio.to_thread(audio)
     yield terminal(os.environ, sys.stdout.isatty())
 
 
-async def network(home: Home, account: Account, unlock: Callable[[Home], Identity]) -> AsyncIterator[Finding]:
+async def network(home: Home, account: Account, identity: Identity | None) -> AsyncIterator[Finding]:
     """Relay, clock and key node."""
     try:
         yield await clock(home, account)
@@ -69,11 +69,10 @@ async def network(home: Home, account: Account, unlock: Callable[[Home], Identit
     running = await running_phone(home)
     if running is not None:
         yield running
+    if running is not None or identity is None:
         return
     try:
-        client = await SignallingClient.connect(
-            account.relay, account.name, RelaySigner(unlock(home)), home.ca()
-        )
+        client = await SignallingClient.connect(account.relay, account.name, RelaySigner(identity), home.ca())
     except QcallError as error:
         yield Finding("relay", False, str(error), "what the text says; else enrol again: qcall init")
         return

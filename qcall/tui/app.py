@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,8 @@ from .main import MainScreen
 from .panes import PeoplePane
 from .theme import PLAIN, THEMES
 from .verify import ChangedScreen, VerifyScreen
+
+log = logging.getLogger(__name__)
 
 Enrol = Callable[[str, str, str], Awaitable[str]]
 """Enrols a name at a relay with an invite; returns where."""
@@ -126,6 +129,11 @@ class QcallApp(App[int]):
 
     def _shows_notifications(self) -> bool:
         return self.settings.notify
+
+    def _fatal_error(self) -> None:
+        """In place of a page-long account with the values of variables: the log has it, without them."""
+        log.error("a fault of the screen", exc_info=True)
+        self._close_messages_no_wait()
 
     # Snapshots in
 

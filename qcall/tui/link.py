@@ -7,6 +7,7 @@ imported on that thread, while the screen is already drawn.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
@@ -103,6 +104,8 @@ class PhoneThread:
     def start(self, on_snapshot: Callable[[Snapshot], None], on_failed: Callable[[QcallError], None]) -> None:
         """Begin."""
         self._screen = asyncio.get_running_loop()
+        # Textual finds its application in the context that is current.
+        self._context = contextvars.copy_context()
         self._on_snapshot = on_snapshot
         self._on_failed = on_failed
         self._thread.start()
@@ -199,7 +202,7 @@ class PhoneThread:
 
     def _to_screen(self, callback: Callable[..., None], *arguments: Any) -> None:
         try:
-            self._screen.call_soon_threadsafe(callback, *arguments)
+            self._screen.call_soon_threadsafe(callback, *arguments, context=self._context)
         except RuntimeError:
             return  # The screen is gone already.
 

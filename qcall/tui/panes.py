@@ -383,8 +383,16 @@ class Lines(VerticalScroll, can_focus=True):
         if tuple(lines) != self._lines:
             self._lines = tuple(lines)
             self.query_one(Static).update(Content("\n").join(lines))
-            if self.is_vertical_scroll_end:
-                self.scroll_end(animate=False)
+            self._to_end()
+
+    def on_resize(self) -> None:
+        """The end stays in sight."""
+        self._to_end()
+
+    def _to_end(self) -> None:
+        """Follow what comes, unless somebody reads here."""
+        if not self.has_focus:
+            self.scroll_end(animate=False, immediate=False)
 
 
 class LogPane(Lines):
