@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import msgspec
 from textual.app import App
 from textual.binding import BindingType
+from textual.command import Provider
 from textual.screen import Screen
 
 from qcall.config import Settings
@@ -41,13 +42,20 @@ LATER = frozenset({"qkd", "presence", "microphone", "speaker"})
 """Settings that the phone takes when it starts."""
 
 
+def palette() -> type[Provider]:
+    """What Ctrl+P searches; imported when it is wanted."""
+    from .palette import PhoneCommands
+
+    return PhoneCommands
+
+
 class QcallApp(App[int]):
     """The softphone. ``link`` is the phone; ``first`` is shown until it says something."""
 
     CSS_PATH = Path(__file__).with_name("qcall.tcss")
     TITLE = "qcall"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings()]
-    ENABLE_COMMAND_PALETTE = True
+    COMMANDS: ClassVar[set[Any]] = {palette}
 
     def __init__(
         self,

@@ -78,13 +78,13 @@ class HistoryScreen(Screen[None]):
         self._listed: list[dict[str, Any]] = []
         table = self.query_one(DataTable)
         for label, width in (
-            ("when", 17),
+            ("when", 12),
             ("", 8),
-            ("who", 16),
+            ("who", 14),
             ("talk", 7),
             ("ended", 13),
             ("security", 10),
-            ("MOS", 5),
+            ("MOS", 4),
         ):
             table.add_column(label, width=width)
         self.show(self.app.snapshot)  # type: ignore[attr-defined]
@@ -111,7 +111,7 @@ class HistoryScreen(Screen[None]):
             held, colour = layers(call["security"])
             mos = (call.get("quality") or {}).get("mos")
             table.add_row(
-                time.strftime("%d %b %Y %H:%M", time.localtime(call["began_at"])),
+                time.strftime("%d %b %H:%M", time.localtime(call["began_at"])),
                 Content.styled(way, way_colour),
                 call["contact"],
                 draw.clock(call["seconds"]) if call["seconds"] else "–",
@@ -133,11 +133,8 @@ class HistoryScreen(Screen[None]):
     @staticmethod
     def _account(call: dict[str, Any]) -> Content:
         security, quality = call["security"], call.get("quality") or {}
-        lines = [
-            Content.assemble(
-                (call["contact"], "bold"), (f"  {call['reason']}  ", ""), (call["call_id"], MUTED)
-            )
-        ]
+        when = time.strftime("%A %d %B %Y, %H:%M:%S", time.localtime(call["began_at"]))
+        lines = [Content.assemble((call["contact"], "bold"), (f"  {when}  {call['reason']}", MUTED))]
         if security:
             qkd = security.get("qkd") or {}
             lines.append(

@@ -1,0 +1,36 @@
+"""What Ctrl+P searches: every key's command, and calling everyone in the contacts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+from textual.command import DiscoveryHit, Hit, Hits, Provider
+
+from .keys import KEYS, states
+
+
+class PhoneCommands(Provider):
+    """Commands that make sense in the state of the phone."""
+
+    def _commands(self) -> Iterator[tuple[str, str, Callable[[], Any]]]:
+        app: Any = self.app
+        now = states(app.snapshot)
+        for key in KEYS:
+            if key.when in now and key.id != "palette":
+                yield key.label, key.help, partial(app.run_action, key.action)
+        for person in app.snapshot.people:
+            yield f"Call {person.label}", f"{person.presence}, {person.trust}", partial(app.dial, person.name)
+
+    async def discover(self) -> Hits:
+        """Everything, before a letter is typed."""
+        for name, help, run in self._commands():
+            yield DiscoveryHit(name, run, help=help)
+
+    async def search(self, query: str) -> Hits:
+        """What matches."""
+        matcher = self.matcher(query)
+        for name, help, run in self._commands():
+            if (score := max(matcher.match(name), matcher.match(help) / 2)) > 0:
+                yield Hit(score, matcher.highlight(name), run, help=help)

@@ -1,0 +1,44 @@
+"""Whatever is pressed, pasted, clicked or resized, the screen stays up."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from textual import events
+
+from qcall.tui.keys import DTMF, KEYS
+from tests.qcall.tui.phones import IDLE, IN_CALL, RINGING, WAITING
+
+PRESSED = [
+    *(name for key in KEYS for name in key.key.split(",") if key.id != "quit"),
+    *DTMF.values(),
+    "tab", "shift+tab", "enter", "escape", "up", "down", "left", "right", "pageup", "end",
+    "backspace", "delete", "space", "slash", "n", "e", "x", "i", "k", "T", "y", "é", "ctrl+a", "f5",
+]  # fmt: skip
+PASTED = ["bob", "\x1b[31mred\x1b[0m", "a\nb\r\nc", "\0", "x" * 5000, "[bold]no markup[/", "\u202eevil", ""]
+SHOWN = [IDLE, IN_CALL, RINGING, WAITING]
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_nothing_takes_the_screen_down(running, seed):
+    chance = random.Random(seed)
+    async with running(IN_CALL) as (app, link, pilot):
+        for _ in range(60):
+            match chance.randrange(10):
+                case 0:
+                    app.screen.post_message(events.Paste(chance.choice(PASTED)))
+                case 1:
+                    await pilot.resize_terminal(chance.randint(1, 200), chance.randint(1, 60))
+                case 2:
+                    width, height = app.size
+                    at = (chance.randrange(max(1, width)), chance.randrange(max(1, height)))
+                    await pilot.click(offset=at, times=chance.randint(1, 2))
+                case 3:
+                    link.show(chance.choice(SHOWN))
+                case _:
+                    await pilot.press(chance.choice(PRESSED))
+            assert app.is_running
+        await pilot.resize_terminal(80, 24)
+        await pilot.pause()
+        assert app._exception is None

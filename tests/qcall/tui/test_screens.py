@@ -1,0 +1,282 @@
+"""History, contacts, settings, the command line, the welcome, help, trace: what they do."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qcall.errors import StorageError, UsageError
+from qcall.session import commands
+from qcall.session.snapshot import Hop, Route
+from qcall.tui import draw
+from qcall.tui.commandline import completions, names, parse
+from qcall.tui.help import text_for
+from qcall.tui.history import HistoryScreen
+from qcall.tui.panes import PeoplePane, RoutePane
+from qcall.tui.trace import MEANING, arrow
+from tests.qcall.tui.phones import HISTORY, IDLE, IN_CALL, ROUTE, TRACE
+
+# History
+
+
+async def test_history_lists_calls_and_enter_calls_again(running):
+    async with running(IDLE) as (app, link, pilot):
+        await pilot.press("c")
+        await app.workers.wait_for_complete()
+        await pilot.pause()
+        assert app.screen.query_one("DataTable").row_count == 2
+        await pilot.press("enter")
+        await pilot.pause()
+        assert link.told == [commands.History(1000), commands.Dial("bob")]
+
+
+async def test_missed_calls_are_seen_once_they_were_shown(running):
+    async with running(replace(IDLE, missed=2)) as (app, link, pilot):
+        await pilot.press("c")
+        await app.workers.wait_for_complete()
+        assert commands.Seen() in link.told
+
+
+async def test_history_is_searched_in_words(running):
+    async with running(IDLE) as (app, _link, pilot):
+        await pilot.press("c")
+        await app.workers.wait_for_complete()
+        await pilot.press("slash", *"missed")
+        await pilot.pause()
+        assert [call["contact"] for call in app.screen._listed] == ["carol"]
+        await pilot.press("escape")
+        assert isinstance(app.screen, HistoryScreen)
+        assert len(app.screen._listed) == 2
+
+
+async def test_history_is_exported_as_json_lines(running, tmp_path):
+    async with running(IDLE) as (app, _link, pilot):
+        await pilot.press("c")
+        await app.workers.wait_for_complete()
+        await pilot.press("e")
+        await pilot.pause()
+        app.screen.query_one("Input").value = str(tmp_path / "calls.jsonl")
+        await pilot.press("enter")
+        await app.workers.wait_for_complete()
+    lines = (tmp_path / "calls.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == HISTORY
+
+
+# Contacts
+
+
+async def test_a_contact_is_added_edited_and_removed(running):
+    async with running(IDLE) as (app, link, pilot):
+        await pilot.press("f", "n", *"erin", "enter", *"Erin", "enter", "enter")
+        await app.workers.wait_for_complete()
+        await pilot.press("e", *"by", "enter", "enter")
+        await app.workers.wait_for_complete()
+        await pilot.press("x", "r")
+        await app.workers.wait_for_complete()
+        assert link.told == [
+            commands.Save("erin", "Erin"),
+            commands.Save("bob", "by", "Hefei, second floor"),
+            commands.Remove("bob"),
+        ]
+
+
+async def test_contacts_are_searched_imported_and_exported(running):
+    async with running(IDLE) as (app, link, pilot):
+        await pilot.press("f", "slash", *"hefei")
+        await pilot.pause()
+        assert [person.name for person in app.screen._listed] == ["bob", "lab-hefei"]
+        await pilot.press("escape", "i", *"a.vcf", "enter")
+        await app.workers.wait_for_complete()
+        await pilot.press("o", "enter")
+        await app.workers.wait_for_complete()
+        assert link.told == [commands.Import("a.vcf"), commands.Export("contacts.vcf")]
+
+
+async def test_a_name_the_user_gave_is_dialled_too(running):
+    async with running(IDLE) as (_app, link, pilot):
+        await pilot.press("d", *"dave m.", "enter")
+        await pilot.pause()
+        assert link.told == [commands.Dial("dave")]
+
+
+# Settings
+
+
+async def test_a_setting_is_written_at_once_and_the_theme_changes(running):
+    saved = []
+    async with running(IDLE, save=saved.append) as (app, _link, _pilot):
+        app.choose("theme", "qcall-day")
+        app.choose("bell", False)
+        app.choose("bell", False)
+        assert saved == [{"theme": "qcall-day"}, {"bell": False}]
+        assert app.theme == "qcall-day"
+
+
+async def test_a_setting_that_cannot_be_written_stays_as_it_was(running):
+    def fail(changes):
+        raise StorageError("cannot write config.toml: the disk is full")
+
+    async with running(IDLE, save=fail) as (app, _link, pilot):
+        app.choose("bell", False)
+        await pilot.pause()
+        assert app.settings.bell
+        assert [notice.message for notice in app._notifications] == [
+            "cannot write config.toml: the disk is full"
+        ]
+
+
+async def test_the_sound_test_says_what_was_heard(running):
+    async with running(IDLE) as (app, _link, pilot):
+        await pilot.press("s", "p")
+        await app.workers.wait_for_complete()
+        await pilot.pause()
+        assert "it works" in str(app.screen.query_one("#level").render())
+
+
+# The command line
+
+
+@pytest.mark.parametrize(
+    ("line", "command"),
+    [
+        ("dial bob", commands.Dial("bob")),
+        ("dial bob true", commands.Dial("bob", allow_less=True)),
+        ("mute on", commands.Mute("on")),
+        ("text I am late today", commands.Text("I am late today")),
+        ("verify bob true", commands.Verify("bob", same=True)),
+        ("save bob 'Bob B.' second floor", commands.Save("bob", "Bob B.", "second floor")),
+        ("history 5", commands.History(5)),
+    ],
+)
+def test_a_line_is_a_command(line, command):
+    assert parse(line) == command
+
+
+@pytest.mark.parametrize(
+    "line", ["", "explode", "dial", "mute maybe", "dtmf 12x", "answer now", "subscribe", "dial 'bob"]
+)
+def test_a_line_that_is_none_says_why(line):
+    with pytest.raises(ValueError, match=r"\w"):
+        parse(line)
+
+
+@given(st.text(max_size=80))
+def test_no_line_does_more_than_be_refused(line):
+    with contextlib.suppress(ValueError):
+        assert isinstance(parse(line), commands.Command)
+    assert isinstance(completions(line, IDLE), list)
+
+
+def test_completion_knows_names_contacts_and_choices():
+    assert completions("di", IDLE) == ["dial"]
+    assert completions("dial l", IDLE) == ["dial lab-hefei"]
+    assert completions("mute o", IDLE) == ["mute on", "mute off"]
+    assert completions("", IDLE) == names()
+
+
+async def test_tab_completes_and_enter_runs(running):
+    async with running(IDLE) as (app, link, pilot):
+        await pilot.press("colon", *"dia", "tab", *"la", "tab", "enter")
+        await app.workers.wait_for_complete()
+        assert link.told == [commands.Dial("lab-hefei")]
+
+
+async def test_a_wrong_line_stays_to_be_mended(running):
+    async with running(IDLE) as (app, _link, pilot):
+        await pilot.press("colon", *"dial", "enter")
+        await pilot.pause()
+        assert "contact" in str(app.screen.query_one("#hints").render())
+        assert app.screen.query_one("Input").value == "dial"
+
+
+# The welcome
+
+
+async def test_three_steps_end_in_a_phone_that_runs(running):
+    enrolled = []
+
+    async def enrol(name, relay, invite):
+        enrolled.append((name, relay, invite))
+        return "beijing"
+
+    async with running(IDLE, enrol=enrol) as (app, _link, pilot):
+        await pilot.press(*"alice", "enter", *"ws://r", "enter", *"code", "enter")
+        await app.workers.wait_for_complete()
+        await pilot.press("enter")
+        await app.workers.wait_for_complete()
+        await pilot.press("enter")
+        await pilot.pause()
+        assert enrolled == [("alice", "ws://r", "code")]
+        assert len(app.screen_stack) == 1
+        assert app.snapshot.name == "alice"
+
+
+async def test_an_invite_that_fails_can_be_mended(running):
+    async def enrol(name, relay, invite):
+        raise UsageError("this invite is not valid; ask the relay's operator for a new one")
+
+    async with running(IDLE, enrol=enrol) as (app, _link, pilot):
+        await pilot.press(*"Alice!", "enter")
+        await pilot.pause()
+        assert "cannot be a name" in str(app.screen.query_one("#problem").render())
+        app.screen.query_one("#who").value = ""
+        await pilot.press(*"alice", "enter", *"ws://r", "enter", *"code", "enter")
+        await app.workers.wait_for_complete()
+        await pilot.pause()
+        assert "ask the relay" in str(app.screen.query_one("#problem").render())
+
+
+# Route, trace, help
+
+
+async def test_arrows_walk_along_the_route(running):
+    async with running(IN_CALL) as (app, _link, pilot):
+        pane = app.query_one(RoutePane)
+        pane.focus()
+        assert "weakest  xuzhou–suzhou" in str(pane.render())
+        await pilot.press("right", "right")
+        assert "hop 2/15  langfang–tianjin" in str(pane.render())
+        await pilot.press("left", "left")
+        assert "hop 1/15" in str(pane.render())
+
+
+@pytest.mark.parametrize(
+    ("hop", "word"),
+    [
+        (Hop(pool=0.9, qber=0.02), ""),
+        (Hop(pool=0.1, qber=0.02), "pool low"),
+        (Hop(pool=0.9, qber=0.2), "QBER ALARM"),
+        (Hop(pool=0.9, qber=0.02, state="cut"), "cut"),
+    ],
+)
+def test_what_is_wrong_with_a_hop_is_a_word(hop, word):
+    assert draw.trouble_of(hop) == word
+
+
+@given(st.integers(1, 40), st.integers(10, 200))
+def test_a_route_of_any_length_fits_any_width(hops, width):
+    route = Route(tuple(f"n{i}" for i in range(hops + 1)), tuple(Hop(pool=0.5) for _ in range(hops)))
+    for line in draw.picture(route, width):
+        assert line.cell_length <= max(width, 2 * hops + 12)
+
+
+@given(st.lists(st.floats(-10, 10), max_size=200), st.integers(1, 120))
+def test_a_sparkline_is_as_wide_as_it_should_be(samples, width):
+    assert len(draw.sparkline(samples, width, 0.0, 1.0)) == width
+
+
+def test_every_message_of_the_trace_is_explained_and_its_lane_is_straight():
+    assert all(line.what in MEANING for line in TRACE)
+    assert {arrow(line, "alice").plain[13] for line in TRACE} == {"│"}
+    assert len({arrow(line, "alice").cell_length for line in TRACE}) == 1
+
+
+def test_help_is_for_what_has_the_focus():
+    assert "address book" in text_for(PeoplePane(), PeoplePane())
+    assert "pool" in text_for(RoutePane(), RoutePane())
+    assert ROUTE.nodes[0] == "beijing"
