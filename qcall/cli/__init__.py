@@ -36,10 +36,10 @@ def main() -> None:
     # Reading the commands in takes most of a second; a Ctrl-C meanwhile has nothing to give back.
     signal.signal(signal.SIGINT, lambda *_: os._exit(130))
     alone = starts_screen(sys.argv[1:], os.environ)
-    commands(*() if alone else COMMANDS)(prog_name="qcall")
+    commands(() if alone else COMMANDS)(prog_name="qcall")
 
 
-def commands(*names: str) -> typer.Typer:
+def commands(names: Sequence[str] = COMMANDS) -> typer.Typer:
     """The program with the commands of the modules ``names``."""
     from .app import app
 

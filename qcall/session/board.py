@@ -8,7 +8,7 @@ from typing import Any
 
 from qcall.call.events import Reason
 
-from .report import Event
+from .report import Event, security_line
 from .snapshot import (
     LOG_LINES,
     MESSAGES,
@@ -280,6 +280,15 @@ def live(hop: Hop, told: Mapping[str, Any]) -> Hop:
         km=told.get("km", hop.km),
         state=str(told.get("state", "")),
     )
+
+
+def verified(board: Snapshot, contact: str, same: bool) -> Snapshot:
+    """The board when the words of ``contact`` were compared: the calls with them say so at once."""
+    for call in board.calls:
+        if call.contact == contact and call.security:
+            told = {**call.security, "trust": "verified" if same else "pinned"}
+            board = put(board, replace(call, security={**told, "line": security_line(told)}))
+    return board
 
 
 def focused(board: Snapshot, id: str) -> Snapshot:

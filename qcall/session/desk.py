@@ -154,6 +154,7 @@ class Desk:
                     raise UsageError(
                         f"there has been no call with {contact} yet; call, then compare the words"
                     )
+                self._show(board.verified(self.snapshot, contact, same))
                 self._list_people()
                 return {"contact": contact, "verified": same}
             case commands.Accept(contact):

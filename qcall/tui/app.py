@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+import signal
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -67,6 +68,7 @@ class QcallApp(App[int]):
         enrol: Enrol | None = None,
         sound_test: SoundTester | None = None,
         guard: float = GUARD,
+        signals: Sequence[signal.Signals] = (),
     ) -> None:
         super().__init__()
         self.link = link
@@ -78,6 +80,7 @@ class QcallApp(App[int]):
         self.alerts = Alerts(bell=self._ring_bell, desktop=self._shows_notifications)
         self._save = save
         self._enrol = enrol
+        self._signals = signals
         self.fault: QcallError | None = None
         """Why the phone ended by itself."""
         self._asked_about: set[str] = set()
@@ -95,10 +98,16 @@ class QcallApp(App[int]):
     def on_mount(self) -> None:
         """Begin."""
         self.set_keymap(self.chosen_keys)
+        for number in self._signals:
+            # Whatever ends the program hangs up and gives the terminal back as it was.
+            asyncio.get_running_loop().add_signal_handler(number, self._told_to_leave)
         if self._enrol is None:
             self.link.start(self.show, self.failed)
         else:
             self._welcome(self._enrol)
+
+    def _told_to_leave(self) -> None:
+        self.run_worker(self.leave(), exit_on_error=False)
 
     def _welcome(self, enrol: Enrol) -> None:
         """Set the phone up, then begin."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from collections.abc import Mapping
 from typing import Any
 
@@ -48,6 +49,7 @@ def run(
         settings=settings,
         save=home.save_settings,
         enrol=enrol if account is None else None,
+        signals=(signal.SIGINT, signal.SIGTERM, signal.SIGHUP),
     )
     code = app.run()
     if app.fault is not None:

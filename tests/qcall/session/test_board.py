@@ -178,6 +178,14 @@ def test_text_keeps_who_said_it():
     assert [(m.sender, m.text, m.own) for m in snapshot.call.messages] == [("bob", "back in five", False)]
 
 
+def test_words_that_were_compared_are_in_the_line_at_once():
+    fields = {**SECURITY, "epoch": 3, "trust": "new"}
+    snapshot = happen(event("dialling"), event("ringing", 2.0, **fields))
+    assert board.verified(snapshot, "bob", True).call.line.endswith("VERIFIED")
+    assert board.verified(snapshot, "bob", False).call.line.endswith("PINNED")
+    assert board.verified(snapshot, "carol", True) is snapshot
+
+
 def test_nothing_changes_a_call_that_has_ended():
     over = happen(event("ended", 3.0, reason="hangup", quality={}, security={}), before=talking())
     assert board.stated(over, CALL, board.Facts(Phase.TALKING, muted=True)) is over

@@ -1,0 +1,75 @@
+"""``qcall control`` drives phones that run, with and without a screen: JSON and exit codes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scripts.demonstration.stage import Stage
+
+SOUND = ("--input", "tone", "--output", "null")
+
+
+async def control(phones: Stage, name: str, *words: str, code: int = 0) -> Any:
+    """The one JSON object that the command prints."""
+    program = await phones.run(
+        f"{name}: control {words[0]}", *phones.phone(name, "control", *words), code=code
+    )
+    (answer,) = program.events
+    assert answer["ok"] is (code == 0)
+    return answer["data"] if code == 0 else answer["error"]
+
+
+async def test_a_call_by_remote_control_alone(phones: Stage) -> None:
+    alice = await phones.listen("alice", *SOUND)
+    bob = await phones.listen("bob", *SOUND)
+    following = await phones.start("subscribe", *phones.phone("bob", "control", "subscribe"))
+    await control(phones, "bob", "status")
+    dialled = await control(phones, "alice", "dial", "bob")
+    assert dialled["contact"] == "bob"
+    await bob.event("secured")
+    assert (await control(phones, "bob", "status"))["calls"][0]["state"] == "incoming"
+    await control(phones, "bob", "answer")
+    await alice.event("media")
+    assert await control(phones, "alice", "mute", "on") == {"muted": True}
+    assert await control(phones, "alice", "hold") == {"held": True}
+    assert (await bob.event("held"))["on"]
+    await control(phones, "alice", "hold", "off")
+    await control(phones, "alice", "dtmf", "17#")
+    await control(phones, "alice", "text", "hello there")
+    assert (await bob.event("text"))["text"] == "hello there"
+    status = (await control(phones, "alice", "status"))["calls"][0]
+    assert (status["state"], status["muted"], status["security"]["qkd"]["state"]) == (
+        "talking",
+        True,
+        "present",
+    )
+    await control(phones, "alice", "hangup")
+    await bob.event("ended")
+    (call,) = await control(phones, "bob", "history")
+    assert (call["contact"], call["direction"], call["reason"]) == ("alice", "incoming", "remote-hangup")
+    assert call["security"]["words"] == status["security"]["words"]
+    told = [event["event"] for event in following.events if "event" in event]
+    assert [kind for kind in told if kind in ("incoming", "answered", "ended")] == [
+        "incoming",
+        "answered",
+        "ended",
+    ]
+
+
+async def test_what_cannot_be_done_is_an_error_with_its_exit_code(phones: Stage) -> None:
+    refused = await control(phones, "alice", "status", code=1)
+    assert refused["code"] == "not-running"
+    await phones.listen("alice", *SOUND)
+    assert (await control(phones, "alice", "hangup", code=2))["text"] == "there is no call"
+    assert "maybe" in (await control(phones, "alice", "mute", "maybe", code=2))["text"]
+    assert "cannot call itself" in (await control(phones, "alice", "dial", "alice", code=2))["text"]
+
+
+async def test_a_refusal_carries_its_text_to_the_caller(phones: Stage) -> None:
+    alice = await phones.listen("alice", *SOUND)
+    bob = await phones.listen("bob", *SOUND)
+    await control(phones, "alice", "dial", "bob")
+    await bob.event("secured")
+    await control(phones, "bob", "refuse", "--text", "in a meeting")
+    assert (await alice.event("text"))["text"] == "in a meeting"
+    assert (await alice.event("ended"))["reason"] == "declined"
