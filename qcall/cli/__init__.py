@@ -11,6 +11,7 @@ Every failure that the program knows is one line on standard error and exit code
 - ``remote``     control
 - ``checking``   doctor, devices
 - ``people``     contacts, verify; ``fingerprint`` draws them
+- ``addressbook``  contacts add, edit, remove, search, import, export
 - ``history``    the calls and their receipts
 - ``safekeeping``  passphrase, export, import; ``passphrases`` asks for them
 """
@@ -27,7 +28,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import typer
 
-COMMANDS = ("calling", "enrolling", "history", "people", "safekeeping", "remote", "checking", "tui")
+COMMANDS = (
+    "calling", "enrolling", "history", "people", "addressbook", "safekeeping", "remote", "checking", "tui",
+)  # fmt: skip
 """Modules that add commands to the program."""
 
 

@@ -69,6 +69,8 @@ def listed(call: CallRecord, as_json: bool) -> None:
             "began_at": call.began_at,
             "ended_at": call.ended_at,
             "reason": call.reason,
+            "seconds": security.get("talked", 0.0),
+            "quality": security.get("quality", {}),
             "receipt": security.get("receipt") is not None,
             "security": kept,
         }

@@ -23,7 +23,11 @@ class AddressBook:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._entries = {entry.name: entry for entry in read(file)} if file.exists() else {}
+
+    @property
+    def _entries(self) -> dict[str, Entry]:
+        """Read anew each time: another program may have written meanwhile."""
+        return {entry.name: entry for entry in read(self._file)} if self._file.exists() else {}
 
     @property
     def entries(self) -> Sequence[Entry]:
@@ -50,14 +54,14 @@ class AddressBook:
 
     def remove(self, name: str) -> bool:
         """Take ``name`` out; false when there is no such entry."""
-        if name not in self._entries:
+        entries = self._entries
+        if entries.pop(name, None) is None:
             return False
-        self._write({key: entry for key, entry in self._entries.items() if key != name})
+        self._write(entries)
         return True
 
     def _write(self, entries: dict[str, Entry]) -> None:
         write_private(self._file, dump(sorted(entries.values())).encode())
-        self._entries = entries
 
 
 def read(file: Path) -> list[Entry]:

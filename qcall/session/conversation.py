@@ -312,9 +312,15 @@ class Conversation(InCall):
             began_at=self._began_at,
             ended_at=time.time(),
             reason=reason,
-            security={**self._keying.security(), "receipt": self._keying.receipt},
+            security={**self._keying.security(), "receipt": self._keying.receipt, **self._outcome()},
         )
         self._line.records.add_call(record)
+
+    def _outcome(self) -> dict[str, Any]:
+        """How long the talk was, in seconds, and how it sounded."""
+        answered = self.machine.answered_at
+        talked = 0.0 if answered is None else time.monotonic() - answered
+        return {"talked": round(talked, 1), "quality": self._statistics}
 
     def _tell(self, kind: str, **fields: Any) -> None:
         which = {"call": self.dialogue.hex(), "outgoing": self.outgoing, "contact": self.contact}

@@ -395,14 +395,16 @@ def status(snapshot: Snapshot) -> dict[str, Any]:
 
 def as_json(call: CallRecord) -> dict[str, Any]:
     """A call of the history as plain data; times are unix seconds."""
-    talked = call.security.get("talked")
+    security = dict(call.security)
+    quality, talked = security.pop("quality", {}), security.pop("talked", 0.0)
     return {
         "call_id": call.call_id.hex(),
         "contact": call.contact,
         "direction": "outgoing" if call.outgoing else "incoming",
         "began_at": round(call.began_at, 3),
         "ended_at": round(call.ended_at, 3),
-        "seconds": round(call.ended_at - call.began_at if talked is None else talked, 1),
+        "seconds": talked,
         "reason": call.reason,
-        "security": {name: value for name, value in call.security.items() if name != "receipt"},
+        "security": {name: value for name, value in security.items() if name != "receipt"},
+        "quality": quality,
     }

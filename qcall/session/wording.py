@@ -33,7 +33,7 @@ def line_of(event: Event) -> str:
         "digits": lambda: digits_line(fields),
         "muted": lambda: muted_line(fields),
         "recording": lambda: recording_line(fields),
-        "media": lambda: "talking (Ctrl-C hangs up)",
+        "media": lambda: "talking",
         "silent": lambda: silence_line(fields),
         "ended": lambda: ended_line(fields),
         "blocked": lambda: blocked_lines(fields),

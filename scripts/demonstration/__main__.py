@@ -18,6 +18,7 @@ from typing import Any
 
 from rich.console import Console
 
+from . import side_by_side
 from .hearing import Hearing, compare, load
 from .report import Attack, Result, show
 from .stage import BIN, Program, Stage, StageError, stage
@@ -102,6 +103,7 @@ def main() -> int:
     parser.add_argument("--topology", default="beijing-hefei", help="see: relay topology list")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep homes, recording and WAV files here")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
+    parser.add_argument("--tui", action="store_true", help="open two phones side by side in tmux instead")
     options = parser.parse_args()
     if not 2 <= options.seconds <= 3000:
         parser.error("--seconds: between 2 and 3000")
@@ -112,6 +114,8 @@ def main() -> int:
         directory = options.keep or Path(scratch)
         directory.mkdir(parents=True, exist_ok=True)
         try:
+            if options.tui:
+                return asyncio.run(side_by_side.perform(directory, options.topology))
             result = asyncio.run(perform(directory, options.seconds, options.topology, say))
         except StageError as error:
             print(f"demo: {error}", file=sys.stderr)

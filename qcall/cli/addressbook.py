@@ -1,0 +1,124 @@
+"""The address book: what people are called, kept as vCards; identities are pinned elsewhere, by calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qcall.config import Home
+from qcall.errors import StorageError, UsageError
+from qcall.headless import json_lines
+from qcall.records.addressbook import AddressBook, read
+from qcall.records.vcard import Entry, dump
+from qcall.session.report import Event
+
+from .options import Json
+from .people import contacts
+from .running import report
+
+Name = Annotated[str, typer.Argument(help="The name the relay knows them by.")]
+
+
+def with_book(context: typer.Context, work: Callable[[AddressBook], None]) -> None:
+    """Do ``work`` with the address book of the phone."""
+    home: Home = context.find_root().obj
+
+    def do() -> int:
+        home.account()
+        work(AddressBook(home.address_book))
+        return 0
+
+    report(do)
+
+
+@contacts.command()
+def add(
+    context: typer.Context,
+    name: Name,
+    shown: Annotated[str, typer.Option(help="What you call them.")] = "",
+    note: Annotated[str, typer.Option(help="A note.")] = "",
+) -> None:
+    """Write somebody into the address book; an entry of that name is replaced."""
+    with_book(context, lambda book: book.save(Entry(name, shown, note)))
+
+
+@contacts.command()
+def edit(
+    context: typer.Context,
+    name: Name,
+    shown: Annotated[str | None, typer.Option(help="What you call them.")] = None,
+    note: Annotated[str | None, typer.Option(help="A note.")] = None,
+) -> None:
+    """Change an entry; what is not given stays."""
+
+    def change(book: AddressBook) -> None:
+        known = next((entry for entry in book.entries if entry.name == name), None)
+        if known is None:
+            raise UsageError(f"{name} is not in the address book; add them: qcall contacts add {name}")
+        kept = Entry(name, known.shown if shown is None else shown, known.note if note is None else note)
+        book.save(kept)
+
+    with_book(context, change)
+
+
+@contacts.command()
+def remove(context: typer.Context, name: Name) -> None:
+    """Take somebody out of the address book; a pinned identity stays."""
+
+    def take_out(book: AddressBook) -> None:
+        if not book.remove(name):
+            raise UsageError(f"{name} is not in the address book")
+
+    with_book(context, take_out)
+
+
+@contacts.command()
+def search(
+    context: typer.Context,
+    text: Annotated[str, typer.Argument(help="Part of a name or a note; nothing lists everyone.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Find entries by name or note, in any case."""
+
+    def show(book: AddressBook) -> None:
+        for entry in book.find(text):
+            if as_json:
+                fields = {"name": entry.name, "shown": entry.shown, "note": entry.note}
+                json_lines(Event("entry", 0.0, fields))
+            else:
+                typer.echo(f"{entry.name:20}{entry.shown:24}{entry.note}")
+
+    with_book(context, show)
+
+
+@contacts.command("import")
+def import_cards(
+    context: typer.Context, file: Annotated[Path, typer.Argument(help="A vCard file (.vcf).")]
+) -> None:
+    """Add the entries of a vCard file; those without a qcall: address are left out."""
+
+    def take(book: AddressBook) -> None:
+        entries = read(file)
+        book.save(*entries)
+        typer.echo(f"{len(entries)} imported")
+
+    with_book(context, take)
+
+
+@contacts.command("export")
+def export_cards(
+    context: typer.Context, file: Annotated[Path, typer.Argument(help="A vCard file (.vcf) to write.")]
+) -> None:
+    """Write the address book to a vCard file."""
+
+    def give(book: AddressBook) -> None:
+        try:
+            file.write_text(dump(book.entries))
+        except OSError as error:
+            raise StorageError(f"cannot write {file}: {error.strerror}; give another file") from None
+        typer.echo(f"{len(book.entries)} exported")
+
+    with_book(context, give)

@@ -1,0 +1,98 @@
+"""``scripts/demo --tui``: two phones side by side in tmux against a fresh relay, ready to call.
+
+Everything lives in a directory that goes when both phones were left (q), or the window was closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from .stage import Stage, StageError, stage
+
+MISSING = "tmux is needed for --tui and is missing; run: apt-get install tmux"
+SPEECH = Path(__file__).parent.parent.parent / "tests" / "data" / "speech"
+SAID = {"alice": SPEECH / "F1_harvard_phrases.wav", "bob": SPEECH / "M1_harvard_phrases.wav"}
+
+
+def window(socket: Path, phones: Sequence[Sequence[str | Path]]) -> list[list[str]]:
+    """The tmux commands that open two phones beside each other, with a line on how to begin."""
+    tmux = ["tmux", "-S", str(socket), "-f", os.devnull]
+    left, right = (shlex.join(map(str, phone)) for phone in phones)
+    hint = "alice left, bob right: d bob Enter calls, a answers, v compares the words, q leaves; mouse works"
+    return [
+        [*tmux, "new-session", "-d", "-s", "qcall", "-x", "200", "-y", "50", left],
+        [*tmux, "split-window", "-h", "-t", "=qcall:", right],
+        [*tmux, "set-option", "-g", "mouse", "on"],
+        [*tmux, "set-option", "-g", "status-left-length", "120"],
+        [*tmux, "set-option", "-g", "status-left", f" {hint}"],
+        [*tmux, "set-option", "-g", "status-right", ""],
+        [*tmux, "set-window-option", "-g", "window-status-current-format", ""],
+        [*tmux, "select-pane", "-t", "=qcall:.0"],
+    ]
+
+
+def sound(name: str, has_card: bool) -> list[str]:
+    """A sound card is used where there is one; else speech is spoken and nothing is heard."""
+    return [] if has_card else ["--input", str(SAID[name]), "--output", "null"]
+
+
+def card() -> bool:
+    """Whether there are a microphone and a loudspeaker."""
+    from qcall.errors import QcallError
+    from qcall.session.soundtest import SoundTest
+
+    try:
+        microphones, speakers = SoundTest().cards()
+    except QcallError:
+        return False
+    return bool(microphones and speakers)
+
+
+async def prepare(theatre: Stage, topology: str) -> list[Sequence[str | Path]]:
+    """A relay, and two phones that know each other."""
+    print("relay and two phones …", file=sys.stderr)
+    await theatre.serve("--topology", topology)
+    sites = theatre.ready["sites"]
+    await theatre.enrol("alice", sites[0])
+    await theatre.enrol("bob", sites[-1])
+    for name, other in (("alice", "bob"), ("bob", "alice")):
+        await theatre.run("contacts", *theatre.phone(name, "contacts", "add", other))
+    has_card = card()
+    return [theatre.phone(name, "tui", *sound(name, has_card)) for name in ("alice", "bob")]
+
+
+async def perform(directory: Path, topology: str, attach: bool = True) -> int:
+    """Open the window and stay until it is closed."""
+    if shutil.which("tmux") is None:
+        raise StageError(MISSING)
+    socket = directory / "tmux"
+    async with stage(directory) as theatre:
+        phones = await prepare(theatre, topology)
+        try:
+            for command in window(socket, phones):
+                await call(command)
+            if not attach:
+                return 0
+            # Within another tmux one may attach as well; this server is one of its own.
+            environment = {name: value for name, value in os.environ.items() if name != "TMUX"}
+            tmux = ("tmux", "-S", str(socket), "attach-session", "-t", "=qcall")
+            process = await asyncio.create_subprocess_exec(*tmux, env=environment)
+            return await process.wait()
+        finally:
+            await call(["tmux", "-S", str(socket), "kill-server"], may_fail=True)
+
+
+async def call(command: Sequence[str], *, may_fail: bool = False) -> None:
+    """Run one command of tmux."""
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
+    )
+    _, said = await process.communicate()
+    if process.returncode != 0 and not may_fail:
+        raise StageError(f"tmux: {said.decode().strip()}")

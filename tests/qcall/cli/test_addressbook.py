@@ -1,0 +1,47 @@
+"""The address book on the command line."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from qcall.records.addressbook import AddressBook
+from qcall.records.vcard import Entry
+
+
+def book(home):
+    return AddressBook(home.address_book).entries
+
+
+def test_add_edit_search_and_remove(home, qcall):
+    qcall("contacts", "add", "bob", "--shown", "Bob B.", "--note", "Hefei")
+    qcall("contacts", "edit", "bob", "--note", "Hefei, second floor")
+    assert book(home) == [Entry("bob", "Bob B.", "Hefei, second floor")]
+    found = json.loads(qcall("contacts", "search", "SECOND", "--json").stdout)
+    assert (found["name"], found["shown"]) == ("bob", "Bob B.")
+    qcall("contacts", "remove", "bob")
+    assert book(home) == []
+
+
+def test_import_and_export_are_each_other_s_reverse(home, qcall, tmp_path):
+    qcall("contacts", "add", "bob", "--shown", "Bob; with, signs")
+    file = tmp_path / "all.vcf"
+    assert qcall("contacts", "export", str(file)).stdout == "1 exported\n"
+    qcall("contacts", "remove", "bob")
+    assert qcall("contacts", "import", str(file)).stdout == "1 imported\n"
+    assert book(home) == [Entry("bob", "Bob; with, signs")]
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("add", "Not A Name"), 2),
+        (("edit", "nobody"), 2),
+        (("remove", "nobody"), 2),
+        (("import", "no.vcf"), 1),
+    ],
+)
+def test_what_cannot_be_is_one_line(qcall, words, code):
+    result = qcall("contacts", *words, code=code)
+    assert len(result.stderr.strip().splitlines()) == 1
