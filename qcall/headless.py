@@ -190,7 +190,7 @@ def json_lines(event: Event) -> None:
 def text_lines(event: Event) -> None:
     """Print an event for people; what they need not know is left out."""
     if line := line_of(event):
-        put(line)
+        put(f"{line} (Ctrl-C hangs up)" if event.kind == "media" else line)
 
 
 def put(line: str) -> None:
