@@ -151,13 +151,21 @@ class PhoneThread:
         from qcall.session.desk import Desk
         from qcall.session.enrolment import open_identity
         from qcall.session.phone import Phone
-        from qcall.session.sound import opener
+        from qcall.session.sound import Wishes, check, opener
 
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         settings = self._home.settings(self._flags, self._environment)
         identity = open_identity(self._home, self._passphrase)
         desk = Desk(self._home, policy=settings.qkd, on_snapshot=self._publish)
-        sound = opener(*self._sound, desk.tell)
+        spoken, heard = self._sound
+        wishes = Wishes(
+            spoken=spoken,
+            heard=heard,
+            microphone=None if spoken else settings.microphone or None,
+            speaker=None if heard else settings.speaker or None,
+        )
+        check(wishes)
+        sound = opener(wishes, desk.tell)
         phone = Phone(self._home, settings, identity, sound=sound, tell=desk.tell, lines=LINES)
         async with phone, attended(desk, phone, self._home, alone=True):
             self._desk = desk
