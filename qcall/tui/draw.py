@@ -94,6 +94,11 @@ def bit_rate(rate: float | None) -> str:
     return f"{rate:.0f} b/s"
 
 
+def kilobits(rate: float) -> str:
+    """Kilobits a second in at most three characters, as far as that goes."""
+    return f"{rate / 1000:.1f}" if rate < 9950 else f"{rate / 1000:.0f}"
+
+
 def trouble_of(hop: Hop) -> str:
     """What is wrong with a link, in a word; empty when nothing is."""
     if hop.state not in ("", "up"):
@@ -144,7 +149,7 @@ def hop_line(route: Route, index: int, *, prefix: str = "") -> Content:
 def picture(route: Route, width: int, chosen: int | None = None) -> list[Content]:
     """The chain of nodes, under every hop its pool, rate and QBER; with little room, its pool as a bar."""
     hops = max(1, len(route.hops))
-    cell = (width - LABEL - 2) // hops
+    cell = (width - LABEL - 1) // hops
     if cell >= 4:
         ends = route.nodes[0].ljust(LABEL + cell * hops + 1 - len(route.nodes[-1])) + route.nodes[-1]
         return [
@@ -181,7 +186,7 @@ def _table(route: Route, cell: int, chosen: int | None) -> list[Content]:
     for hop in route.hops:
         colour = colour_of(hop)
         pools.append(("–" if hop.pool is None else f"{100 * hop.pool:.0f}", colour))
-        rates.append(("–" if hop.rate is None else f"{hop.rate / 1000:.3g}", ""))
+        rates.append(("–" if hop.rate is None else kilobits(hop.rate), ""))
         qbers.append(("–" if hop.qber is None else f"{100 * hop.qber:.1f}", colour))
     rows = (("pool %", pools), ("kb/s", rates), ("QBER %", qbers))
     return [
