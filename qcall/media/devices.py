@@ -28,8 +28,8 @@ LATEST = 0.2
 class Source(Protocol):
     """A microphone, or what stands for one."""
 
-    async def read(self) -> Samples:
-        """The next block, as soon as all of it has been captured; capture begins with the first call."""
+    async def read(self, blocks: int = 1) -> Samples:
+        """The next blocks, as soon as all of them have been captured; capture begins with the first call."""
 
     def close(self) -> None:
         """Give the device back; may be called twice."""
@@ -54,13 +54,14 @@ class Beat:
     def __init__(self) -> None:
         self.next: float | None = None
 
-    async def tick(self) -> None:
-        """Wait for the next tick. The first comes at once."""
+    async def tick(self, ticks: int = 1) -> None:
+        """Wait for the last of the next ``ticks``. The first of all comes at once."""
         now = time.monotonic()
         if self.next is None or now > self.next + LATEST:
             self.next = now
-        await asyncio.sleep(max(0.0, self.next - now))
-        self.next += PERIOD
+        due = self.next + (ticks - 1) * PERIOD
+        await asyncio.sleep(max(0.0, due - now))
+        self.next = due + PERIOD
 
 
 class PacedSource:
@@ -72,12 +73,13 @@ class PacedSource:
         self.started: float | None = None
         """When the first sample was captured, in seconds of the monotonic clock."""
 
-    async def read(self) -> Samples:
+    async def read(self, blocks: int = 1) -> Samples:
         if self.started is None:
             await self._beat.tick()
             self.started = time.monotonic()
-        await self._beat.tick()
-        return next(self._blocks, SILENCE)
+        # One wait for all: a program that wakes less often leaves room for more calls.
+        await self._beat.tick(blocks)
+        return np.concatenate([next(self._blocks, SILENCE) for _ in range(blocks)])
 
     def close(self) -> None:
         self._blocks = iter(())

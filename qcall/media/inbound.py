@@ -48,4 +48,5 @@ class Inbound:
             "packetsReceived": self._reception.received,
             "packetsLost": self._reception.lost,
             "jitter": self._reception.jitter,
+            "burstRatio": self._reception.burst_ratio,
         }

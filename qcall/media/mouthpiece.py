@@ -16,6 +16,7 @@ from qcall.errors import QcallError
 
 from .devices import Source
 from .opus import SAMPLE_RATE, Encoder, Samples
+from .playout import BLOCK
 from .processing import Processing
 from .quality import SILENT, level
 
@@ -68,11 +69,9 @@ class Mouthpiece(MediaStreamTrack):
 
     async def _frame(self) -> Samples:
         """What to send next; the meter shows what the microphone hears, whatever of it is sent."""
-        wanted, blocks = self.encoder.frame_samples, []
-        while wanted > 0:
-            block = await self.source.read()
-            blocks.append(block if self.processing is None else self.processing.spoken(block))
-            wanted -= len(block)
-        speech = np.concatenate(blocks)
+        speech = await self.source.read(self.encoder.frame_samples // BLOCK)
+        if (processing := self.processing) is not None:
+            blocks = (speech[at : at + BLOCK] for at in range(0, len(speech), BLOCK))
+            speech = np.concatenate([processing.spoken(block) for block in blocks])
         self.level = level(speech)
         return np.zeros_like(speech) if self.muted or self.held else speech

@@ -63,6 +63,8 @@ class Reception:
     received: int = 0
     jitter: float = 0.0
     """Seconds: the smoothed difference of successive transit times."""
+    gaps: int = 0
+    """Places in the sequence where one packet or more were missing when the next one came."""
     _first: int | None = field(default=None)
     _highest: int = 0
     _transit: float | None = field(default=None)
@@ -74,6 +76,7 @@ class Reception:
             self._first = self._highest = sequence
         if sequence < self._highest:
             return
+        self.gaps += sequence > self._highest + 1
         self._highest = sequence
         transit = now - media_time
         if self._transit is not None:
@@ -89,6 +92,13 @@ class Reception:
     def lost(self) -> int:
         """Packets that never came; negative when duplicates outnumber losses, as RFC 3550 has it."""
         return self.expected - self.received
+
+    @property
+    def burst_ratio(self) -> float:
+        """Mean length of a burst of losses over what random loss would give (G.107, section 7.5)."""
+        if not self.gaps or self.lost <= 0:
+            return 1.0
+        return max(1.0, self.lost / self.gaps * (1 - self.lost / self.expected))
 
 
 @dataclass(frozen=True, slots=True)

@@ -238,11 +238,14 @@ class Microphone(Device):
         self.started: float | None = None
         super().__init__(name, notice)
 
-    async def read(self) -> Samples:
-        """The next block; silence while the device is gone."""
+    async def read(self, blocks: int = 1) -> Samples:
+        """The next blocks; silence while the device is gone."""
         if self.started is None:
             self._ring.clear()
             self.started = self._loop.time()
+        return np.concatenate([await self._next_block() for _ in range(blocks)])
+
+    async def _next_block(self) -> Samples:
         while not self._ring and not self._closed:
             if not await self._next_call():
                 return SILENCE

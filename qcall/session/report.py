@@ -107,6 +107,6 @@ def quality(stats: Mapping[str, float], frame_ms: int) -> dict[str, Any]:
         return {**stats, "packetsExpected": 0}  # Nothing was heard: there is nothing to judge.
     emitted = max(1, stats["jitterBufferEmittedCount"])
     one_way = frame_ms / 1000 + stats.get("roundTripTime", 0.0) / 2 + stats["relativePlayoutDelay"] / emitted
-    r = rating(one_way, loss)
+    r = rating(one_way, loss, stats["burstRatio"])
     verdict = {"oneWayDelay": round(one_way, 4), "r": round(r, 1), "mos": round(opinion_score(r), 2)}
     return {**stats, "packetsExpected": expected, **verdict}

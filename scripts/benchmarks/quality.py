@@ -25,6 +25,8 @@ from scripts.benchmarks.rivals import VERSIONS, Heard, ours, stock
 
 HELP = "PESQ and E-model against loss, bursts, jitter and distance, beside stock aiortc"
 PAUSE = SAMPLE_RATE // 2
+LEAD = 5 * SAMPLE_RATE // 2
+"""Samples of silence first: where packets are lost, the news that a call was answered may take a second."""
 LONGEST = 2 * SAMPLE_RATE
 """Samples; a later answer than this is not looked for."""
 WIDEBAND = 16_000
@@ -107,8 +109,8 @@ class Program:
         clips = [read_wav(SPEECH / f"{name}_harvard_phrases.wav") for name in ("F1", "M1")]
         pause = np.zeros(PAUSE, np.int16)
         self.round = np.concatenate((clips[0], pause, clips[1], pause))
-        self.sound = np.concatenate((pause, *[self.round] * rounds))
-        self.starts = [PAUSE + len(self.round) * number for number in range(rounds)]
+        self.sound = np.concatenate((np.zeros(LEAD, np.int16), *[self.round] * rounds))
+        self.starts = [LEAD + len(self.round) * number for number in range(rounds)]
         self.seconds = len(self.sound) / SAMPLE_RATE + 1.5
 
 
@@ -191,7 +193,7 @@ def latest(sound: Samples, heard: Heard, start: int) -> float:
     window = sound[max(0, begin) : begin + len(phrase) + LONGEST]
     if len(window) < len(phrase) or not window.any():
         return 0.0
-    return locate(phrase, window).lag / SAMPLE_RATE + min(0, begin) / SAMPLE_RATE
+    return (locate(phrase, window).lag - min(0, begin)) / SAMPLE_RATE
 
 
 def late(heard: Heard, program: Program) -> float:

@@ -47,7 +47,7 @@ class Speech(MediaStreamTrack):
         self._position = 0
 
     async def recv(self) -> av.AudioFrame:
-        sound = np.concatenate([await self.source.read(), await self.source.read()])
+        sound = await self.source.read(2)
         frame = av.AudioFrame.from_ndarray(sound.reshape(1, -1), format="s16", layout="mono")
         frame.sample_rate, frame.pts = SAMPLE_RATE, self._position
         frame.time_base = fractions.Fraction(1, SAMPLE_RATE)

@@ -21,27 +21,28 @@ from qcall.media.opus import Samples
 from qcall.media.quality import locate
 from qcall.media.soundcard import Card, Microphone, Speaker, cards
 from scripts.demonstration.soundserver import SoundServer, is_available
-from tests.e2e.exchange import connect, exchange, happens, talk
+from scripts.demonstration.stage import Stage
 
 pytestmark = pytest.mark.skipif(
     not is_available(),
     reason="PulseAudio is not installed (apt-get install pulseaudio libasound2-plugins)",
 )
-SPEECH = Path(__file__).parents[1] / "data/speech/F1_harvard_phrases.wav"
+SPEECH = Path(__file__).parents[1] / "data/speech"
 
 
 @pytest.fixture
 async def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SoundServer]:
-    """A server with one mouth and one ear, which ALSA knows by these names."""
-    started = await SoundServer.start(tmp_path, ["mouth", "ear"])
-    alsa = started.alsa_configuration(tmp_path, microphones=["mouth"], speakers=["ear"])
+    """A server with mouths and ears, which ALSA knows by these names."""
+    names = ["mouth", "ear", "mouth-of-alice", "ear-of-alice", "mouth-of-bob", "ear-of-bob"]
+    started = await SoundServer.start(tmp_path, names)
+    alsa = started.alsa_configuration(tmp_path, microphones=names[0::2], speakers=names[1::2])
     monkeypatch.setenv("ALSA_CONFIG_PATH", str(alsa))
     yield started
     await started.stop()
 
 
-def speech() -> Samples:
-    with wave.open(str(SPEECH)) as file:
+def speech(name: str) -> Samples:
+    with wave.open(str(SPEECH / f"{name}_harvard_phrases.wav")) as file:
         return np.frombuffer(file.readframes(file.getnframes()), np.int16)
 
 
@@ -56,21 +57,27 @@ async def test_a_device_that_does_not_exist_is_named(server: SoundServer) -> Non
         Microphone("theremin")
 
 
-async def test_a_call_from_a_microphone_to_a_loudspeaker(server: SoundServer) -> None:
-    spoken = speech()[:120_000]
-    async with exchange() as made:
-        recording = asyncio.create_task(server.record("ear", 6.0))
-        caller = made.phone("caller", source=Microphone("mouth"))
-        callee = made.phone("callee", sink=Speaker("ear"))
-        await connect(caller, callee)
-        await happens(caller.open, callee.open)
-        talk(caller, callee)
-        await happens(callee.heard)
-        player = await server.play("mouth", spoken)
-        heard = await recording
-        await player.wait()
-    parts = [spoken[at : at + 24_000] for at in range(24_000, 96_000, 24_000)]
-    assert np.median([locate(part, heard).peak for part in parts]) > 0.9
+async def test_two_phones_talk_through_their_sound_cards(server: SoundServer, phones: Stage) -> None:
+    cards = {
+        name: ("--microphone", f"mouth-of-{name}", "--speaker", f"ear-of-{name}", "--processing", "off")
+        for name in ("alice", "bob")
+    }
+    bob = await phones.listen("bob", "--auto-answer", "--once", *cards["bob"])
+    alice = await phones.call("alice", "bob", "--duration", "9", "--ring-tones", "off", *cards["alice"])
+    await asyncio.gather(alice.event("media"), bob.event("media"))
+    recordings = [asyncio.create_task(server.record(f"ear-of-{name}", 6.5)) for name in ("alice", "bob")]
+    said = {"bob": speech("F1")[:120_000], "alice": speech("M1")[:120_000]}
+    players = [
+        await server.play("mouth-of-alice", said["bob"]),
+        await server.play("mouth-of-bob", said["alice"]),
+    ]
+    heard = dict(zip(("alice", "bob"), await asyncio.gather(*recordings), strict=True))
+    assert (await alice.ended(), await bob.ended()) == (0, 0), alice.account() + bob.account()
+    await asyncio.gather(*(player.wait() for player in players))
+    for name, sound in heard.items():
+        parts = [said[name][at : at + 12_000] for at in range(24_000, 96_000, 12_000)]
+        assert np.median([locate(part, sound).peak for part in parts]) > 0.9
+    assert [event for event in alice.events + bob.events if event["event"] == "sound"] == []
 
 
 async def test_a_device_that_stays_away_is_replaced_by_the_default_one(

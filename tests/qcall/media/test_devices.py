@@ -98,6 +98,14 @@ async def test_sound_comes_no_faster_than_it_is_spoken() -> None:
     assert time.monotonic() - before >= 0.199
 
 
+async def test_several_blocks_come_when_the_last_of_them_is_spoken() -> None:
+    source = ToneSource()
+    before = time.monotonic()
+    pairs = np.concatenate([await source.read(2) for _ in range(5)])
+    assert time.monotonic() - before >= 0.099
+    assert np.array_equal(pairs, await read(ToneSource(), 10))
+
+
 async def test_a_source_that_was_held_up_catches_up() -> None:
     source = NullSource()
     await source.read()

@@ -104,3 +104,15 @@ def test_chirps_are_told_from_noise() -> None:
 def test_a_chirp_stays_within_the_voice_band() -> None:
     spectrum = np.abs(np.fft.rfft(chirp().astype(float), 48_000)) ** 2
     assert spectrum[300:4_300].sum() > 0.98 * spectrum.sum()
+
+
+def test_bursts_of_losses_are_told_from_random_ones() -> None:
+    bursts, alone = Reception(), Reception()
+    for number in range(1_000):
+        if number % 30 not in (10, 11, 12):
+            bursts.add(number, 0.02 * number, 0.02 * number)
+        if number % 10 != 5:
+            alone.add(number, 0.02 * number, 0.02 * number)
+    assert bursts.burst_ratio == pytest.approx(3 * 0.9, rel=0.05)
+    assert alone.burst_ratio == 1.0
+    assert Reception().burst_ratio == 1.0
