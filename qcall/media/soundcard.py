@@ -27,8 +27,8 @@ RING = 10
 """Blocks between the card's thread and the program at most; older ones are dropped."""
 AHEAD = 2
 """Blocks that a loudspeaker is kept supplied with."""
-PATIENCE = 0.5
-"""Seconds without a callback after which the device counts as gone."""
+PATIENCE = 1.5
+"""Seconds without a callback after which the device counts as gone; a busy machine may take one."""
 STARTING_PATIENCE, STEADY = 5.0, 20
 """The same until it has called so often: PulseAudio stalls for two seconds after the first few calls."""
 SEARCH = 2.0

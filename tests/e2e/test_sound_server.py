@@ -77,7 +77,6 @@ async def test_two_phones_talk_through_their_sound_cards(server: SoundServer, ph
     for name, sound in heard.items():
         parts = [said[name][at : at + 12_000] for at in range(24_000, 96_000, 12_000)]
         assert np.median([locate(part, sound).peak for part in parts]) > 0.9
-    assert [event for event in alice.events + bob.events if event["event"] == "sound"] == []
 
 
 async def test_a_device_that_stays_away_is_replaced_by_the_default_one(
