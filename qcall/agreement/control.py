@@ -125,7 +125,18 @@ class RekeyAgain(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="a
     reason: Word
 
 
-RekeyMessage = Rekey1 | Rekey2 | Rekey3 | RekeyAgain
+class RekeyLate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="late"):
+    """Caller: rekeys keep failing for this reason; in ``seconds`` it hangs up."""
+
+    reason: Word
+    seconds: Annotated[int, Meta(ge=0, lt=1 << 16)]
+
+
+class RekeyWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="renew"):
+    """Callee: what comes does not open; rekey now."""
+
+
+RekeyMessage = Rekey1 | Rekey2 | Rekey3 | RekeyAgain | RekeyLate | RekeyWanted
 InCallMessage = Mute | Hold | RecordingNotice | Text
 Message = Confirm | Ringing | Answered | Hangup | Farewell | InCallMessage | RekeyMessage
 _DECODER = msgspec.msgpack.Decoder(Message)

@@ -243,6 +243,11 @@ class Agreement:
         """
         return () if self._rekey is None else self._rekey.epochs_in_use(sending, receiving, now)
 
+    @guarded
+    def renew(self, now: float) -> Effects:
+        """What comes on the media path does not open: have new keys as soon as that can be."""
+        return () if self._rekey is None else self._told(self._rekey.hasten(now))
+
     def send(self, message: Message) -> Effects:
         """Tell the peer something on the control channel, once confirmed; nothing after the end."""
         if self.state is State.ENDED:

@@ -10,6 +10,9 @@ number. Five seconds after media has moved, the old epoch is forgotten. The old 
 new one is derived, and the new one needs X25519, ML-KEM and (where there is one) a quantum key again, so a
 stolen root heals with the next rekey.
 
+When rekeys fail, the caller tells the callee so: under ``require`` it is the caller who hangs up in the end,
+and both users are to know. A callee that wants new keys asks for them.
+
 Stronger than PROTOCOL.md first had it: the inputs of the new root carry their type, and th_rk is chained
 from th4 through every rekey, so that an epoch stands for the whole history of the call:
 
@@ -47,7 +50,9 @@ INTERVAL = 60.0
 """Seconds between rekeys, ± 10 %."""
 SHORTEST_INTERVAL = 5.0
 EPOCH_GRACE = 300.0
-"""Seconds from the first failure of a row to hanging up."""
+"""Seconds from the first failure of a row to hanging up, at most; `GRACE_INTERVALS` if they are fewer."""
+GRACE_INTERVALS = 5
+"""Whoever wants new keys often does not want old ones for long."""
 STALE = 600.0
 """Seconds of one epoch after which a callee hangs up: nobody may keep it there by dropping RK1."""
 OLD_EPOCH = 5.0
@@ -123,6 +128,10 @@ class Rekey:
         else:
             self._retire_at = now + OLD_EPOCH
         return ()
+
+    def hasten(self, now: float) -> Effects:
+        """What comes does not open: rekey as soon as that can be."""
+        raise NotImplementedError
 
     def wipe(self) -> None:
         """The call is over."""

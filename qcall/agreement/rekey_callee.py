@@ -10,8 +10,8 @@ from qcall.crypto.kdf import Label, digest
 from qcall.crypto.secret import Secret
 from qcall.errors import AgreementFailed
 
-from .control import Message, Rekey1, Rekey2, Rekey2Body, Rekey3, RekeyAgain
-from .effects import Effects, FetchDecKeys
+from .control import Message, Rekey1, Rekey2, Rekey2Body, Rekey3, RekeyAgain, RekeyLate, RekeyWanted
+from .effects import Effects, FetchDecKeys, RekeyFailing
 from .messages import encode
 from .policy import QkdState, allows
 from .quantum import DeliveredKey, drop
@@ -32,9 +32,14 @@ class CalleeRekey(Rekey):
         if isinstance(message, Rekey3) and self.stage is Stage.AWAIT_RK3:
             self._check(Role.REKEY_CALLER, message.signature, message.mac)
             return (self._switch(now),)
+        if isinstance(message, RekeyLate):
+            return (RekeyFailing(message.reason, now + message.seconds),)
         raise AgreementFailed(
             f"{type(message).__name__} came in stage {self.stage.value} of a rekey", code="out-of-turn"
         )
+
+    def hasten(self, now: float) -> Effects:
+        return (self._seal(RekeyWanted()),)
 
     def qkd_keys(self, keys: Sequence[DeliveredKey], now: float) -> Effects:
         if self.stage is not Stage.AWAIT_KEYS or self._rk1 is None:

@@ -11,12 +11,12 @@ from qcall.crypto.kem import PrivateKey
 from qcall.crypto.secret import Secret
 from qcall.errors import AgreementFailed
 
-from .control import Message, Rekey1, Rekey2, Rekey2Body, Rekey3, RekeyAgain
+from .control import Message, Rekey1, Rekey2, Rekey2Body, Rekey3, RekeyAgain, RekeyLate, RekeyWanted
 from .effects import Effects, FetchEncKeys, RekeyFailing
 from .messages import QkdTerms, decode, encode_checked
 from .policy import QkdPolicy, QkdState
 from .quantum import WITHOUT, DeliveredKey, absent, drop, name_key
-from .rekey import EPOCH_GRACE, SHORTEST_INTERVAL, Ongoing, Rekey, Stage
+from .rekey import EPOCH_GRACE, GRACE_INTERVALS, SHORTEST_INTERVAL, Ongoing, Rekey, Stage
 from .schedule import QKD_KEY_LENGTH, QuantumKey
 
 ATTEMPT_LIMIT = 10.0
@@ -47,6 +47,8 @@ class CallerRekey(Rekey):
         self._forget()
 
     def receive(self, message: Message, now: float) -> Effects:
+        if isinstance(message, RekeyWanted):
+            return self.hasten(now)
         if self.stage is Stage.AWAIT_ANSWER:
             if isinstance(message, Rekey2):
                 return self._on_rk2(message, now)
@@ -55,6 +57,11 @@ class CallerRekey(Rekey):
         raise AgreementFailed(
             f"{type(message).__name__} came in stage {self.stage.value} of a rekey", code="out-of-turn"
         )
+
+    def hasten(self, now: float) -> Effects:
+        earliest = now if self.begun_at is None else self.begun_at + SHORTEST_INTERVAL
+        self._due = min(self._due, max(now, earliest))
+        return ()
 
     def qkd_keys(self, keys: Sequence[DeliveredKey], now: float) -> Effects:
         if self.stage is not Stage.AWAIT_KEYS:
@@ -75,14 +82,14 @@ class CallerRekey(Rekey):
         return self._without(reason, now) if self.stage is Stage.AWAIT_KEYS else ()
 
     def _next_step(self) -> float | None:
-        warned = self._failing_since + EPOCH_GRACE if self._failures else None
+        warned = self._failing_since + self._grace if self._failures else None
         step = self._due if self.stage is Stage.IDLE else self._attempt_ends
         if self.stage is Stage.IDLE and not self._in_use:
             step = None
         return min((at for at in (warned, step) if at is not None), default=None)
 
     def _step(self, now: float) -> Effects:
-        if self._failures and now >= self._failing_since + EPOCH_GRACE:
+        if self._failures and now >= self._failing_since + self._grace:
             raise AgreementFailed("the keys could not be renewed for too long; hung up", code="rekey")
         if self.stage is Stage.IDLE and self._in_use and now >= self._due:
             return self._begin(now)
@@ -114,7 +121,14 @@ class CallerRekey(Rekey):
         self._failures += 1
         if self._failures < FAILURES:
             return ()
-        return (RekeyFailing(reason, self._failing_since + EPOCH_GRACE),)
+        ends_at = self._failing_since + self._grace
+        late = RekeyLate(reason[:64], max(0, round(ends_at - now)))
+        return (RekeyFailing(reason, ends_at), self._seal(late))
+
+    @property
+    def _grace(self) -> float:
+        """Seconds for which an epoch is kept though it should have been followed."""
+        return min(EPOCH_GRACE, GRACE_INTERVALS * max(self.call.interval, SHORTEST_INTERVAL))
 
     def _send_rk1(self, terms: QkdTerms) -> Effects:
         call = self.call

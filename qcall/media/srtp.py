@@ -140,7 +140,8 @@ class SrtpEpochs:
                 repeated |= str(error).startswith("replay check failed")
                 continue
             self._receiving = max(self._receiving, epoch)
-            self.failures_in_a_row = 0
+            if method is Session.unprotect:  # RTCP that opens says nothing about the voice
+                self.failures_in_a_row = 0
             return plain
         if repeated:
             raise Error("the packet repeats an earlier one")

@@ -134,6 +134,8 @@ def changed(call: Call, event: Event, unix: float) -> Call:
             return replace(call, warning=warning)
         case "rekey-failing":
             return replace(call, warning=line_of(event))
+        case "unopened":
+            return replace(call, warning=line_of(event) if fields["failing"] else "")
         case "silent":
             return replace(call, silent=not fields["connected"])
         case "text":

@@ -18,9 +18,10 @@ from qcall.agreement.caller import Caller
 from qcall.agreement.control import Message
 from qcall.agreement.machine import Agreement, State
 from qcall.agreement.messages import Kind, RefuseCode
+from qcall.call.authenticity import Authenticity, Verdict
 from qcall.call.events import Reason
 from qcall.crypto.secret import Secret
-from qcall.errors import QcallError
+from qcall.errors import AgreementFailed, QcallError
 from qcall.media.srtp import SrtpKeyPair
 
 from .line import Line
@@ -120,10 +121,24 @@ class Keying:
 
     async def watch_epochs(self) -> None:
         """Tell the agreement now and then what media is at: it rekeys only what is in use."""
+        authenticity = Authenticity()
         while True:
             await asyncio.sleep(EPOCH_INTERVAL)
+            self._judge(authenticity.look(self._voice.failures_in_a_row, time.monotonic()))
             if (epochs := self._voice.epochs) is not None:
                 self._run(self.agreement.epochs_in_use(*epochs, time.monotonic()))
+
+    def _judge(self, verdict: Verdict | None) -> None:
+        """Do about packets that no key opens what the failure table says: warn, rekey, hang up."""
+        match verdict:
+            case Verdict.FAILING:
+                self._tell("unopened", failing=True)
+                self._run(self.agreement.renew(time.monotonic()))
+            case Verdict.WELL:
+                self._tell("unopened", failing=False)
+            case Verdict.LOST:
+                text = "what comes is not the other phone's: no key opens it, not even a new one; hung up"
+                raise AgreementFailed(text, code="srtp")
 
     async def settle(self) -> None:
         """Wait for the far phone's half of the receipt; the agreement's patience limits it."""

@@ -102,6 +102,11 @@ class Voice:
         return self.peer.srtp.sending, self.peer.srtp.receiving
 
     @property
+    def failures_in_a_row(self) -> int:
+        """Packets that no key opened since the last one that a key did."""
+        return 0 if self.peer is None or self.peer.srtp is None else self.peer.srtp.failures_in_a_row
+
+    @property
     def heard_at(self) -> float | None:
         """When the last authentic packet came, in seconds on the monotonic clock."""
         return None if self.peer is None else self.peer.heard_at

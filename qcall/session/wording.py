@@ -28,6 +28,7 @@ def line_of(event: Event) -> str:
         "rekeyed": lambda: str(fields["line"]),
         "qkd-outlook": lambda: outlook_line(fields),
         "rekey-failing": lambda: f"rekeying fails ({fields['reason']}); ends in {fields['seconds']} s",
+        "unopened": lambda: unopened_line(fields),
         "held": lambda: held_line(fields),
         "text": lambda: f"{fields['sender']}: {fields['text']}",
         "digits": lambda: digits_line(fields),
@@ -55,10 +56,18 @@ def is_grave(event: Event) -> bool:
     return (
         event.kind in GRAVE
         or (event.kind == "qkd-outlook" and (event.fields["alarm"] or not event.fields["path"]))
+        or (event.kind == "unopened" and event.fields["failing"])
         or (event.kind in ("silent", "relay") and not event.fields["connected"])
         or (event.kind == "recording" and event.fields["on"] and not event.fields["own"])
         or (event.kind == "ended" and "failure" in event.fields)
     )
+
+
+def unopened_line(fields: Mapping[str, Any]) -> str:
+    """Whether what comes opens."""
+    if not fields["failing"]:
+        return f"packets of {fields['contact']} open again"
+    return "packets come that no key of this call opens; asking for new keys"
 
 
 def blocked_lines(fields: Mapping[str, Any]) -> str:

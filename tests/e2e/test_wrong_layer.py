@@ -40,6 +40,21 @@ async def test_nothing_is_played_with_one_wrong_layer(phones: Stage, tmp_path: P
         assert not path.exists() or len(load(path)) == 0
 
 
+async def test_media_that_no_key_opens_is_warned_about_rekeyed_and_hung_up_on(phones: Stage) -> None:
+    sound = ("--input", "tone", "--output", "null")
+    bob = await phones.listen("bob", "--auto-answer", "--once", *sound)
+    command = (sys.executable, FAULTY, "--home", phones.home("alice"), "call", "bob", "--json", *sound)
+    env = {**os.environ, "QCALL_WRONG": "media", "PYTHONPATH": str(Path.cwd())}
+    alice = await Program.start("alice", *command, env=env)
+    phones.programs.append(alice)
+    assert await bob.ended(limit=30) == 1
+    assert await alice.ended(limit=10) == 1
+    kinds = [event["event"] for event in bob.events]
+    assert kinds.index("media") < kinds.index("unopened") < kinds.index("rekeyed") < kinds.index("ended")
+    assert (await bob.event("ended"))["reason"] == "srtp"
+    assert "no key opens it" in bob.stderr
+
+
 async def test_the_same_phone_with_nothing_wrong_is_heard(phones: Stage, tmp_path: Path) -> None:
     heard = {name: tmp_path / f"at-{name}.wav" for name in ("alice", "bob")}
     for phone in await dial(phones, "nothing", heard):

@@ -9,7 +9,7 @@ from qcall.agreement.control import Mute, Rekey1, Rekey2, Rekey2Body, Rekey3
 from qcall.agreement.machine import State
 from qcall.agreement.messages import encode
 from qcall.agreement.policy import QkdPolicy, QkdState
-from qcall.agreement.rekey import EPOCH_GRACE, OLD_EPOCH, SIGN_EVERY, STALE
+from qcall.agreement.rekey import EPOCH_GRACE, GRACE_INTERVALS, OLD_EPOCH, SIGN_EVERY, STALE
 from qcall.agreement.rekey_caller import ATTEMPT_LIMIT, FAILURES
 from qcall.agreement.suites import Q3
 from qcall.crypto.secret import Secret
@@ -222,19 +222,44 @@ def test_under_require_a_call_without_new_quantum_keys_ends(line, strict: str, f
                 bob={"policy": REQUIRE} if strict == "bob" else {}).dial().connect()  # fmt: skip
     setattr(call.nodes, failing, "link-cut")
     call.pass_time(30)
-    warnings = call.alice.had(fx.RekeyFailing)
-    assert warnings
-    assert "link-cut" in warnings[0].reason
+    for side in call.sides.values():
+        warnings = side.had(fx.RekeyFailing)
+        assert warnings
+        assert "link-cut" in warnings[0].reason
+        assert call.now - 20 < warnings[0].ends_at < call.now + EPOCH_GRACE
     assert not call.alice.had(fx.Rekeyed)
-    call.pass_time(EPOCH_GRACE)
+    call.pass_time(GRACE_INTERVALS * 10)
     assert call.alice.failure.code == "rekey"
     assert call.alice.machine.state is State.ENDED
+    assert [effect.message.reason for effect in call.bob.had(fx.Received)] == ["failed"]
+
+
+def test_an_epoch_is_kept_for_five_intervals_and_never_beyond_five_minutes(line) -> None:
+    for interval, grace in ((5.0, 25.0), (60.0, 300.0), (3600.0, 300.0)):
+        call = line(alice={"rekey_interval": interval, "policy": REQUIRE}).dial().connect()
+        assert call.alice.machine._rekey._grace == grace
+
+
+@pytest.mark.parametrize("who", ["alice", "bob"])
+def test_a_phone_that_cannot_open_what_comes_gets_new_keys_at_once(line, who: str) -> None:
+    call = line(alice={"rekey_interval": 3600.0}).dial().connect()
+    call.media()
+    call.pass_time(6)
+    assert_together(call, 0)
+    call.run(who, call.sides[who].machine.renew(call.now))
+    call.pass_time(2)
+    assert_together(call, 1)
+    call.run(who, call.sides[who].machine.renew(call.now))
+    call.pass_time(1)
+    assert_together(call, 1)  # not more often than every 5 s
+    call.pass_time(6)
+    assert_together(call, 2)
 
 
 def test_a_call_under_require_goes_on_when_keys_come_back_in_time(line) -> None:
     call = talking(line, alice={"policy": REQUIRE})
     call.nodes.enc_failure = "link-cut"
-    call.pass_time(100)
+    call.pass_time(50)
     call.nodes.enc_failure = None
     call.pass_time(400)
     assert call.alice.failure is None
