@@ -6,7 +6,7 @@ import ipaddress
 import secrets
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import numpy as np
@@ -23,12 +23,15 @@ BUFFERS: Final = 16_384
 BATCH: Final = 512
 CHUNK: Final = 128
 """Datagrams that one system call takes in: what is due on the path in the meantime does not wait for more."""
-PEER_BATCH: Final = 64
+PEER_SHARE: Final = 64
+"""Datagrams of a batch that one relayed address may have."""
 LONGEST_WAIT: Final = 1.0
 """Seconds that a datagram may have waited in the socket; more is a step of the wall clock."""
 
 Receive = Callable[[bytes, Address, float], None]
 """A datagram without a shortcut: data, source, and arrival in seconds of the monotonic clock."""
+FromPeer = Callable[[Address, bytes, Address, float], None]
+"""The same, after the relayed address that it came to."""
 
 
 class FastPath:
@@ -42,7 +45,7 @@ class FastPath:
         self._buffers = Buffers(BUFFERS)
         self._calls = Calls(self._buffers)
         self._inbox = Inbox(self._buffers, BATCH)
-        self._peer_inbox = Inbox(self._buffers, PEER_BATCH)
+        self._peer_inbox = Inbox(self._buffers, BATCH)
         self._forwarder = Forwarder(self._buffers, is_ipv6, secrets.token_bytes(32), counters)
         self._sockets: dict[Address, int] = {}
         stamp_arrivals(listener)
@@ -94,20 +97,38 @@ class FastPath:
         batch = self._batch(self._inbox, count, arrivals)
         left, outgoing = self._forwarder.from_clients(batch, now)
         self._send(outgoing)
-        self._hand_over(self._inbox, batch, left, receive)
+        if len(left):
+            for waiting in self._take(self._inbox, batch, left):
+                receive(*waiting)
         return count
 
-    def read_peers(self, relayed: Address, now: float, receive: Receive) -> int:
-        """One batch from the peers of one relayed address."""
+    def read_peers(self, ready: Iterable[Address], now: float, receive: FromPeer) -> None:
+        """One batch from the peers of relayed addresses; what does not fit stays readable."""
+        for is_ipv6 in (False, True):
+            relayed = [each for each in ready if (":" in each[0]) is is_ipv6]
+            if relayed:
+                self._read_peers(relayed, is_ipv6, now, receive)
+
+    def _read_peers(self, ready: list[Address], is_ipv6: bool, now: float, receive: FromPeer) -> None:
         inbox = self._peer_inbox
-        count = self._calls.receive(self._sockets[relayed], inbox, 0, inbox.prepare())
+        count, most, came = 0, inbox.prepare(), []
+        for relayed in ready:
+            got = 0
+            if relayed in self._sockets:  # it may have been closed since
+                asked = min(PEER_SHARE, most - count)
+                got = self._calls.receive(self._sockets[relayed], inbox, count, asked)
+            came.append(got)
+            count += got
         if count == 0:
-            return 0
-        batch = self._batch(self._peer_inbox, count, np.full(count, now))
-        left, outgoing = self._forwarder.from_peers(relayed, batch, now)
+            return
+        batch = self._batch(inbox, count, np.full(count, now))
+        ports = np.repeat(np.array([port for _, port in ready], np.uint32), came)
+        left, outgoing = self._forwarder.from_peers(batch, ports, is_ipv6, now)
         self._send(outgoing)
-        self._hand_over(self._peer_inbox, batch, left, receive)
-        return count
+        if len(left):
+            places = np.repeat(np.arange(len(ready)), came)[left].tolist()
+            for place, (data, peer, arrived) in zip(places, self._take(inbox, batch, left), strict=True):
+                receive(ready[place], data, peer, arrived)
 
     def release(self, until: float, now: float) -> None:
         """Send what has come out of the modelled path by ``until``."""
@@ -124,29 +145,31 @@ class FastPath:
         return Batch(inbox.split(count), inbox.words[:count], inbox.lengths[:count], arrivals)
 
     def _send(self, outgoing: list[Outgoing]) -> None:
-        for each in outgoing:
-            descriptor = self._listener if each.relayed is None else self._sockets[each.relayed]
-            self._failed(self._calls.send(descriptor, each.slots))
-            self._forwarder.done(each)
+        for slots, parts in outgoing:
+            self._calls.lay_out(slots)
+            start, failed = 0, 0
+            for relayed, end in parts:
+                descriptor = self._listener if relayed is None else self._sockets[relayed]
+                failed += self._calls.send_part(descriptor, start, end)
+                start = end
+            self._failed(failed)
+            self._buffers.reset(slots, self._name_length)
 
     def _failed(self, count: int) -> None:
         if count:
             self._counters.drops["send-failed"] += count
 
-    def _hand_over(self, inbox: Inbox, batch: Batch, left: Indices, receive: Receive) -> None:
-        """Give the machine what has no shortcut."""
-        if not len(left):
-            return
+    def _take(self, inbox: Inbox, batch: Batch, left: Indices) -> list[tuple[bytes, Address, float]]:
+        """Data, source and arrival of what has no shortcut; its buffers are free again."""
         slots = batch.slots[left]
-        waiting = [
+        taken = [
             (inbox.copy(place, slot), _address(inbox.names[place].tobytes()), arrival)
             for place, slot, arrival in zip(
                 left.tolist(), slots.tolist(), batch.arrivals[left].tolist(), strict=True
             )
         ]
         self._buffers.give(slots)
-        for data, source, arrival in waiting:
-            receive(data, source, arrival)
+        return taken
 
 
 def _address(name: bytes) -> Address:

@@ -8,7 +8,7 @@ what the machine has said, until it expires or either allocation is closed.
 
 from __future__ import annotations
 
-import itertools
+from collections.abc import Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
@@ -22,7 +22,7 @@ from .counters import Counters, Tally
 from .effects import Shortcut
 from .packets import HEADROOM, NAME, Buffers, Indices, address_of, name_length, pack_name
 from .relaying import UDP_HEADERS
-from .shortcuts import Senders, Words
+from .shortcuts import Senders, Tags, Words
 
 FLOWS: Final = 65_536
 """Shortcuts at a time; beyond, the machine decides every datagram."""
@@ -47,10 +47,10 @@ class Batch(NamedTuple):
 
 
 class Outgoing(NamedTuple):
-    """Buffers to be sent now, in order: out of the relayed socket; None is the server's own."""
+    """Buffers to be sent now, in order, and in parts: (relayed address, None for the server's own; end)."""
 
-    relayed: Address | None
     slots: Indices
+    parts: Sequence[tuple[Address | None, int]]
 
 
 class Forwarder:
@@ -68,6 +68,7 @@ class Forwarder:
         self._peers = {family: Senders(family, secret, FLOWS) for family in (False, True)}
         self._names = np.zeros((FLOWS, NAME), np.uint8)
         self._names_at = address_of(self._names)
+        self._name_lengths = np.zeros(FLOWS, np.uint32)
         self._expires: Times = np.zeros(FLOWS)
         self._channel = np.zeros(FLOWS, ">u2")
         self._relay = np.zeros(FLOWS, np.int32)
@@ -120,6 +121,7 @@ class Forwarder:
                 self._by_address.setdefault(end, set()).add(flow)
         target = shortcut.peer if shortcut.to is None else shortcut.to
         self._names[flow] = np.frombuffer(pack_name(target), np.uint8)
+        self._name_lengths[flow] = name_length(":" in target[0])
         self._expires[flow] = shortcut.expires
         self._channel[flow] = shortcut.to_number
         self._relay[flow] = _CLIENT if shortcut.to else self._relay_number(shortcut.relayed)
@@ -181,7 +183,7 @@ class Forwarder:
         if self._relays:
             to_peers = self._relay[flows] >= 0
             if to_peers.any():
-                outgoing += self._to_peers(slots[to_peers], flows[to_peers], sizes[to_peers])
+                outgoing.append(self._to_peers(slots[to_peers], flows[to_peers], sizes[to_peers]))
             inside = ~to_peers
             flows, slots, sizes, arrivals = flows[inside], slots[inside], sizes[inside], arrivals[inside]
             if not len(flows):
@@ -195,23 +197,24 @@ class Forwarder:
             outgoing.append(self._delivered(straight))
         return left, outgoing
 
-    def from_peers(self, relayed: Address, batch: Batch, now: float) -> tuple[Indices, list[Outgoing]]:
-        """The same for what came to a relayed socket."""
+    def from_peers(
+        self, batch: Batch, ports: Tags, is_ipv6: bool, now: float
+    ) -> tuple[Indices, list[Outgoing]]:
+        """The same for what came to relayed sockets of one family; ``ports`` are theirs."""
         self._tally.batch(len(batch.slots))
-        tags = np.full(len(batch.slots), relayed[1], np.uint32)
-        flows, taken = self._peers[":" in relayed[0]].find(batch.words, tags)
+        flows, taken = self._peers[is_ipv6].find(batch.words, ports)
         taken &= self._expires[flows] > now
-        taken &= batch.lengths <= 0xFFFF
-        left = np.flatnonzero(~taken)
+        taken &= batch.lengths <= _SIZE
+        left = (~taken).nonzero()[0]
         slots, lengths, flows = batch.slots[taken], batch.lengths[taken], flows[taken]
         if not len(flows):
             return left, []
         self._counters.peer_packets_in += len(flows)
         self._counters.peer_bytes_in += int(lengths.sum())
         buffers = self._buffers
-        buffers.before[slots] = self._channel[flows].astype(np.uint32) << 16 | lengths
+        buffers.before[slots] = self._channel[flows].astype(np.uint32) << _NUMBER | lengths
         buffers.bases[slots] = buffers.starts[slots] - np.uint64(HEADROOM)
-        buffers.lengths[slots] = lengths + HEADROOM
+        buffers.lengths[slots] = lengths + _HEADER
         buffers.names[slots] = flows * NAME + self._names_at
         return left, [self._delivered(slots)]
 
@@ -223,31 +226,25 @@ class Forwarder:
             self._tally.left(self._buffers.lengths[slots])
         return slots
 
-    def done(self, outgoing: Outgoing) -> None:
-        """What was to be sent has been, or is lost."""
-        self._buffers.reset(outgoing.slots, self._name_length)
-
     def settle(self) -> None:
         """Bring the counters up to date."""
         self._tally.settle()
 
-    def _to_peers(self, slots: Indices, flows: Indices, sizes: NDArray[np.uint32]) -> list[Outgoing]:
+    def _to_peers(self, slots: Indices, flows: Indices, sizes: NDArray[np.uint32]) -> Outgoing:
         buffers = self._buffers
         self._counters.peer_packets_out += len(slots)
         self._counters.peer_bytes_out += int(sizes.sum())
         buffers.bases[slots] = buffers.starts[slots] + np.uint64(HEADROOM)
         buffers.lengths[slots] = sizes
         buffers.names[slots] = flows * NAME + self._names_at
+        buffers.name_lengths[slots] = self._name_lengths[flows]
         relays = self._relay[flows]
         order = relays.argsort(kind="stable")
-        slots, relays = slots[order], relays[order]
-        bounds = [0, *(np.flatnonzero(np.diff(relays)) + 1).tolist(), len(relays)]
-        outgoing = []
-        for start, end in itertools.pairwise(bounds):
-            relayed = self._relays[int(relays[start])]
-            buffers.name_lengths[slots[start:end]] = name_length(":" in relayed[0])
-            outgoing.append(Outgoing(relayed, slots[start:end]))
-        return outgoing
+        relays = relays[order]
+        ends = np.append((relays[1:] != relays[:-1]).nonzero()[0] + 1, len(relays)).tolist()
+        numbers = relays[[end - 1 for end in ends]].tolist()
+        parts = [(self._relays[number], end) for number, end in zip(numbers, ends, strict=True)]
+        return Outgoing(slots[order], parts)
 
     def _cross(self, slots: Indices, flows: Indices, sizes: NDArray[np.uint32], arrivals: Times) -> Indices:
         """Put datagrams on their paths; returns those between which and their client nothing lies."""
@@ -280,7 +277,7 @@ class Forwarder:
 
     def _delivered(self, slots: Indices) -> Outgoing:
         self._tally.left(self._buffers.lengths[slots])
-        return Outgoing(None, slots)
+        return Outgoing(slots, [(None, len(slots))])
 
     def _find_free(self) -> None:
         """Have a number for a flow ready, if there is one that nothing under way has any more."""

@@ -56,16 +56,22 @@ class Calls:
         lost = 0
         for start in range(0, len(slots), MOST):
             some = slots[start : start + MOST]
-            count = len(some)
-            self._buffers.messages.take(some, out=self._out[:count], mode="clip")
-            done = 0
-            while done < count:
-                sent = self._send(
-                    descriptor, self._out_at + done * MMSGHDR.itemsize, count - done, _MSG_DONTWAIT
-                )
-                if sent > 0:
-                    done += sent
-                elif ctypes.get_errno() != errno.EINTR:  # full, no route, refused: this datagram is lost
-                    lost += 1
-                    done += 1
+            self.lay_out(some)
+            lost += self.send_part(descriptor, 0, len(some))
+        return lost
+
+    def lay_out(self, slots: Indices) -> None:
+        """Have the messages of up to ``MOST`` buffers ready for ``send_part``."""
+        self._buffers.messages.take(slots, out=self._out[: len(slots)], mode="clip")
+
+    def send_part(self, descriptor: int, start: int, end: int) -> int:
+        """Send some of what was laid out; returns how many the kernel would not take."""
+        lost = 0
+        while start < end:
+            sent = self._send(descriptor, self._out_at + start * MMSGHDR.itemsize, end - start, _MSG_DONTWAIT)
+            if sent > 0:
+                start += sent
+            elif ctypes.get_errno() != errno.EINTR:  # full, no route, refused: this datagram is lost
+                lost += 1
+                start += 1
         return lost

@@ -82,6 +82,7 @@ class TurnServer:
         self._relayed: dict[Address, socket.socket] = {}
         self._fast = fast
         self._pacing = Pacing()
+        self._ready: dict[Address, None] = {}
         self._read_at: float | None = None  # the listener's next turn, while its readiness is not watched
         self._released_at = 0.0
         self._alarm = Alarm(self._wake)
@@ -256,20 +257,28 @@ class TurnServer:
         self._receive(data, FiveTuple("udp", source, self.address), arrived)
 
     def _relayed_readable(self, relayed: Address, opened: socket.socket) -> None:
-        def receive(data: bytes, source: Address, arrived: float) -> None:
-            self._run(self._machine.from_peer(relayed, source, data, arrived))
-
-        now = time.monotonic()
         if self._fast is not None:
-            self._fast.read_peers(relayed, now, receive)
-        else:
-            for _ in range(AT_ONCE):
-                try:
-                    data, source = opened.recvfrom(MAX_DATAGRAM)
-                except OSError:
-                    break
-                receive(data, address_from(source), now)
+            if not self._ready:  # those that are readable now are read together
+                self._loop.call_soon(self._read_peers, self._fast)
+            self._ready[relayed] = None
+            return
+        for _ in range(AT_ONCE):
+            try:
+                data, source = opened.recvfrom(MAX_DATAGRAM)
+            except OSError:
+                break
+            self._from_peer(relayed, data, address_from(source), time.monotonic())
         self._arm()
+
+    def _read_peers(self, fast: FastPath) -> None:
+        ready, self._ready = self._ready, {}
+        if self._listener.fileno() < 0:  # closed since
+            return
+        fast.read_peers(ready, time.monotonic(), self._from_peer)
+        self._arm()
+
+    def _from_peer(self, relayed: Address, data: bytes, source: Address, arrived: float) -> None:
+        self._run(self._machine.from_peer(relayed, source, data, arrived))
 
     def _measure(self) -> None:
         """See whether there is room for more."""

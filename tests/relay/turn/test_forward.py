@@ -58,7 +58,8 @@ class FastWorld(World):
 
     def peer_batch(self, relayed, packets):
         batch = self.fill(packets)
-        left, outgoing = self.forwarder.from_peers(relayed, batch, self.now)
+        ports = np.full(len(packets), relayed[1], np.uint32)
+        left, outgoing = self.forwarder.from_peers(batch, ports, False, self.now)
         for each in outgoing:
             self.emit(each)
         self.buffers.give(batch.slots[left])
@@ -68,8 +69,12 @@ class FastWorld(World):
             self.run(self.machine.from_peer(relayed, peer, data, self.now))
 
     def emit(self, outgoing):
-        self.wire(outgoing.relayed, outgoing.slots)
-        self.forwarder.done(outgoing)
+        start = 0
+        for relayed, end in outgoing.parts:
+            self.wire(relayed, outgoing.slots[start:end])
+            start = end
+        assert start == len(outgoing.slots)
+        self.buffers.reset(outgoing.slots, 16)
 
     def wire(self, relayed, slots):
         for slot in slots.tolist():
