@@ -383,7 +383,7 @@ class TurnServer:
                 self._relayed[relayed] = opened
                 if self._fast is not None:
                     self._fast.opened(relayed, opened)
-                self._loop.add_reader(opened, self._relayed_readable, relayed, opened)
+                self._loop.add_reader(opened.fileno(), self._relayed_readable, relayed, opened)
         addresses = tuple(address_from(opened.getsockname()) for opened in sockets)
         reserved_address = None if reserved is None else address_from(reserved.getsockname())
         token = secrets.token_bytes(8)
@@ -398,5 +398,5 @@ class TurnServer:
         opened = self._relayed.pop(relayed)
         if self._fast is not None:
             self._fast.closed(relayed)
-        self._loop.remove_reader(opened)
+        self._loop.remove_reader(opened.fileno())
         opened.close()
