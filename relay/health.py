@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Self
 
 from aiohttp import web
@@ -19,13 +19,13 @@ CLOSING_LIMIT = 1.0
 class HealthServer:
     """A running server; made by ``start``. ``figures`` is asked anew for every answer."""
 
-    def __init__(self, figures: Callable[[], Figures]) -> None:
+    def __init__(self, figures: Callable[[], Awaitable[Figures]]) -> None:
         self._figures = figures
         self._runner: web.AppRunner | None = None
         self.url = ""
 
     @classmethod
-    async def start(cls, host: str, port: int, figures: Callable[[], Figures]) -> Self:
+    async def start(cls, host: str, port: int, figures: Callable[[], Awaitable[Figures]]) -> Self:
         """Listen on ``host``:``port``, 0 for any. Raises ``AddressInUse`` and ``UsageError``."""
         server = cls(figures)
         app = web.Application()
@@ -53,13 +53,13 @@ class HealthServer:
             await self._runner.cleanup()
 
     async def _metrics(self, _: web.Request) -> web.Response:
-        return web.Response(body=exposition(self._figures), headers={"Content-Type": CONTENT_TYPE})
+        return web.Response(body=exposition(await self._figures()), headers={"Content-Type": CONTENT_TYPE})
 
     async def _healthz(self, _: web.Request) -> web.Response:
         return web.Response(text="ok\n")
 
     async def _readyz(self, _: web.Request) -> web.Response:
-        figures = self._figures()
+        figures = await self._figures()
         if figures.draining:
             return web.Response(status=503, text="draining\n")
         if figures.full:

@@ -6,7 +6,7 @@ Labels name reasons, codes, directions, sites and hops; never a user.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,9 +37,13 @@ class Figures:
     signalling: Mapping[str, int] = field(default_factory=dict)
     hops: Sequence[Mapping[str, Any]] = ()
     """What crossed each hop of a modelled path: from, to, hop, passed, lost, dropped."""
+    keys_relayed: int = 0
+    relays_rejected: int = 0
+    links: Sequence[Mapping[str, Any]] = ()
+    """What each link of the key network holds: a, b, pool, spent and lost bits."""
 
 
-def exposition(figures: Callable[[], Figures]) -> bytes:
+def exposition(figures: Figures) -> bytes:
     """The figures as Prometheus reads them (text format 0.0.4)."""
     registry = CollectorRegistry()
     registry.register(_Relay(figures))
@@ -47,7 +51,7 @@ def exposition(figures: Callable[[], Figures]) -> bytes:
 
 
 class _Relay(Collector):
-    def __init__(self, figures: Callable[[], Figures]) -> None:
+    def __init__(self, figures: Figures) -> None:
         self._figures = figures
 
     def describe(self) -> Iterable[Metric]:
@@ -56,9 +60,10 @@ class _Relay(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """Every family."""
-        figures = self._figures()
+        figures = self._figures
         yield from _turn(figures.turn)
         yield from _around(figures)
+        yield from _keys(figures)
 
 
 def _turn(turn: Counters) -> Iterable[Metric]:
@@ -100,6 +105,16 @@ def _around(figures: Figures) -> Iterable[Metric]:
     }
     labels = ("source", "target", "hop", "outcome")
     yield _counter("path_packets", "Packets of the modelled path, by hop.", labels, crossed)
+
+
+def _keys(figures: Figures) -> Iterable[Metric]:
+    links = {f"{link['a']} - {link['b']}": link for link in figures.links}
+    pools = {name: link["pool"] for name, link in links.items()}
+    yield _gauge("key_pool_bits", "Key bits that a link holds (simulated).", ("link",), pools)
+    gone = {(name, fate): link[fate] for name, link in links.items() for fate in ("spent", "lost")}
+    yield _counter("key_bits", "Key bits that a link had (simulated).", ("link", "fate"), gone)
+    relays = {"delivered": figures.keys_relayed, "rejected": figures.relays_rejected}
+    yield _counter("key_relays", "End keys carried hop by hop (simulated).", ("outcome",), relays)
 
 
 def _gauge(name: str, text: str, labels: Sequence[str], values: Mapping[Any, float]) -> Metric:

@@ -93,6 +93,7 @@ class RunningRelay:
             "relay": self._relay_section,
             "turn": self._turn_section,
             "signalling": self._signalling_section,
+            "paths": self._paths_section,
             "hops": self._hops_section,
             "keys": self._keys_section,
             "links": self._links_section,
@@ -214,6 +215,20 @@ class RunningRelay:
     def _signalling_section(self) -> dict[str, Any]:
         return {"phones": len(self.signalling.directory), **self.signalling.counters}
 
+    def _paths_section(self) -> list[dict[str, Any]]:
+        """Every modelled direction that was used: its length, and how many packets in a row it lost."""
+        return [
+            {
+                "from": source,
+                "to": target,
+                "km": round(path.km, 1),
+                "delay_ms": round(1000 * path.propagation, 3),
+                "loss_runs": {str(length): count for length, count in sorted(path.loss_runs.items())},
+            }
+            for (source, target), path in self.routes.items().items()
+            if any(counted != HopStatistics() for counted in path.statistics.values())
+        ]
+
     def _hops_section(self) -> list[dict[str, Any]]:
         """What crossed each hop of the modelled paths, where something did."""
         return [
@@ -223,8 +238,9 @@ class RunningRelay:
             if counted != HopStatistics()
         ]
 
-    def _figures(self) -> Figures:
+    async def _figures(self) -> Figures:
         """What ``/metrics`` shows."""
+        keys = await self.keys.report()
         return Figures(
             turn=self.turn.counters,
             busy=self.turn.admission.busy,
@@ -233,6 +249,9 @@ class RunningRelay:
             phones=len(self.signalling.directory),
             signalling=self.signalling.counters,
             hops=self._hops_section(),
+            keys_relayed=keys["keys_relayed"],
+            relays_rejected=keys["relays_rejected"],
+            links=keys["links"],
         )
 
     def _keys_section(self) -> dict[str, Any]:

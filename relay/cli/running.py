@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import signal
 import sys
@@ -70,6 +71,17 @@ async def _first(*waiting: Coroutine[Any, Any, Any]) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+def lift_descriptor_limit() -> None:
+    """Let the process open as many sockets as it may: an allocation takes one, and 1,024 is usual."""
+    try:
+        import resource
+    except ImportError:  # not a POSIX system
+        return
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def run(work: Callable[[Stop], Awaitable[None]], *, drains: bool = False) -> None:
     """Run ``work`` on uvloop where it is available; Ctrl-C and SIGTERM stop it.
 
@@ -102,6 +114,7 @@ def run(work: Callable[[Stop], Awaitable[None]], *, drains: bool = False) -> Non
                 signal.signal(number, signal.SIG_DFL)
 
     code = 0
+    lift_descriptor_limit()
     try:
         try:
             import uvloop

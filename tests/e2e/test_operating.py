@@ -43,6 +43,7 @@ async def test_a_relay_tells_how_it_is(theatre: Stage) -> None:
     status, text = await get(f"{url}/metrics")
     assert status == 200
     assert "relay_turn_packets_total" in text
+    assert "relay_key_pool_bits" in text
 
 
 async def test_sigterm_drains_and_the_live_allocation_goes_on(theatre: Stage) -> None:

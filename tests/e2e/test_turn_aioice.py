@@ -114,8 +114,9 @@ async def test_the_same_over_tcp(start, dial):
     assert server.counters.peer_packets_out == 0
 
 
-async def test_a_flow_takes_the_fast_path_from_its_second_datagram_on(start, dial, request):
-    server = await start()
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_a_flow_takes_the_fast_path_from_its_second_datagram_on(start, dial, request, host):
+    server = await start(host, 0, relay_hosts=("127.0.0.1",))
     one, other = await dial(server), await dial(server)
     await speak(*one, *other, b"hello")
     await speak(*other, *one, b"hello back")

@@ -11,7 +11,7 @@ from relay.turn.counters import Counters
 def read(**figures):
     """Every sample by name and labels."""
     found = {"turn": Counters(), "busy": 0.0, "full": False, "draining": False, **figures}
-    text = exposition(lambda: Figures(**found)).decode()
+    text = exposition(Figures(**found)).decode()
     return {
         (sample.name, *sorted(sample.labels.items())): sample.value
         for family in text_string_to_metric_families(text)
@@ -69,3 +69,13 @@ def test_states_and_hops():
     assert samples["relay_path_packets_total", *place] == 1
     assert samples["relay_phones",] == 2
     assert samples["relay_signalling_events_total", ("event", "logins")] == 3
+
+
+def test_links_and_keys():
+    link = {"a": "beijing", "b": "wuqing", "pool": 5000, "spent": 300, "lost": 20}
+    samples = read(links=[link], keys_relayed=4, relays_rejected=1)
+    name = ("link", "beijing - wuqing")
+    assert samples["relay_key_pool_bits", name] == 5000
+    assert samples["relay_key_bits_total", ("fate", "spent"), name] == 300
+    assert samples["relay_key_relays_total", ("outcome", "delivered")] == 4
+    assert samples["relay_key_relays_total", ("outcome", "rejected")] == 1
