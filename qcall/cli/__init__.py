@@ -22,7 +22,6 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -38,29 +37,18 @@ def main() -> None:
     """Entry point of the console script ``qcall``."""
     # Reading the commands in takes most of a second; a Ctrl-C meanwhile has nothing to give back.
     signal.signal(signal.SIGINT, lambda *_: os._exit(130))
-    alone = starts_screen(sys.argv[1:], os.environ)
-    commands(() if alone else COMMANDS)(prog_name="qcall")
+    from .interactive import home_of, start
+
+    home = home_of(sys.argv[1:], os.environ)
+    if home is not None:
+        sys.exit(start(home, {}, (None, None), None))
+    commands()(prog_name="qcall")
 
 
-def commands(names: Sequence[str] = COMMANDS) -> typer.Typer:
-    """The program with the commands of the modules ``names``."""
+def commands() -> typer.Typer:
+    """The program with all its commands."""
     from .app import app
 
-    for name in names:
+    for name in COMMANDS:
         importlib.import_module(f"{__name__}.{name}")
     return app
-
-
-def starts_screen(arguments: Sequence[str], environment: Iterable[str]) -> bool:
-    """Whether these arguments start the terminal interface, which then need not wait for any command.
-
-    So do no arguments, and ``--home`` alone.
-    """
-    if any(name.startswith("_") and name.endswith("_COMPLETE") for name in environment):
-        return False
-    match list(arguments):
-        case [] | ["--home", _]:
-            return True
-        case [one]:
-            return one.startswith("--home=")
-    return False

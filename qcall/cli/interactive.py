@@ -1,19 +1,19 @@
-"""The terminal interface: what ``qcall`` without a command is."""
+"""The terminal interface: what ``qcall`` without a command is. It imports little, to be there soon."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-import typer
-
-from qcall.config import Home
+from qcall.config import Home, default_home
 from qcall.errors import QcallError, UsageError
 
 
-def start(home: Home, flags: dict[str, Any], sound: tuple[str | None, str | None], kme: str | None) -> None:
-    """Run the interface and leave with its exit code."""
+def start(home: Home, flags: Mapping[str, Any], sound: tuple[str | None, str | None], kme: str | None) -> int:
+    """Run the interface; its exit code. An error is one line on standard error."""
     try:
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
             raise UsageError(
@@ -21,8 +21,21 @@ def start(home: Home, flags: dict[str, Any], sound: tuple[str | None, str | None
             )
         from qcall.tui.start import run
 
-        code = run(home, flags, sound, kme, os.environ)
+        return run(home, flags, sound, kme, os.environ)
     except QcallError as error:
-        typer.echo(f"qcall: {error}", err=True)
-        code = error.exit_code
-    raise typer.Exit(code)
+        sys.stderr.write(f"qcall: {error}\n")
+        return error.exit_code
+
+
+def home_of(arguments: Sequence[str], environment: Mapping[str, str]) -> Home | None:
+    """The home, when these arguments start the interface and nothing else: none, or ``--home`` alone."""
+    if any(name.startswith("_") and name.endswith("_COMPLETE") for name in environment):
+        return None
+    match list(arguments):
+        case []:
+            return Home(default_home(environment))
+        case ["--home", directory]:
+            return Home(Path(directory))
+        case [one] if one.startswith("--home=") and len(one) > len("--home="):
+            return Home(Path(one.removeprefix("--home=")))
+    return None

@@ -23,4 +23,4 @@ def tui(
 ) -> None:
     """The terminal softphone, as without a command, with options."""
     flags = {"qkd": qkd, "suite": suite, "bitrate": bitrate, "frame_ms": frame_ms, "rekey": rekey}
-    start(context.obj, flags, (input, output), kme)
+    raise typer.Exit(start(context.obj, flags, (input, output), kme))

@@ -102,7 +102,8 @@ class QcallApp(App[int]):
             # Whatever ends the program hangs up and gives the terminal back as it was.
             asyncio.get_running_loop().add_signal_handler(number, self._told_to_leave)
         if self._enrol is None:
-            self.link.start(self.show, self.failed)
+            # After the first frame: what the phone imports would hold it up.
+            self.call_after_refresh(self.link.start, self.show, self.failed)
         else:
             self._welcome(self._enrol)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,8 @@ from .app import QcallApp
 from .link import PhoneThread, starting
 
 LOG_FILE = "qcall.log"
+SWITCH_INTERVAL = 0.001
+"""Seconds until one thread makes way for the other: how long a packet may wait for the screen, at most."""
 PASSPHRASE = "QCALL_PASSPHRASE"  # noqa: S105
 
 
@@ -51,6 +54,7 @@ def run(
         enrol=enrol if account is None else None,
         signals=(signal.SIGINT, signal.SIGTERM, signal.SIGHUP),
     )
+    sys.setswitchinterval(SWITCH_INTERVAL)
     code = app.run()
     if app.fault is not None:
         raise app.fault
