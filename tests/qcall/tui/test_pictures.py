@@ -111,6 +111,12 @@ def test_welcome(snap_compare, make, step):
     assert snap_compare(app, terminal_size=(80, 24), run_before=prepare)
 
 
+def test_readme_picture(snap_compare, make):
+    """The picture at the top of the README."""
+    app, prepare = drawn(make, IN_CALL, [])
+    assert snap_compare(app, terminal_size=(120, 36), run_before=prepare)
+
+
 def test_full_screen(snap_compare, make):
     app, prepare = drawn(make, IN_CALL, [])
     assert snap_compare(app, terminal_size=(190, 50), run_before=prepare)
