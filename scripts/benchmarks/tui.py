@@ -221,6 +221,7 @@ async def four_hours(hours: int) -> list[float]:
     app = QcallApp(link, IN_CALL, settings=Settings(reduced_motion=True), guard=0)
     snapshot, sizes, totals = IN_CALL, [], {"jitter": 0.002, "mos": 4.2, "oneWayDelay": 0.05}
     async with app.run_test(size=SIZE) as pilot:
+        await pilot.pause()
         for hour in range(hours):
             for second in range(hour * 3600, hour * 3600 + 3600):
                 for half in (0, 1):

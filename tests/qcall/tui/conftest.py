@@ -55,6 +55,7 @@ def running(make):
     async def running(first=IDLE, size=(120, 40), **options):
         app, link = make(IDLE, **options)
         async with app.run_test(size=size) as pilot:
+            await pilot.pause()
             link.show(first)
             await pilot.pause()
             yield app, link, pilot

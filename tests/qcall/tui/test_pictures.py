@@ -74,7 +74,7 @@ def drawn(make, first, keys, **options):
     app, link = make(IDLE, **options)
 
     async def prepare(pilot):
-        app.cursor_blink = False
+        await pilot.pause()
         link.show(first)
         await pilot.pause()
         for key in keys:
@@ -127,6 +127,7 @@ def test_without_colour_nothing_is_lost(make, monkeypatch):
 
     async def text(app, link):
         async with app.run_test(size=(120, 40)) as pilot:
+            await pilot.pause()
             link.show(IN_CALL)
             await pilot.pause()
             return re.sub(
