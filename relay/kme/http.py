@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import functools
 import logging
 import ssl
 import time
@@ -131,10 +132,18 @@ class KmeServer:
             uri.startswith("urn:qkd:sae:") for kind, uri in peer.get("subjectAltName", ()) if kind == "URI"
         ):
             raise KmeRefusal(HTTPStatus.UNAUTHORIZED, "the client certificate is not that of an SAE")
+        if time.time() > self._expiry(peer["notAfter"]):  # TLS looked when the connection was made
+            raise KmeRefusal(HTTPStatus.UNAUTHORIZED, "the client certificate has expired; enrol again")
         if int(peer["serialNumber"], 16) in self._revoked():
             raise KmeRefusal(HTTPStatus.UNAUTHORIZED, "the client certificate is revoked; enrol again")
         names = [value for part in peer["subject"] for name, value in part if name == "commonName"]
         return str(names[0])
+
+    @staticmethod
+    @functools.lru_cache(maxsize=4096)
+    def _expiry(not_after: str) -> float:
+        """Unix time of a certificate's end as OpenSSL writes it; the same few are read again and again."""
+        return float(ssl.cert_time_to_seconds(not_after))
 
     def _audit(self, sae_id: str, request: web.BaseRequest, path: str, reply: Reply) -> None:
         entry = {

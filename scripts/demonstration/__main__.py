@@ -18,7 +18,7 @@ from typing import Any
 
 from rich.console import Console
 
-from . import side_by_side
+from . import faults, side_by_side
 from .hearing import Hearing, compare, load
 from .report import Attack, Result, show
 from .stage import BIN, Program, Stage, StageError, stage
@@ -96,12 +96,27 @@ async def perform(directory: Path, seconds: float, topology: str, say: Console) 
         )
 
 
+def show_faults(directory: Path, as_json: bool, say: Console) -> int:
+    """``--faults``."""
+    trial = asyncio.run(faults.perform(directory, SPEECH / "F1_harvard_phrases.wav", say))
+    if as_json:
+        print(json.dumps(trial.summary()))
+    else:
+        faults.show(trial, say)
+    return 0 if trial.proved else 1
+
+
 def main() -> int:
     """The command line of ``scripts/demo``."""
     parser = argparse.ArgumentParser(prog="scripts/demo", description=__doc__)
     parser.add_argument("--seconds", type=float, default=10.0, help="length of the call (default 10)")
     parser.add_argument("--topology", default="beijing-hefei", help="see: relay topology list")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep homes, recording and WAV files here")
+    parser.add_argument(
+        "--faults",
+        action="store_true",
+        help="one call through a cut, an eavesdropper, drained pools, a spy",
+    )
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
     parser.add_argument("--tui", action="store_true", help="open two phones side by side in tmux instead")
     options = parser.parse_args()
@@ -116,6 +131,8 @@ def main() -> int:
         try:
             if options.tui:
                 return asyncio.run(side_by_side.perform(directory, options.topology))
+            if options.faults:
+                return show_faults(directory, options.json, say)
             result = asyncio.run(perform(directory, options.seconds, options.topology, say))
         except StageError as error:
             print(f"demo: {error}", file=sys.stderr)

@@ -129,8 +129,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("secrets", type=Path, nargs="?")
     parser.add_argument("--give", default="", help="layers whose secrets the attacker is given")
     parser.add_argument("--honest-nodes", action="store_true", help="the QKD end keys were not stolen")
+    parser.add_argument("--node", default="", help="the only trusted node that was compromised")
     options = parser.parse_args(arguments)
-    recording = Recording.load(options.recording)
+    recording = Recording.load(options.recording, options.node)
     given = [layer for layer in options.give.split(",") if layer]
     if unknown := set(given) - set(LAYERS):
         parser.error(f"--give {', '.join(sorted(unknown))}: the layers are {', '.join(LAYERS)}")
@@ -141,6 +142,7 @@ def main(arguments: Sequence[str]) -> int:
     result = {
         "packets": len(recording.srtp),
         "end_keys": len(recording.end_keys),
+        "key_ids": list(recording.end_keys),
         "keys_tried": len(keys),
         "given": given,
         "honest_nodes": options.honest_nodes,

@@ -31,13 +31,18 @@ class Recording:
     """How many lines of each kind were recorded."""
 
     @classmethod
-    def load(cls, path: Path) -> Recording:
-        """Read the file at ``path``; a last line cut short by a kill is passed over."""
+    def load(cls, path: Path, node: str = "") -> Recording:
+        """Read the file at ``path``; a last line cut short by a kill is passed over.
+
+        With ``node``, of the end keys only those that this node saw.
+        """
         recording = cls()
         for line in path.read_text().splitlines():
             try:
                 entry = json.loads(line)
             except ValueError:
+                continue
+            if node and entry.get("node", node) != node:
                 continue
             recording._take(entry, base64.b64decode(entry["data"]))
         return recording

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import datetime
 import json
 import logging
 import os
@@ -127,6 +128,46 @@ async def test_a_certificate_revoked_while_the_connection_is_warm_is_refused_on_
         with pytest.raises(RelayRefused, match="revoked") as refused:
             await node.enc_keys("sae-alice")
     assert refused.value.code == "qkd-unauthorized"
+
+
+async def test_a_certificate_that_expires_while_the_connection_is_warm_is_refused_on_it(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    town.enrol("alice")
+    async with town.node("alice") as node:
+        await node.enc_keys("sae-alice")
+        later = time.time() + 400 * 86_400
+        monkeypatch.setattr("relay.kme.http.time.time", lambda: later)
+        with pytest.raises(RelayRefused, match="expired") as refused:
+            await node.enc_keys("sae-alice")
+    assert refused.value.code == "qkd-unauthorized"
+
+
+@pytest.fixture
+def past(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is issued now has expired yesterday."""
+    monkeypatch.setattr("relay.pki.BACKDATED", datetime.timedelta(days=10))
+    monkeypatch.setattr("relay.pki.LEAF_DAYS", -1)
+
+
+async def test_an_expired_certificate_of_an_sae_gets_no_answer(town: Town, past: None) -> None:
+    town.enrol("alice")
+    with pytest.raises(Unavailable):
+        await asked(town.node("alice"))
+
+
+async def test_an_expired_certificate_of_a_key_node_is_refused_by_the_phone(
+    town: Town, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    town.enrol("alice")
+    request.getfixturevalue("past")
+    aged = await start(tmp_path / "aged", town.authority)
+    try:
+        with pytest.raises(Unavailable, match="expired") as refused:
+            await asked(town.node("alice", url=aged.url("beijing")))
+        assert refused.value.code == "qkd-untrusted"
+    finally:
+        await aged.close()
 
 
 async def test_an_sae_of_another_site_is_refused(town: Town) -> None:

@@ -1,0 +1,221 @@
+"""One call through every fault of the laboratory: what becomes of its keys and voice, and what a spy holds.
+
+A trusted node is compromised before the call begins; then a fibre of the route is cut, an eavesdropper sits
+down on the detour, the pools of what is left run dry, and all is mended. Every line holds what the programs
+told: the phones' events, the relay's status, and an attacker who is given the recording and what the
+compromised node saw.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from .stage import BIN, Event, Program, Stage, StageError, stage
+
+SPY = "tianjin"
+"""On the route that the call begins with."""
+REKEY = "5"
+PATIENCE = 45.0
+"""Seconds: end keys in stock bridge several rekeys after the pools are empty."""
+ATTACKS = (("", "what the node saw"), ("classical,mlkem", "the same, X25519 and ML-KEM broken: the control"))
+
+
+@dataclass
+class Step:
+    """One fault, and what both phones and the relay told of it."""
+
+    what: str
+    keys: str
+    voice: str
+    seconds: float
+
+
+@dataclass
+class Trial:
+    """The whole call."""
+
+    steps: list[Step] = field(default_factory=list)
+    captured: int = 0
+    used: int = 0
+    """End keys of this call among them."""
+    attacks: list[tuple[str, int, int]] = field(default_factory=list)
+    """What was given, packets opened, packets recorded."""
+    ended: Event = field(default_factory=dict)
+
+    @property
+    def proved(self) -> bool:
+        """Whether every step came about, and the spy opened nothing, where the control opened something."""
+        (_, opened, packets), (_, controlled, _) = self.attacks
+        return len(self.steps) == 5 and self.captured > 0 and opened == 0 < controlled <= packets
+
+    def summary(self) -> dict[str, Any]:
+        """The result for other programs."""
+        return {
+            "steps": [vars(step) for step in self.steps],
+            "compromised": {"node": SPY, "end_keys": self.captured, "of_this_call": self.used},
+            "attacks": [
+                {"given": given, "opened": opened, "packets": n} for given, opened, n in self.attacks
+            ],
+            "quality": self.ended["quality"],
+            "proved": self.proved,
+        }
+
+
+class Laboratory:
+    """The running relay and the two phones of one call."""
+
+    def __init__(self, theatre: Stage, alice: Program, bob: Program, say: Console) -> None:
+        self.theatre = theatre
+        self.phones = alice, bob
+        self.trial = Trial()
+        self._say = say
+
+    async def disturb(self, *arguments: str) -> None:
+        """``relay fault``."""
+        command = (BIN / "relay", "--home", self.theatre.relay_home, "fault", *arguments)
+        await self.theatre.run("relay fault", *command)
+
+    async def status(self) -> Event:
+        """``relay status``."""
+        command = (BIN / "relay", "--home", self.theatre.relay_home, "status", "--json")
+        return await (await self.theatre.run("relay status", *command)).event("status")
+
+    async def step(self, what: str, faults: list[tuple[str, ...]], keyed: Callable[[Event], bool]) -> None:
+        """Do it, and wait until both phones have told of it and have rekeyed as expected."""
+        began, since = time.monotonic(), [len(phone.events) for phone in self.phones]
+        before = await self.status()
+        for fault in faults:
+            await self.disturb(*fault)
+        told = []
+        for phone, start in zip(self.phones, since, strict=True):
+            told.append(await tells(phone, start, "qkd-outlook", lambda _: True))
+            told.append(await tells(phone, start, "rekeyed", keyed))
+        after = await self.status()
+        outlook, rekeyed = told[:2]
+        keys = f"{spoken(outlook)}; epoch {rekeyed['epoch']}: {rekeyed['line'].split('  ')[3]}"
+        step = Step(what, keys, voice(before, after), time.monotonic() - began)
+        self.trial.steps.append(step)
+        self._say.print(f"[dim]{what}: {keys}; {step.voice}[/]")
+
+
+async def tells(phone: Program, since: int, kind: str, fits: Callable[[Event], bool]) -> Event:
+    """The first event of this kind that fits, of those after ``since``."""
+    limit = time.monotonic() + PATIENCE
+    while time.monotonic() < limit:
+        for event in phone.events[since:]:
+            if event["event"] == kind and fits(event):
+                return event
+        await asyncio.sleep(0.05)
+    raise StageError(f"{phone.name} did not tell '{kind}' as it should{phone.account()}")
+
+
+def spoken(outlook: Event) -> str:
+    """An outlook in a few words."""
+    faults = ", ".join(f"{'–'.join(each['link'])} {each['condition']}" for each in outlook["faults"])
+    way = f"way of {outlook['hops']} hops" if outlook["path"] else "no way"
+    alarm = "ALARM, " if outlook["alarm"] else ""
+    return f"{alarm}{faults or 'all well'}; {way}, {outlook['keys_left']} keys left"
+
+
+def voice(before: Event, after: Event) -> str:
+    """What became of the voice between two looks at the hops of its path."""
+    counted = {(hop["from"], hop["to"], hop["hop"]): hop for hop in before["hops"]}
+    passed, lost = set(), 0
+    for hop in after["hops"]:
+        name = hop["from"], hop["to"], hop["hop"]
+        old = counted.get(name, {"passed": 0, "lost": 0})
+        lost += hop["lost"] - old["lost"]
+        if hop["passed"] > old["passed"]:
+            passed.add(name)
+    ways = {frozenset(name[2].split("–")) for name in passed}
+    return f"went on over {len(ways)} hops, {lost} packets lost"
+
+
+async def perform(directory: Path, speech: Path, say: Console) -> Trial:
+    """The whole play."""
+    recording, secrets = directory / "recording.jsonl", directory / "secrets.json"
+    async with stage(directory) as theatre:
+        say.print("[dim]relay, two phones, one call that rekeys every 5 s …[/]")
+        await theatre.serve("--record", recording)
+        await theatre.enrol("alice", "beijing")
+        await theatre.enrol("bob", "hefei")
+        sound = ("--input", speech, "--output", "null", "--rekey", REKEY)
+        bob = await theatre.listen("bob", "--auto-answer", "--once", *sound)
+        command = (BIN / "relay", "--home", theatre.relay_home, "fault", "compromise", SPY)
+        await theatre.run("relay fault", *command)
+        glass = (sys.executable, "-m", "scripts.demonstration.glass_phone", "--home", theatre.home("alice"))
+        env = {**os.environ, "QCALL_GLASS": str(secrets)}
+        alice = await Program.start("alice: qcall call", *glass, "call", "bob", "--json", *sound, env=env)
+        theatre.programs.append(alice)
+        lab = Laboratory(theatre, alice, bob, say)
+        trial = lab.trial
+        await alice.event("media")
+        await play(lab)
+        trial.captured = (await lab.status())["keys"]["compromised"].get(SPY, 0)
+        alice.interrupt()
+        if (codes := (await alice.ended(), await bob.ended())) != (0, 0):
+            raise StageError(f"the call failed {codes}{alice.account()}{bob.account()}")
+        trial.ended = await alice.event("ended")
+        await theatre.programs[0].stop()
+        used = {key_id for e in alice.events if "qkd" in e for key_id in e["qkd"]["key_ids"]}
+        for given, name in ATTACKS:
+            attacker = (sys.executable, "-m", "scripts.demonstration.attacker", recording, secrets)
+            found = (await theatre.run("attacker", *attacker, "--give", given, "--node", SPY)).events[-1]
+            trial.attacks.append((name, found["opened"], found["packets"]))
+            trial.used = len(used & set(found["key_ids"]))
+    return trial
+
+
+async def play(lab: Laboratory) -> None:
+    """The faults, in turn."""
+
+    def over(node: str) -> Callable[[Event], bool]:
+        return lambda event: node in event["qkd"]["path"]
+
+    def present(event: Event) -> bool:
+        return event["qkd"]["state"] == "present"
+
+    def without(event: Event) -> bool:
+        return event["qkd"]["state"] == "absent"
+
+    await lab.step("fibre cut: jinan–taian", [("cut", "jinan", "taian")], over("zhengzhou"))
+    await lab.step("eavesdropper on all pulses: anyang–hebi", [("eve", "anyang", "hebi")], without)
+    mended = [("restore", "anyang", "hebi"), ("restore", "jinan", "taian")]
+    await lab.step("both mended", mended, present)
+    # A quiet eavesdropper raises no alarm and leaves no key: what is drained then stays empty.
+    quiet = [("beijing", "langfang"), ("beijing", "zhuozhou")]
+    drained = [fault for link in quiet for fault in (("eve", *link, "--share", "0.2"), ("drain", *link))]
+    await lab.step("pools drained, and no key made: beijing–langfang, –zhuozhou", drained, without)
+    await lab.step("mended", [("restore", *link) for link in quiet], present)
+
+
+def show(trial: Trial, console: Console) -> None:
+    """Print the report."""
+    table = Table(title="One call through every fault (links simulated)", title_justify="left")
+    for column in ("what was done", "keys, as both phones told", "voice", "s"):
+        table.add_column(column, overflow="fold")
+    for step in trial.steps:
+        table.add_row(step.what, step.keys, step.voice, f"{step.seconds:.0f}")
+    console.print(table)
+    quality = trial.ended["quality"]
+    lost = f"{quality['packetsLost']} of {quality['packetsExpected']} packets lost"
+    console.print(f"[bold]The call[/]  {lost}, MOS {quality['mos']}")
+    held = f"{trial.captured} end keys, {trial.used} of them this call's"
+    spy = Table(title=f"Compromised: {SPY} wrote down {held}", title_justify="left")
+    spy.add_column("the attacker has the recording, and")
+    spy.add_column("opened", justify="right")
+    for given, opened, packets in trial.attacks:
+        spy.add_row(given, f"{opened} of {packets}")
+    console.print(spy)
+    verdict = "[bold green]The call went on, and its spy holds nothing that opens it.[/]"
+    console.print(verdict if trial.proved else "[bold red]NOT PROVED: see the tables above.[/]")
