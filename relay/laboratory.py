@@ -70,8 +70,7 @@ class Laboratory:
         dark = {frozenset((link.a, link.b)) for link in self._dark}
         for source, target in itertools.combinations(self._topology.sites, 2):
             pair = source, target
-            path = self._routes.between(*pair)
-            hops = path.hops if path is not None else ()
+            hops = self._routes.hops(*pair)
             lost = not hops or any(frozenset(hop.name.split("–")) in dark for hop in hops)
             if not lost and pair not in self._detoured:
                 continue

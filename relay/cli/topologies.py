@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from relay.config import RelayHome
+from relay.control import ask
+from relay.errors import RelayError
+from relay.network.report import HopRow, RouteReport, planned_route
 from relay.network.topology import Topology, load, presets
 
 from .app import Json, app
 from .running import print_json, run
+
+Pools = dict[frozenset[str], tuple[str, float]]
+LINE, BAR = 12, 8
+"""Characters of the longest hop, and of a full pool."""
 
 topology_app = typer.Typer(help="The modelled networks.", no_args_is_help=True)
 app.add_typer(topology_app, name="topology")
@@ -51,40 +58,79 @@ def topology_check(file: Annotated[str, typer.Argument(help="A TOML file, or a p
 
 @topology_app.command("show")
 def topology_show(
+    context: typer.Context,
     name: Annotated[str, typer.Argument(help="A preset's name, or a TOML file.")] = "beijing-hefei",
+    start: Annotated[str, typer.Option("--from", help="A node; the first site if not given.")] = "",
+    end: Annotated[str, typer.Option("--to", help="A node; the last site if not given.")] = "",
     as_json: Json = False,
 ) -> None:
-    """The route between the first and the last site, hop by hop."""
+    """The shortest route between two nodes, hop by hop, and the pools of the relay of this home."""
+    home: RelayHome = context.obj
 
     async def work(_: asyncio.Event) -> None:
         found = load(name)
-        rows = route(found)
+        for node in filter(None, (start, end)):
+            found.known(node)
+        route = planned_route(found, start or found.sites[0], end or found.sites[-1])
+        pools = await running_pools(home, found)
         if as_json:
+            rows = [hop_json(hop, pools) for hop in route.hops]
             print_json({"event": "route", "topology": found.name, "simulated": True, "hops": rows})
-            return
-        table = Table("hop", "km", "dB", "kb/s", "QBER", box=None, title=found.description)
-        for row in rows:
-            table.add_row(
-                row["link"],
-                f"{row['km']:.0f}",
-                f"{row['loss_db']:.1f}",
-                f"{row['rate'] / 1000:.1f}",
-                f"{100 * row['qber']:.2f} %",
-            )
-        Console().print(table)
-        typer.echo(f"{len(rows)} hops, {sum(row['km'] for row in rows):.0f} km; links are simulated")
+        else:
+            draw(found, route, pools)
 
     run(work)
 
 
-def route(found: Topology) -> list[dict[str, Any]]:
-    """The hops from the first to the last site; rates in bit/s, losses in dB."""
-    path = found.path(found.sites[0], found.sites[-1])
-    rows = []
-    for a, b in itertools.pairwise(path):
-        link = found.link(a, b)
-        made = link.quality()
-        rows.append(
-            {"link": f"{a} - {b}", "km": link.km, "loss_db": made.loss, "rate": made.rate, "qber": made.qber}
+async def running_pools(home: RelayHome, found: Topology) -> Pools:
+    """Condition, and pool as a share of its capacity, of every link of a running relay; else nothing."""
+    try:
+        status = await ask(home.control, "status")
+    except RelayError:
+        return {}
+    if status["relay"]["topology"] != found.name:
+        return {}
+    return {
+        frozenset((row["a"], row["b"])): (row["condition"], row["pool"] / row["capacity"])
+        for row in status["links"]
+        if row["capacity"]
+    }
+
+
+def hop_json(hop: HopRow, pools: Pools) -> dict[str, Any]:
+    """One hop; rates in bit/s, losses in dB, ``pool`` from 0 to 1 where a relay runs."""
+    row = {
+        "link": f"{hop.a} - {hop.b}",
+        "km": hop.km,
+        "loss_db": hop.loss,
+        "rate": hop.rate,
+        "qber": hop.qber,
+    }
+    if (live := pools.get(frozenset((hop.a, hop.b)))) is not None:
+        row |= {"condition": live[0], "pool": round(live[1], 4)}
+    return row
+
+
+def draw(found: Topology, route: RouteReport, pools: Pools) -> None:
+    """The route as a line of nodes, each hop as long as its fibre."""
+    longest = max((hop.km for hop in route.hops), default=1.0)
+    columns = ("route", "", "km", "dB", "kb/s", "QBER", "pool", "")
+    table = Table(*columns, box=None, title=found.description, title_justify="left")
+    for hop in route.hops:
+        condition, pool = pools.get(frozenset((hop.a, hop.b)), ("", None))
+        table.add_row(
+            f"● {hop.a}",
+            "━" * max(1, round(LINE * hop.km / longest)),
+            f"{hop.km:.0f}",
+            f"{hop.loss:.1f}",
+            f"{hop.rate / 1000:.1f}",
+            f"{100 * hop.qber:.2f} %",
+            "" if pool is None else "█" * round(BAR * pool) + "░" * (BAR - round(BAR * pool)),
+            condition,
         )
-    return rows
+    table.add_row(f"● {route.hops[-1].b}" if route.hops else "")
+    Console().print(table)
+    carried = f"{route.keys_per_second:.1f} end keys a second, {route.calls} calls that rekey every minute"
+    typer.echo(f"{len(route.hops)} hops, {route.km:.0f} km, {carried}; links are simulated")
+    if not pools:
+        typer.echo("pools are shown where a relay runs with this home and topology")

@@ -2,7 +2,7 @@
 
 cut A B          no light passes: no key is made, and none is relayed over the fibre
 eve A B share    an eavesdropper intercepts and resends a share (0..1) of the pulses
-drain A B        the link's pool is empty at both ends
+drain A B        the link's pool is empty at both ends, and gone is the stock that came over it
 compromise NODE  the node writes down every end key that it sees from now on
 restore [...]    A B: fibre mended, eavesdropper gone; NODE: honest again; nothing named: everything
 """
@@ -74,10 +74,11 @@ def apply(request: FaultRequest, network: Network, now: float) -> None:
 
 
 def broken(request: FaultRequest, topology: Topology) -> Link | None:
-    """The link that end keys relayed before are not to be trusted over any more, if there is one.
+    """The link over which stock came that is void now, if there is one.
 
-    A fibre that is cut may have been opened, and an eavesdropper was there before she was noticed.
+    A fibre that is cut may have been opened, and an eavesdropper was there before she was noticed; without
+    its stock a pair feels a drained pool at its next key.
     """
-    if request.action in ("cut", "eve") and request.share > 0:
+    if request.action in ON_LINKS and request.share > 0:
         return topology.link(*request.names)
     return None

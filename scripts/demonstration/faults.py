@@ -25,8 +25,7 @@ from .stage import BIN, Event, Program, Stage, StageError, stage
 SPY = "tianjin"
 """On the route that the call begins with."""
 REKEY = "5"
-PATIENCE = 45.0
-"""Seconds: end keys in stock bridge several rekeys after the pools are empty."""
+PATIENCE = 25.0
 ATTACKS = (("", "what the node saw"), ("classical,mlkem", "the same, X25519 and ML-KEM broken: the control"))
 
 
@@ -100,8 +99,8 @@ class Laboratory:
         for phone, start in zip(self.phones, since, strict=True):
             told.append(await tells(phone, start, "qkd-outlook", lambda _: True))
             told.append(await tells(phone, start, "rekeyed", keyed))
-        after = await self.status()
-        outlook, rekeyed = told[:2]
+        after, rekeyed = await self.status(), told[1]
+        outlook = [event for event in self.phones[0].events if event["event"] == "qkd-outlook"][-1]
         keys = f"{spoken(outlook)}; epoch {rekeyed['epoch']}: {rekeyed['line'].split('  ')[3]}"
         step = Step(what, keys, voice(before, after), time.monotonic() - began)
         self.trial.steps.append(step)
@@ -194,7 +193,7 @@ async def play(lab: Laboratory) -> None:
     await lab.step("both mended", mended, present)
     # A quiet eavesdropper raises no alarm and leaves no key: what is drained then stays empty.
     quiet = [("beijing", "langfang"), ("beijing", "zhuozhou")]
-    drained = [fault for link in quiet for fault in (("eve", *link, "--share", "0.2"), ("drain", *link))]
+    drained = [("eve", *link, "--share", "0.2") for link in quiet] + [("drain", *link) for link in quiet]
     await lab.step("pools drained, and no key made: beijing–langfang, –zhuozhou", drained, without)
     await lab.step("mended", [("restore", *link) for link in quiet], present)
 

@@ -52,3 +52,15 @@ def test_a_new_way_is_taken_in_both_directions() -> None:
     assert back.hops == tuple(detour[::-1])
     routes.replace("beijing", "hefei", [])
     assert there.release("a", 100, 0.0) is None
+
+
+def test_an_outage_and_a_detour_meet_a_path_that_is_first_taken_later() -> None:
+    routes = Routes({("a", "b"): [Hop("a–b", 100)]}, seed=1)
+    routes.outage("a–b", 0.0, 1.0)
+    routes.replace("a", "b", [Hop("a–c", 50), Hop("a–b", 60)])
+    back = routes.between("b", "a")
+    assert back is not None
+    assert [hop.name for hop in back.hops] == ["a–b", "a–c"]
+    assert back.release("flow", 100, 0.5) is None
+    assert back.release("flow", 100, 1.5) is not None
+    assert routes.hops("a", "nowhere") == ()
