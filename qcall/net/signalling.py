@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import Protocol
 
 import aiohttp
@@ -24,6 +24,7 @@ from qcall.wire.signalling import (
     MAX_FRAME,
     MAX_PAYLOAD,
     NAME,
+    WATCH_LIMIT,
     Accepted,
     Code,
     Delivery,
@@ -35,7 +36,9 @@ from qcall.wire.signalling import (
     Heartbeat,
     HeartbeatAck,
     Login,
+    Presence,
     TurnCredentials,
+    Watch,
     Welcome,
     enrol_transcript,
     login_transcript,
@@ -86,6 +89,8 @@ class SignallingClient:
         self.on_delivery = on_delivery
         self.on_failed = on_failed
         self.on_state = on_state
+        self.on_presence: Callable[[Mapping[str, str]], None] = lambda _: None
+        self._watch: Watch | None = None
         self.connected = False
         self.failure: RelayRefused | None = None
         self.welcome: Welcome
@@ -147,6 +152,14 @@ class SignallingClient:
                 if self._lane is not None:
                     await self._lane.send(envelope)
 
+    async def watch(self, names: Iterable[str], *, busy: bool) -> None:
+        """Name whose presence this phone wants to know; they may then know its own. Holds for every login."""
+        self._watch = Watch(tuple(sorted(names))[:WATCH_LIMIT], busy)
+        with contextlib.suppress(Lost):
+            async with self._turn_to_write:
+                if self._lane is not None:
+                    await self._lane.send(self._watch)
+
     async def close(self) -> None:
         """Log out and leave nothing running; raises what a callback raised."""
         if (fault := await self._stop()) is not None:
@@ -205,6 +218,8 @@ class SignallingClient:
             self.on_state(True)
             async with self._turn_to_write:
                 self._lane = lane
+                if self._watch is not None:
+                    await lane.send(self._watch)
                 for envelope in self._outbox.waiting:
                     await lane.send(envelope)
             while True:
@@ -230,6 +245,8 @@ class SignallingClient:
                 self.on_failed(message)
             case HeartbeatAck(turn):
                 self.turn = turn or self.turn
+            case Presence(people):
+                self.on_presence(people)
             case _:
                 raise Lost("the relay sent what does not belong here")
 

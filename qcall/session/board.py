@@ -71,7 +71,8 @@ def on_registered(board: Snapshot, fields: Mapping[str, Any]) -> Snapshot:
 def on_relay(board: Snapshot, fields: Mapping[str, Any]) -> Snapshot:
     if fields["connected"]:
         return replace(board, link=Link.ONLINE, trouble="")
-    return replace(board, link=Link.AWAY)
+    people = tuple(replace(person, presence=Presence.UNKNOWN) for person in board.people)
+    return replace(board, link=Link.AWAY, people=people)
 
 
 def on_presence(board: Snapshot, fields: Mapping[str, Any]) -> Snapshot:

@@ -298,6 +298,8 @@ class Desk:
 
     def _refresh(self) -> None:
         self._refreshing = False
+        if self._phone is not None:
+            self._phone.watch(person.name for person in self.snapshot.people)
         new = replace(self.snapshot, at=time.monotonic(), unix=time.time())
         for id, conversation in self._conversations.items():
             facts = board.Facts(

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -85,6 +85,7 @@ class Phone:
         self._tasks: set[asyncio.Task[None]] = set()
         self._refused: list[bytes] = []
         self._closing = False
+        self._watched: tuple[frozenset[str], bool] | None = None
 
     async def online(self, *, kme_url: str | None = None) -> Self:
         """Register at the relay and greet the key node, whose address ``kme_url`` overrides.
@@ -103,6 +104,7 @@ class Phone:
             on_failed=self._guarded(self._on_failed),
             on_state=self._guarded(self._on_relay),
         )
+        self._signalling.on_presence = self._guarded(self._on_presence)
         self.key_node = node = KeyNode(
             kme_url or self._signalling.welcome.kme_url,
             kme_id=account.kme_id,
@@ -284,6 +286,17 @@ class Phone:
                 self._give_up(LocalFault(text, code="fault"))
 
         return run
+
+    def watch(self, names: Iterable[str]) -> None:
+        """Let the relay tell of the presence of ``names``, and them of ours if they name this phone."""
+        if self._signalling is not None and self._settings.presence and not self._closing:
+            busy = bool(self.conversations)
+            if (wanted := (frozenset(names), busy)) != self._watched:
+                self._watched = wanted
+                self._start(self._signalling.watch(wanted[0], busy=busy))
+
+    def _on_presence(self, people: Mapping[str, str]) -> None:
+        self._say("presence", people=dict(people))
 
     def _on_failed(self, failed: Failed) -> None:
         current = self.conversations.get(failed.call_id)

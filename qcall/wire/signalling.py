@@ -5,8 +5,8 @@
           ◀─────────────────────────────────── Challenge
     Login (or Enrol) ────────────────────────▶
           ◀─────────────────────────────────── Welcome (or Enrolled, and the end)
-    Heartbeat, Envelope ─────────────────────▶
-          ◀─────────────────────────────────── HeartbeatAck, Accepted, Delivery, Failed
+    Heartbeat, Envelope, Watch ──────────────▶
+          ◀─────────────────────────────────── HeartbeatAck, Accepted, Delivery, Failed, Presence
           ◀─────────────────────────────────── Rejected, at any time, and the end
 
 Every message is a map with its type in ``type``; an unknown type, field or value is refused. ``Hello``
@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -38,6 +38,8 @@ HEARTBEAT_INTERVAL = 5.0
 LEASE_TTL = 15.0
 """Seconds that a registration lives without one."""
 
+WATCH_LIMIT = 500
+"""Names that one phone may watch."""
 NONCE_LENGTH = 32
 CALL_ID_LENGTH = 16
 MAX_PAYLOAD = 65_536
@@ -53,6 +55,7 @@ Nonce = Annotated[bytes, Meta(min_length=NONCE_LENGTH, max_length=NONCE_LENGTH)]
 CallId = Annotated[bytes, Meta(min_length=CALL_ID_LENGTH, max_length=CALL_ID_LENGTH)]
 SpkiHash = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Sequence = Annotated[int, Meta(ge=0, le=0xFFFF_FFFF)]
+Availability = Literal["online", "busy", "offline"]
 Text = Annotated[str, Meta(max_length=256)]
 Pem = Annotated[bytes, Meta(max_length=16_384)]
 Ed25519Public = Annotated[bytes, Meta(min_length=32, max_length=32)]
@@ -193,6 +196,16 @@ class Envelope(_Message, frozen=True):
     payload: Annotated[bytes, Meta(max_length=MAX_PAYLOAD)]
 
 
+class Watch(_Message, frozen=True):
+    """Phone: whom I want to know of and who may know of me, if they name me too; nobody: presence is off.
+
+    It takes the place of the one before. ``busy``: I am in a call.
+    """
+
+    names: Annotated[tuple[Text, ...], Meta(max_length=WATCH_LIMIT)]
+    busy: bool = False
+
+
 class Accepted(_Message, frozen=True):
     """Relay: I have that envelope; do not send it again."""
 
@@ -218,6 +231,12 @@ class Failed(_Message, frozen=True):
     reason: Reason
 
 
+class Presence(_Message, frozen=True):
+    """Relay: how those are whom you named; who does not name you is offline to you."""
+
+    people: dict[Text, Availability]
+
+
 class Rejected(_Message, frozen=True):
     """Relay: no, and the end. ``text`` says what to do."""
 
@@ -225,8 +244,8 @@ class Rejected(_Message, frozen=True):
     text: Text
 
 
-FromPhone = Hello | Login | Enrol | Heartbeat | Envelope
-FromRelay = Challenge | Welcome | Enrolled | HeartbeatAck | Accepted | Delivery | Failed | Rejected
+FromPhone = Hello | Login | Enrol | Heartbeat | Envelope | Watch
+FromRelay = Challenge | Welcome | Enrolled | HeartbeatAck | Accepted | Delivery | Failed | Presence | Rejected
 
 _encoder = msgspec.msgpack.Encoder()
 _from_phone: msgspec.msgpack.Decoder[FromPhone] = msgspec.msgpack.Decoder(FromPhone)

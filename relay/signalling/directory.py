@@ -18,10 +18,22 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from qcall.wire.signalling import LEASE_TTL, Accepted, Code, Delivery, Envelope, Failed, FromRelay, Reason
+from qcall.wire.signalling import (
+    LEASE_TTL,
+    Accepted,
+    Code,
+    Delivery,
+    Envelope,
+    Failed,
+    FromRelay,
+    Presence,
+    Reason,
+    Watch,
+)
 from relay.path.wheel import Wheel
 
 from .budget import Budget, Rate
+from .presence import Notice, Watchers
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +49,7 @@ class Limits:
     octets: Rate = field(default_factory=lambda: Rate(per_second=131_072.0, burst=524_288.0))
     new_calls: Rate = field(default_factory=lambda: Rate(per_second=10 / 60, burst=10.0))
     call_memory: float = 600.0
+    watches: Rate = field(default_factory=lambda: Rate(per_second=0.5, burst=20.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +113,8 @@ class Directory:
         self._envelopes = Budget(self.limits.envelopes)
         self._octets = Budget(self.limits.octets)
         self._new_calls = Budget(self.limits.new_calls)
+        self._watches = Budget(self.limits.watches)
+        self._watchers = Watchers()
         self._calls: dict[_Pair, set[tuple[str, int]]] = {}
         self._ending: Wheel[_Pair] = Wheel()
 
@@ -135,9 +150,20 @@ class Directory:
         self._lease[epoch] = now + self.limits.ttl
         return True
 
-    def leave(self, epoch: int) -> None:
+    def leave(self, epoch: int) -> tuple[Effect, ...]:
         """The connection of ``epoch`` is closed; an older one's closing does not touch a newer login."""
-        self._end(epoch, None)
+        return self._end(epoch, None)
+
+    def watch(self, epoch: int, message: Watch, now: float) -> tuple[Effect, ...]:
+        """The phone that holds ``epoch`` says whom it watches; too often, and it is not heard."""
+        watcher = self._by_epoch.get(epoch)
+        if watcher is None or not self._watches.spend(watcher.name, now):
+            return ()
+        return self._told(self._watchers.watch(watcher.name, message.names, message.busy))
+
+    def _told(self, notices: list[Notice]) -> tuple[Effect, ...]:
+        online = ((self._by_name.get(name), people) for name, people in notices)
+        return tuple(Send(epoch, Presence(people)) for epoch, people in online if epoch is not None)
 
     def timer(self, now: float) -> tuple[Effect, ...]:
         """End the leases that have run out, and forget old calls."""
@@ -215,4 +241,5 @@ class Directory:
         del self._lease[registration.epoch]
         del self._by_name[registration.name]
         self.counters[f"registrations-ended-{code or 'closed'}"] += 1
-        return (Drop(registration.epoch, code),) if code else ()
+        notices = self._told(self._watchers.leave(registration.name))
+        return (Drop(registration.epoch, code), *notices) if code else notices

@@ -36,6 +36,7 @@ from qcall.wire.signalling import (
     Reason,
     Rejected,
     TurnCredentials,
+    Watch,
     Welcome,
     encode,
 )
@@ -263,7 +264,7 @@ class SignallingServer:
         finally:
             if registration is not None:
                 self._connections.pop(registration.epoch, None)
-                self.directory.leave(registration.epoch)
+                self._run(self.directory.leave(registration.epoch))
             await connection.close()
             self._open.discard(connection)
         return socket
@@ -327,6 +328,8 @@ class SignallingServer:
                 case Envelope():
                     self.directory.busy = self._busy()
                     self._run(self.directory.route(epoch, message, now))
+                case Watch():
+                    self._run(self.directory.watch(epoch, message, now))
                 case _:
                     raise Rejection(Code.BAD_MESSAGE)
 

@@ -10,7 +10,7 @@ import contextlib
 import json
 import signal
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,15 @@ class Program:
             env=env,
         )
         return cls(name, process)
+
+    async def until(self, condition: Callable[[list[Event]], bool], *, limit: float = PATIENCE) -> None:
+        """Wait until ``condition`` holds of all events so far."""
+        async with self._news:
+            try:
+                async with asyncio.timeout(limit):
+                    await self._news.wait_for(lambda: condition(self.events))
+            except TimeoutError:
+                raise StageError(f"{self.name}: not within {limit} s{self.account()}") from None
 
     async def event(self, kind: str, *, limit: float = PATIENCE) -> Event:
         """The first event called ``kind``, past or future."""

@@ -73,3 +73,14 @@ async def test_a_refusal_carries_its_text_to_the_caller(phones: Stage) -> None:
     await control(phones, "bob", "refuse", "--text", "in a meeting")
     assert (await alice.event("text"))["text"] == "in a meeting"
     assert (await alice.event("ended"))["reason"] == "declined"
+
+
+async def test_those_who_have_each_other_see_each_other_come_and_go(phones: Stage) -> None:
+    for name, other in (("alice", "bob"), ("bob", "alice")):
+        await phones.run("contacts add", *phones.phone(name, "contacts", "add", other))
+    alice = await phones.listen("alice", *SOUND)
+    bob = await phones.listen("bob", *SOUND)
+    assert (await bob.event("presence"))["people"] == {"alice": "online"}
+    await alice.until(lambda events: {"bob": "online"} in [event.get("people") for event in events])
+    await bob.stop()
+    await alice.until(lambda events: {"bob": "offline"} in [event.get("people") for event in events][-1:])
