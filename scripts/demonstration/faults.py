@@ -26,6 +26,8 @@ SPY = "tianjin"
 """On the route that the call begins with."""
 REKEY = "5"
 PATIENCE = 25.0
+LOOK = 0.5
+"""Seconds between two looks at what the hops have carried."""
 ATTACKS = (("", "what the node saw"), ("classical,mlkem", "the same, X25519 and ML-KEM broken: the control"))
 
 
@@ -100,9 +102,11 @@ class Laboratory:
             told.append(await tells(phone, start, "qkd-outlook", lambda _: True))
             told.append(await tells(phone, start, "rekeyed", keyed))
         after, rekeyed = await self.status(), told[1]
+        await asyncio.sleep(LOOK)
+        now = await self.status()
         outlook = [event for event in self.phones[0].events if event["event"] == "qkd-outlook"][-1]
         keys = f"{spoken(outlook)}; epoch {rekeyed['epoch']}: {rekeyed['line'].split('  ')[3]}"
-        step = Step(what, keys, voice(before, after), time.monotonic() - began)
+        step = Step(what, keys, voice(before, after, now), time.monotonic() - began)
         self.trial.steps.append(step)
         self._say.print(f"[dim]{what}: {keys}; {step.voice}[/]")
 
@@ -126,18 +130,16 @@ def spoken(outlook: Event) -> str:
     return f"{alarm}{faults or 'all well'}; {way}, {outlook['keys_left']} keys left"
 
 
-def voice(before: Event, after: Event) -> str:
-    """What became of the voice between two looks at the hops of its path."""
-    counted = {(hop["from"], hop["to"], hop["hop"]): hop for hop in before["hops"]}
-    passed, lost = set(), 0
-    for hop in after["hops"]:
-        name = hop["from"], hop["to"], hop["hop"]
-        old = counted.get(name, {"passed": 0, "lost": 0})
-        lost += hop["lost"] - old["lost"]
-        if hop["passed"] > old["passed"]:
-            passed.add(name)
-    ways = {frozenset(name[2].split("–")) for name in passed}
-    return f"went on over {len(ways)} hops, {lost} packets lost"
+def voice(before: Event, after: Event, now: Event) -> str:
+    """What a fault did to the voice, and which way it goes ``now``, by the counters of the modelled hops."""
+    lost = sum(hop["lost"] for hop in after["hops"]) - sum(hop["lost"] for hop in before["hops"])
+    passed = {(hop["from"], hop["to"], hop["hop"]): hop["passed"] for hop in after["hops"]}
+    carrying = {
+        frozenset(hop["hop"].split("–"))
+        for hop in now["hops"]
+        if hop["passed"] > passed.get((hop["from"], hop["to"], hop["hop"]), 0)
+    }
+    return f"goes over {len(carrying)} hops, {lost} packets lost"
 
 
 async def perform(directory: Path, speech: Path, say: Console) -> Trial:

@@ -161,6 +161,19 @@ async def test_a_running_call_sees_every_fault_within_a_rekey_and_goes_on(phones
     assert all(0 < each < 25 for each in lost), "only what was under way while the fibre was switched"
 
 
+async def test_a_call_that_cannot_be_keyed_is_refused_with_the_reason_under_require(phones: Stage) -> None:
+    for link in (("beijing", "langfang"), ("beijing", "zhuozhou")):
+        await fault(phones, "eve", *link)  # who listens to the keys does not stop the voice
+    bob = await phones.listen("bob", "--auto-answer", "--once", *SOUND)
+    alice = await phones.call("alice", "bob", "--qkd", "require", *SOUND)
+    assert await alice.ended() == 1
+    failed = await alice.event("qkd-failed")
+    assert failed["code"] == "qkd-depleted"
+    assert "no path from beijing to hefei has key on every hop" in failed["message"]
+    assert "requires quantum keys" in alice.stderr
+    bob.interrupt()
+
+
 async def test_nodes_as_processes_key_a_call_and_one_of_them_may_be_killed(
     theatre: Stage, diamond: Path
 ) -> None:
