@@ -174,6 +174,35 @@ def test_a_cleared_stock_is_void(store: SqliteKeyStore) -> None:
     assert store.take_stock("peer", 1, 0) == []
 
 
+def test_owned_stock_that_crossed_a_link_is_void_and_no_other(store: SqliteKeyStore) -> None:
+    def over(name: str, *nodes: str) -> EndKey:
+        return EndKey(name, bytes(32), (nodes,))
+
+    store.add_stock("peer", [over("u1", "a", "x", "b"), over("u2", "a", "y", "b")], owned=True, expires=50)
+    store.add_stock("peer", [over("u3", "b", "x", "a")], owned=False, expires=50)
+    assert store.void_stock("x", "a") == 1
+    assert [key.key_id for key in store.take_stock("peer", 5, 0)] == ["u2"]
+    store.assign("peer", [Assignment("u3", ("u3",), 256, "m", ("s",))], ready_at=0, expires=50)
+
+
+def test_keys_that_wait_are_counted_whatever_happens_to_them(store: SqliteKeyStore, file: Path) -> None:
+    waiting(store, units=("u1",), slaves=("s1", "s2"))
+    waiting(store, units=("u2",))
+    store.hold(end_key("h"), "m", ["s"], expires=5)
+    assert store.count_waiting("m", 0) == 3
+    store.deliver("m", "s1", ["u1"], 1)
+    assert store.count_waiting("m", 1) == 3
+    store.deliver("m", "s2", ["u1"], 1)
+    assert store.count_waiting("m", 1) == 2
+    with pytest.raises(NotHeld):
+        store.deliver("m", "s", ["u2", "gone"], 1)
+    assert store.count_waiting("m", 1) == 2
+    assert store.count_waiting("m", 6) == 1
+    again = reopened(store, file)
+    assert again.count_waiting("m", 6) == 1
+    again.close()
+
+
 def test_no_key_byte_is_on_the_disk_before_or_after_delivery(store: SqliteKeyStore, file: Path) -> None:
     def disk() -> bytes:
         return b"".join(path.read_bytes() for path in file.parent.iterdir())
