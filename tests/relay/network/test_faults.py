@@ -112,3 +112,16 @@ def test_the_budget_is_that_of_the_way_a_key_would_take(net: Network) -> None:
     assert rate == pytest.approx(min(state.quality.rate for state in usual) / 512)
     net.relay("beijing", "hefei", "k", bytes(32), 0.0, entropy=os.urandom)
     assert net.budget("beijing", "hefei", 0.0)[0] == left - 1
+
+
+def test_the_outlook_names_what_is_wrong_on_the_detour_too(net: Network) -> None:
+    do(net, "cut", "taian", "jinan")
+    do(net, "eve", "anyang", "hebi")
+    seen = net.outlook("beijing", "hefei", 0.0)
+    assert [fault.condition for fault in seen.faults] == ["cut", "alarm"]
+    assert (seen.path, seen.hops) == ((), ())
+
+
+@pytest.mark.parametrize("action", ["cut", "eve", "drain"])
+def test_stock_over_a_disturbed_link_is_void(action: str) -> None:
+    assert broken(understood({"action": action, "names": ["taian", "jinan"]}, CHAIN), CHAIN) is not None
