@@ -116,9 +116,9 @@ class SecurityStrip(Pane):
             )
         if call.phase is Phase.ENDED:
             return Content.styled(f" ENDED  {call.line.removeprefix('SECURED').strip()}", MUTED)
-        if call.warning:
-            return Content.assemble((" WARNING ", f"bold reverse {FAIR}"), (f" {call.warning}", FAIR))
-        return Content.assemble(" ", *(self._words(call)))
+        warning = (f"  WARNING {call.warning}" if call.warning else "", f"bold {FAIR}")
+        line = Content.assemble(" ", *self._words(call), warning)
+        return line.truncate(self.room, ellipsis=True)
 
     @staticmethod
     def _words(call: Call) -> Sequence[tuple[str, str]]:
@@ -173,6 +173,9 @@ class CallPane(Pane):
         if call.talking_at is not None:
             head.append((f"  {talked}", "bold"))
         head += [(f"  {word}", FAIR) for word in self._conditions(call)]
+        for other in self.snapshot.calls[1:]:
+            if other.alive:
+                head.append((f"   {other.contact} {'on hold' if other.held else other.phase} (w)", "$accent"))
         width = max(6, min(30, self.room - 20))
         lines = [Content.assemble(*head)]
         if call.phase is Phase.ENDED:
@@ -209,10 +212,6 @@ class CallPane(Pane):
         return [word for word, holds in words if holds]
 
     def _more(self, call: Call) -> Content:
-        other = next((each for each in self.snapshot.calls[1:] if each.alive), None)
-        if other is not None:
-            state = f"{other.contact} {'on hold' if other.held else other.phase}"
-            return Content.assemble(("other call: ", MUTED), state, ("  w swaps", MUTED))
         if call.digits:
             return Content.assemble(("sent ", MUTED), call.digits)
         if call.words and call.security.get("trust") == "new":

@@ -32,6 +32,9 @@ ENDED = replace(
                    failure="bob declined the call", messages=()),),
 )  # fmt: skip
 AWAY = replace(IDLE, link=Link.AWAY)
+WARNED = replace(
+    IN_CALL, calls=(replace(TALKING, warning="quantum network: jinan–taian cut; keys go over 17 hops"),)
+)
 MUTED = replace(IN_CALL, calls=(replace(TALKING, muted=True, held_by_peer=True, digits="17#"),))
 ABSENT = {"state": "absent", "reason": "qkd-depleted"}
 PLAIN = replace(
@@ -46,6 +49,7 @@ SCREENS = {
     "dialling": (DIALLING, []),
     "call": (IN_CALL, []),
     "muted": (MUTED, []),
+    "warned": (WARNED, []),
     "plain": (PLAIN, []),
     "waiting": (WAITING, ["escape"]),
     "ended": (ENDED, []),
