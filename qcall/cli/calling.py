@@ -17,6 +17,7 @@ from qcall.session.script import Script
 from qcall.session.sound import Wishes
 
 from .app import app
+from .completion import contacts as complete_contacts
 from .options import (
     Bitrate,
     Cleaning,
@@ -48,7 +49,7 @@ Talk = Callable[[Phone, asyncio.Event], Awaitable[int]]
 @app.command()
 def call(
     context: typer.Context,
-    contact: Annotated[str, typer.Argument(help="Who to call.")],
+    contact: Annotated[str, typer.Argument(help="Who to call.", autocompletion=complete_contacts)],
     input: Input = None,
     output: Output = None,
     microphone: Microphone = None,

@@ -16,6 +16,7 @@ from qcall.records.store import Records
 from qcall.session.report import Event
 
 from .app import app
+from .completion import contacts as complete_contacts
 from .fingerprint import qr_code
 from .options import Json
 from .running import with_records
@@ -49,7 +50,8 @@ def list_contacts(context: typer.Context, as_json: Json = False) -> None:
 
 @contacts.command("accept-new-key")
 def accept_new_key(
-    context: typer.Context, contact: Annotated[str, typer.Argument(help="Whose identity changed.")]
+    context: typer.Context,
+    contact: Annotated[str, typer.Argument(help="Whose identity changed.", autocompletion=complete_contacts)],
 ) -> None:
     """Trust the new identity of a contact whose calls are blocked because it changed. Ask them first."""
 
@@ -67,7 +69,9 @@ def accept_new_key(
 @app.command()
 def verify(
     context: typer.Context,
-    contact: Annotated[str, typer.Argument(help="Whose words were compared.")],
+    contact: Annotated[
+        str, typer.Argument(help="Whose words were compared.", autocompletion=complete_contacts)
+    ],
     same: Annotated[
         bool | None, typer.Option("--same/--different", help="The answer, for scripts; asked for otherwise.")
     ] = None,

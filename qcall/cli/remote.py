@@ -13,6 +13,7 @@ from qcall.errors import QcallError
 from qcall.session.control import ask, events
 
 from .app import app
+from .completion import contacts as complete_contacts
 
 control = typer.Typer(
     help="Drive a phone that runs (qcall, or qcall listen): one JSON object with ok, data, error.",
@@ -20,8 +21,13 @@ control = typer.Typer(
 )
 app.add_typer(control, name="control")
 
-Contact = Annotated[str, typer.Argument(help="Who.")]
-State = Annotated[str, typer.Argument(metavar="on|off|toggle", help="What it shall be.")]
+Contact = Annotated[str, typer.Argument(help="Who.", autocompletion=complete_contacts)]
+State = Annotated[
+    str,
+    typer.Argument(
+        metavar="on|off|toggle", help="What it shall be.", autocompletion=lambda: ["on", "off", "toggle"]
+    ),
+]
 
 
 def tell(context: typer.Context, command: str, **fields: Any) -> None:
