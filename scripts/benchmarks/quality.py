@@ -2,13 +2,17 @@
 
 PESQ (ITU-T P.862.2, wideband) of two speakers in both directions of calls between two phones over the relay
 and its modelled path: random loss, bursts (their mean length), jitter, distance. Beside it the E-model's
-verdict (ITU-T G.107), whose Bpl for this product is fitted to the random losses of the same run.
+verdict (ITU-T G.107), whose Bpl for this product is fitted to the losses of the same run.
+
+With ``--virtual`` the product's own parts run in virtual time instead, without programs, network and rival:
+the figures are then the same on every machine, however busy it is.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,9 +23,10 @@ import numpy as np
 
 from qcall.media.opus import SAMPLE_RATE, Samples
 from qcall.media.quality import BEST_RATING, OPUS_BPL, OPUS_IE, locate, opinion_score, rating
-from scripts.benchmarks.calls import CALLEE, CALLER, OTHER, SPEECH, Placed, Slot, read_wav, slot, write_wav
+from scripts.benchmarks.calls import CALLEE, CALLER, OTHER, SPEECH, Fates, Slot, read_wav, slot, write_wav
 from scripts.benchmarks.findings import Findings, Promise
 from scripts.benchmarks.rivals import VERSIONS, Heard, ours, stock
+from scripts.benchmarks.virtual_call import VirtualCall
 
 HELP = "PESQ and E-model against loss, bursts, jitter and distance, beside stock aiortc"
 PAUSE = SAMPLE_RATE // 2
@@ -38,27 +43,32 @@ class Condition:
 
     kind: str
     name: str
-    relay: tuple[str, ...] = ()
     loss: float = 0.0
+    burst: float = 1.0
+    jitter: float | None = None
     least: float | None = None
     topology: str = "beijing-hefei"
+
+    @property
+    def relay(self) -> tuple[str, ...]:
+        """The options of ``relay serve``."""
+        flags = ("--topology", self.topology, "--loss", str(self.loss), "--burst", str(self.burst))
+        return flags if self.jitter is None else (*flags, "--jitter", str(1000 * self.jitter))
 
 
 def lossy(percent: int, burst: int = 1, least: float | None = None) -> Condition:
     """A path that loses packets, ``burst`` in a row."""
-    flags = ("--loss", str(percent / 100), "--burst", str(burst))
     name = f"{percent} %" + (f" in bursts of {burst}" if burst > 1 else "")
     kind = "burst" if burst > 1 else "loss"
-    return Condition(kind, name, flags, percent / 100, least)
+    return Condition(kind, name, percent / 100, burst, least=least)
 
 
 MUST = [lossy(0, least=4.3), lossy(5, least=4.0), lossy(10, least=3.5), lossy(10, 3, least=3.0)]
 SWEEP = [
     *(lossy(percent) for percent in (1, 3, 15, 20)),
     *(lossy(percent, burst) for percent, burst in ((5, 3), (5, 6), (10, 6))),
-    *(Condition("jitter", f"{ms} ms", ("--jitter", str(ms))) for ms in (10, 30, 60, 100)),
-    Condition("distance", "hefei-metro", ("--topology", "hefei-metro"), topology="hefei-metro"),
-    Condition("distance", "backbone-16", ("--topology", "backbone-16"), topology="backbone-16"),
+    *(Condition("jitter", f"{ms} ms", jitter=ms / 1000) for ms in (10, 30, 60, 100)),
+    *(Condition("distance", name, topology=name) for name in ("hefei-metro", "backbone-16")),
 ]
 
 
@@ -66,6 +76,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this benchmark."""
     parser.add_argument("--only", choices=("must", "all"), default="all", help="the promised paths, or all")
     parser.add_argument("--rounds", type=int, default=3, help="times that both speakers speak in each call")
+    parser.add_argument("--virtual", action="store_true", help="in virtual time; one seed for each round")
     parser.add_argument("--parallel", type=int, default=4, help="calls at once")
     parser.add_argument("--seed", type=int, default=1, help="of the modelled path")
     parser.add_argument("--bitrate", type=int, default=32_000, help="of the product's voice, bit/s")
@@ -80,8 +91,10 @@ def run(options: argparse.Namespace) -> Findings:
 async def measure(options: argparse.Namespace, scratch: Path) -> Findings:
     """The findings."""
     program = Program(options.rounds)
-    speech = {name: write_wav(scratch / f"{name}.wav", program.sound) for name in (CALLER, CALLEE)}
     wanted = MUST + (SWEEP if options.only == "all" else [])
+    if options.virtual:
+        return conclude(options, wanted, [simulate(each, program, options) for each in wanted], {})
+    speech = {name: write_wav(scratch / f"{name}.wav", program.sound) for name in (CALLER, CALLEE)}
     found: dict[str, dict[str, Any]] = {}
     for topology in dict.fromkeys(condition.topology for condition in wanted):
         queue = [condition for condition in wanted if condition.topology == topology]
@@ -90,16 +103,26 @@ async def measure(options: argparse.Namespace, scratch: Path) -> Findings:
             for number in range(min(options.parallel, len(queue)))
         ]
         await asyncio.gather(*workers)
-    rows = [found[each.kind + each.name] for each in wanted]
+    return conclude(options, wanted, [found[each.kind + each.name] for each in wanted], VERSIONS)
+
+
+def conclude(
+    options: argparse.Namespace,
+    wanted: Sequence[Condition],
+    rows: list[dict[str, Any]],
+    versions: dict[str, str],
+) -> Findings:
+    """What the rows say together."""
     promises = [
-        Promise(f"PESQ-WB, {each.name}", found[each.kind + each.name]["PESQ"], each.least, at_most=False)
-        for each in wanted
+        Promise(f"PESQ-WB, {each.name}", row["PESQ"], each.least, at_most=False)
+        for each, row in zip(wanted, rows, strict=True)
         if each.least is not None
     ]
     fitted = fit([row for row in rows if row["kind"] in ("loss", "burst")])
     details = {"e_model": {"Ie": OPUS_IE, "Bpl": OPUS_BPL, **fitted}, "bitrate": options.bitrate}
     plot = (lambda figure: draw(figure, rows)) if options.only == "all" else None
-    return Findings("Speech after the whole product", rows, promises, VERSIONS, details, plot)
+    title = "Speech in virtual time" if options.virtual else "Speech after the whole product"
+    return Findings(title, rows, promises, versions, details, plot)
 
 
 class Program:
@@ -149,20 +172,50 @@ async def compare(
     )
     rival = await stock(placed, speech, program.seconds, directory / f"stock-{condition.name}")
     mine = [ours(placed, listener, OTHER[listener]) for listener in OTHER]
-    scores = [await asyncio.to_thread(score, heard, program) for heard in mine]
+    found = await asyncio.to_thread(judge, condition, mine, list(placed.fates.values()), program)
     theirs = [await asyncio.to_thread(score, heard, program) for heard in rival.heard.values()]
-    delay = float(np.median([late(heard, program) for heard in mine]))
+    found["stock aiortc"] = round(float(np.mean(theirs)), 2)
+    found["stock ms"] = round(
+        1000 * float(np.median([late(heard, program) for heard in rival.heard.values()]))
+    )
+    return found
+
+
+def simulate(condition: Condition, program: Program, options: argparse.Namespace) -> dict[str, Any]:
+    """One line of the table, in virtual time: one call for each seed."""
+    heard, fates = [], []
+    with tempfile.TemporaryDirectory(prefix="qcall-bench-") as scratch:
+        for seed in range(options.seed, options.seed + options.rounds):
+            outcome = VirtualCall(
+                topology=condition.topology,
+                loss=condition.loss,
+                burst=condition.burst,
+                jitter=condition.jitter,
+                seed=seed,
+                bitrate=options.bitrate,
+            ).run(program.sound)
+            file = write_wav(Path(scratch) / f"{seed}.wav", outcome.sound)
+            heard.append(Heard(file, 0.0, 0.0))
+            fates.append(outcome.fates)
+        return judge(condition, heard, fates, program)
+
+
+def judge(
+    condition: Condition, heard: Sequence[Heard], fates: Sequence[Fates], program: Program
+) -> dict[str, Any]:
+    """What the product made of a path."""
+    scores = [score(each, program) for each in heard]
+    delay = float(np.median([late(each, program) for each in heard]))
+    bursts = burst_ratio(fates)
     return {
         "kind": condition.kind,
         "path": condition.name,
-        "lost %": round(100 * lost(placed), 1),
+        "lost %": round(100 * lost(fates), 1),
+        "burst ratio": round(bursts, 2),
+        "delay ms": round(1000 * delay),
         "PESQ": round(float(np.mean(scores)), 2),
         "worst": round(float(np.min(scores)), 2),
-        "stock aiortc": round(float(np.mean(theirs)), 2),
-        "delay ms": round(1000 * delay),
-        "stock ms": round(1000 * float(np.median([late(heard, program) for heard in rival.heard.values()]))),
-        "E-model": round(opinion_score(rating(delay, condition.loss, burst_ratio(placed))), 2),
-        "burst ratio": round(burst_ratio(placed), 2),
+        "E-model": round(opinion_score(rating(delay, lost(fates), bursts)), 2),
     }
 
 
@@ -209,21 +262,18 @@ def wideband(sound: Samples) -> Samples:
     return np.clip(np.rint(resample_poly(sound.astype(float), 1, 3)), -32_768, 32_767).astype(np.int16)
 
 
-def lost(placed: Placed) -> float:
+def lost(fates: Sequence[Fates]) -> float:
     """The share of voice packets that the path lost."""
-    every = [fate for fates in placed.fates.values() for fate in fates]
+    every = [fate for call in fates for fate in call]
     return sum(fate is None for fate in every) / len(every)
 
 
-def burst_ratio(placed: Placed) -> float:
+def burst_ratio(fates: Sequence[Fates]) -> float:
     """Mean length of a burst over what random loss would give (ITU-T G.107, section 7.5)."""
-    lost, runs = 0, 0
-    for fates in placed.fates.values():
-        gone = [fate is None for fate in fates]
-        lost += sum(gone)
-        runs += sum(now and not before for before, now in zip([False, *gone], gone, strict=False))
-    share = lost / sum(map(len, placed.fates.values()))
-    return max(1.0, lost / runs * (1 - share)) if runs else 1.0
+    gone = [[fate is None for fate in call] for call in fates]
+    runs = sum(now and not before for call in gone for before, now in itertools.pairwise((False, *call)))
+    share = lost(fates)
+    return max(1.0, share * sum(map(len, gone)) / runs * (1 - share)) if runs else 1.0
 
 
 def fit(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
@@ -249,6 +299,8 @@ def draw(figure: Any, rows: Sequence[dict[str, Any]]) -> None:
         shown.sort(key=lambda row: row["lost %"] if kind == "loss" else 0)
         names = [row["path"] for row in shown]
         for column, style in (("PESQ", "o-"), ("stock aiortc", "s--"), ("E-model", ":")):
+            if column not in rows[0]:
+                continue
             axes.plot(names, [row[column] for row in shown], style, label=column)
         axes.set_title(kind)
         axes.set_ylim(1, 4.7)
