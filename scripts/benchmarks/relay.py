@@ -4,7 +4,8 @@
 and Hefei lies between them. ``client to peer``: one side is a bare UDP socket. The floor is a loop of
 recvmmsg and sendmmsg that sends everything back. Packets that arrived are counted, and the server's time on
 its core by the scheduler's own clock; the first round is thrown away. Packets a second and core is what one
-second of the core's time carries. The second core makes the load.
+second of the core's time carries. The second core makes the load. Both cores have to be free of other work:
+``core %`` says how much of its core a server got, and at full speed that is 100 or the figures are too low.
 """
 
 from __future__ import annotations
@@ -259,6 +260,7 @@ def run(options: argparse.Namespace) -> Findings:
                     "packets/s": statistics.median(each.rate for each in rounds),
                     "µs/packet": statistics.median(each.cpu for each in rounds),
                     "packets/s and core": per_core(rounds),
+                    "core %": statistics.median(each.rate * each.cpu for each in rounds) / 1e4,
                 }
             )
     most = per_core(speeds["relay to relay"]["ours"])
@@ -273,7 +275,8 @@ def run(options: argparse.Namespace) -> Findings:
     }
     rows += [
         {"what": f"relay to relay, {name.split(' at ')[1]}", "server": name.split(" at ")[0],
-         "packets/s": found["rate"], "µs/packet": found["cpu"], "packets/s and core": 1e6 / found["cpu"]}
+         "packets/s": found["rate"], "µs/packet": found["cpu"], "packets/s and core": 1e6 / found["cpu"],
+         "core %": found["rate"] * found["cpu"] / 1e4}
         for name, found in at_rate.items()
     ]  # fmt: skip
     setup = {name: allocations(name, core) for name in ("ours", *peers)}
