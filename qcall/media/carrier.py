@@ -145,7 +145,7 @@ class Carrier:
             if block.payload_type == payload_type:
                 self.copies_received += 1
                 self._on_copy(block.timestamp, block.payload)
-            elif block.payload_type == dtmf.PAYLOAD_TYPE:
+            elif block.payload_type == dtmf.PAYLOAD_TYPE and block is blocks[-1]:
                 digit = self._digits_heard.receive(block.timestamp, block.payload)
                 if digit is not None:
                     self._on_digit(digit)

@@ -3,7 +3,8 @@
     event (8 bits)   end (1)  reserved (1)  volume (6)   duration (16 bits, timestamp units)
 
 The payload is filled with zeros to the size of a voice frame and travels where a copy of an older frame
-would: on the wire a pressed key looks like nothing at all.
+would: on the wire a packet with a digit looks like one with a copy. Which digit it is nobody sees; that keys
+are pressed is seen on a path so clean that no copies travel.
 """
 
 from __future__ import annotations
@@ -67,17 +68,18 @@ class DigitSender:
 
 
 class DigitReceiver:
-    """Tells each digit once, however many packets tell of it."""
+    """Tells each digit once, however many packets tell of it, and none sooner than it could be pressed."""
 
     def __init__(self) -> None:
-        self._heard: deque[int] = deque(maxlen=8)
+        self._last: int | None = None
 
     def receive(self, timestamp: int, payload: bytes) -> str | None:
         """The digit of an event payload, when it is new; ``None`` for repetitions and for what is none."""
-        if len(payload) < PAYLOAD.size or timestamp in self._heard:
+        if len(payload) < PAYLOAD.size or (code := payload[0]) >= len(EVENTS):
             return None
-        code = payload[0]
-        if code >= len(EVENTS):
-            return None
-        self._heard.append(timestamp)
+        if self._last is not None:
+            passed = (timestamp - self._last) & 0xFFFFFFFF
+            if not 48 * (TONE + PAUSE) <= passed < 1 << 31:
+                return None
+        self._last = timestamp
         return EVENTS[code]

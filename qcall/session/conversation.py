@@ -232,6 +232,7 @@ class Conversation(InCall):
                 self._keying.send(Answered())
             case call.StartMedia():
                 self._voice.start()
+                self._talk_begins()
                 self._work.start(self._keying.watch_epochs())
                 assert self._liveness is not None
                 self._liveness.talk(time.monotonic())

@@ -7,6 +7,8 @@ beside the voice. A recording begins only when the far phone has acknowledged th
 from __future__ import annotations
 
 import asyncio
+import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,8 @@ from .voice import Voice
 from .wording import harmless
 from .work import Work
 
+MOST_TEXTS, TEXT_WINDOW = 20, 10.0
+"""Texts of the far user that are shown within so many seconds; more is a flood and is passed over."""
 NOTICE_LIMIT = 3.0
 """Seconds for the far phone to acknowledge the notice of a recording; without that nothing is recorded."""
 
@@ -53,7 +57,8 @@ class InCall:
         self._work = work
         self._say = say
         self._tell = tell
-        voice.on_digit = lambda digit: tell("digits", digits=digit, own=False)
+        self._texts: deque[float] = deque(maxlen=MOST_TEXTS)
+        voice.on_digit = self._on_digit
 
     @property
     def talking(self) -> bool:
@@ -132,6 +137,11 @@ class InCall:
             await asyncio.sleep(every)
             self._tell("stats", quality=self.stats())
 
+    def _talk_begins(self) -> None:
+        """Tell what was decided before the answer."""
+        if self.muted:
+            self._say(Mute(True))
+
     # Recording
 
     @property
@@ -179,6 +189,9 @@ class InCall:
             return
         if not told:
             self._end_recording()
+            recording.file.unlink(missing_ok=True)
+            if self.talking:
+                self._say(RecordingNotice(on=False, both=recording.sides is Sides.BOTH))
             self._tell("sound", message="the far phone does not answer: nothing is recorded; try again")
             return
         peer.record(recording)
@@ -190,10 +203,27 @@ class InCall:
 
     # The far user
 
+    outgoing: bool
+    """Whether this user called."""
+
+    def _on_digit(self, digit: str) -> None:
+        if self.talking:
+            self._tell("digits", digits=digit, own=False)
+
+    def _is_welcome(self) -> bool:
+        """Whether a text may be shown: in the talk, unless it is a flood; before, one word of a callee."""
+        now = time.monotonic()
+        if not self.talking and (self._texts or not self.outgoing):
+            return False
+        flood = len(self._texts) == MOST_TEXTS and now - self._texts[0] < TEXT_WINDOW
+        if not flood:
+            self._texts.append(now)
+        return not flood
+
     def _on_in_call(self, message: Message) -> None:
         """The far user did something; it has been authenticated."""
         match message:
-            case Text(text):
+            case Text(text) if self._is_welcome():
                 self._tell("text", sender=self.contact, text=harmless(text), own=False)
             case Mute(on) if self.talking:
                 self.muted_by_peer = on

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from qcall.agreement.control import LONGEST_TEXT
 from qcall.errors import DeviceError, UsageError
 from qcall.media.dtmf import DigitSender
 from qcall.media.recording import Sides
@@ -29,8 +31,12 @@ class Script:
             DigitSender().press(self.digits)
         except ValueError as error:
             raise UsageError(f"--dtmf: {error}") from None
+        if len(self.text) > LONGEST_TEXT:
+            raise UsageError(f"--text: a text has at most {LONGEST_TEXT} characters")
         if self.record is not None and not self.record.absolute().parent.is_dir():
             raise DeviceError(f"there is no directory for {self.record}; choose another file with --record")
+        if self.record is not None and not os.access(self.record.absolute().parent, os.W_OK):
+            raise DeviceError(f"{self.record} cannot be written; choose another file with --record")
 
     def begin(self, call: InCall) -> None:
         """Do all of it."""

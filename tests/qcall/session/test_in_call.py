@@ -11,7 +11,7 @@ import pytest
 from qcall.agreement.control import LONGEST_TEXT, Message
 from qcall.errors import DeviceError, UsageError
 from qcall.media.recording import Recording, Sides
-from qcall.session.in_call import InCall
+from qcall.session.in_call import MOST_TEXTS, InCall
 from qcall.session.report import Event
 from qcall.session.script import Script, unused
 from qcall.session.wording import line_of
@@ -56,7 +56,7 @@ class Voice:
 class Phone(InCall):
     """Controls that are on the line, what they said and what users were told."""
 
-    talking = secured = True
+    talking = secured = outgoing = True
 
     def __init__(self, name: str, contact: str) -> None:
         self.told: list[tuple[str, dict[str, Any]]] = []
@@ -162,6 +162,9 @@ async def test_without_acknowledgement_nothing_is_recorded(pair: tuple[Phone, Ph
     assert alice.line.recording is None
     assert alice.recording is None
     assert [kind for kind, _ in alice.told] == ["sound"]
+    assert not (tmp_path / "call.wav").exists()
+    assert alice.far is not None
+    assert alice.far.recorded_by_peer is None
 
 
 async def test_a_recording_stopped_at_once_never_begins(pair: tuple[Phone, Phone], tmp_path: Path) -> None:
@@ -171,6 +174,36 @@ async def test_a_recording_stopped_at_once_never_begins(pair: tuple[Phone, Phone
     alice.line.acknowledged.set()
     await asyncio.sleep(0.01)
     assert alice.line.recording is None
+
+
+async def test_a_phone_that_only_rings_is_not_flooded(pair: tuple[Phone, Phone]) -> None:
+    alice, bob = pair
+    bob.talking = bob.outgoing = False
+    for _ in range(30):
+        alice.say("spam")
+        bob.voice.on_digit("1")
+    assert bob.told == []
+    alice.talking = False
+    bob.say("busy, call you back")
+    bob.say("really")
+    assert [f["text"] for kind, f in alice.told if kind == "text" and not f["own"]] == ["busy, call you back"]
+
+
+async def test_a_flood_of_texts_is_passed_over(pair: tuple[Phone, Phone]) -> None:
+    alice, bob = pair
+    for _ in range(3 * MOST_TEXTS):
+        alice.say("spam")
+    assert len(bob.told) == MOST_TEXTS
+
+
+async def test_who_was_muted_before_the_talk_says_so_when_it_begins(pair: tuple[Phone, Phone]) -> None:
+    alice, bob = pair
+    alice.talking = False
+    alice.mute()
+    assert not bob.muted_by_peer
+    alice.talking = True
+    alice._talk_begins()
+    assert bob.muted_by_peer
 
 
 async def test_two_recordings_at_once_are_refused(pair: tuple[Phone, Phone], tmp_path: Path) -> None:
