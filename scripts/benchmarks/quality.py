@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
+import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -77,7 +78,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only", choices=("must", "all"), default="all", help="the promised paths, or all")
     parser.add_argument("--rounds", type=int, default=3, help="times that both speakers speak in each call")
     parser.add_argument("--virtual", action="store_true", help="in virtual time; one seed for each round")
-    parser.add_argument("--parallel", type=int, default=4, help="calls at once")
+    parser.add_argument(
+        "--parallel", type=int, default=1, help="calls at once; more are heard in the figures"
+    )
     parser.add_argument("--seed", type=int, default=1, help="of the modelled path")
     parser.add_argument("--bitrate", type=int, default=32_000, help="of the product's voice, bit/s")
 
@@ -119,7 +122,13 @@ def conclude(
         if each.least is not None
     ]
     fitted = fit([row for row in rows if row["kind"] in ("loss", "burst")])
-    details = {"e_model": {"Ie": OPUS_IE, "Bpl": OPUS_BPL, **fitted}, "bitrate": options.bitrate}
+    load = os.getloadavg()[0]
+    details = {
+        "parallel": options.parallel,
+        "load_average": load,
+        "e_model": {"Ie": OPUS_IE, "Bpl": OPUS_BPL, **fitted},
+        "bitrate": options.bitrate,
+    }
     plot = (lambda figure: draw(figure, rows)) if options.only == "all" else None
     title = "Speech in virtual time" if options.virtual else "Speech after the whole product"
     return Findings(title, rows, promises, versions, details, plot)
