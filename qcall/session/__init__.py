@@ -10,4 +10,9 @@
 - ``suites``        which KEMs and suites the settings give
 - ``backup``        a phone as one file, and its passphrase
 - ``report``        what happens, as plain data without secrets
+- ``desk``          carries out commands, keeps the board, measures; every front end goes through it
+- ``snapshot``, ``board``   what a screen shows, frozen; events and measurements become the next one
+- ``commands``, ``control``, ``attendance``   what a running phone can be told, and its Unix socket
+- ``wording``    events in words
+- ``doctor``, ``soundtest``   whether all is there that a call needs
 """

@@ -36,7 +36,7 @@ you talk. The last line shows the keys of the moment, `F1` all of them.
 
 Who is on the line, the state, the time, and how loud both of you are.
 
-A bar of twelve marks is full at 0 dB, full scale; speech is around -25 dB.
+A bar is full at 0 dB, full scale; speech is around -25 dB.
 """,
     "RoutePane": """\
 # The route
