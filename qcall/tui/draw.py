@@ -132,17 +132,16 @@ def hop_line(route: Route, index: int, *, prefix: str = "") -> Content:
     """One hop in words."""
     hop = route.hops[index]
     word = trouble_of(hop)
-    parts = [f"{prefix}{route.nodes[index]}–{route.nodes[index + 1]}"]
-    if hop.km is not None:
-        parts.append(f"{hop.km:.0f} km")
+    parts = [f"{prefix}{route.nodes[index]}–{route.nodes[index + 1]}", word or "ok"]
     if hop.pool is not None:
         parts.append(f"pool {percent(hop.pool)}")
+    parts.append(f"QBER {percent(hop.qber)}")
     if hop.rate is not None:
         parts.append(bit_rate(hop.rate))
-    parts.append(f"QBER {percent(hop.qber)}")
+    if hop.km is not None:
+        parts.append(f"{hop.km:.0f} km")
     if hop.pool is None and hop.age is not None:
         parts.append(f"bits {hop.age:.0f} s old")
-    parts.append(word or "ok")
     return Content.styled("  ".join(parts), colour_of(hop) if word else "")
 
 

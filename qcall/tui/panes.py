@@ -248,7 +248,8 @@ class RoutePane(Pane, can_focus=True):
         if route.keys_left is not None and self.content_size.height > len(lines):
             rate = "" if route.keys_per_second is None else f", {route.keys_per_second:.1f} more a second"
             lines.append(Content.styled(f"{hops} hops; {route.keys_left} end keys ready{rate}", MUTED))
-        return Content("\n").join(lines[: max(1, self.content_size.height)])
+        fitting = lines[: max(1, self.content_size.height)]
+        return Content("\n").join([line.truncate(width, ellipsis=True) for line in fitting])
 
     @staticmethod
     def _absent(call: Call | None) -> str:
