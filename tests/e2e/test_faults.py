@@ -64,6 +64,13 @@ async def test_faults_reach_the_nodes_wherever_they_run(
     assert conditions == {("a", "x"): "cut", ("x", "b"): "up", ("y", "a"): "up", ("b", "y"): "alarm"}
     assert condition(shown, "x", "b")["lost"] > 500_000
     assert shown["keys"]["compromised"] == {"x": 0}
+    route = (BIN / "relay", "--home", theatre.relay_home, "topology", "show", diamond)
+    [cut, drained] = (await (await theatre.run("route", *route, "--json")).event("route"))["hops"]
+    assert (cut["condition"], cut["pool"], drained["condition"]) == ("cut", 1.0, "up")
+    assert drained["pool"] < 1.0
+    drawn = (await theatre.run("route", *route)).text
+    assert "● a" in drawn
+    assert "████████ cut" in drawn.replace("  ", " ")
     assert "everything: done" in (await fault(theatre, "restore")).text
     shown = await status(theatre)
     assert ({link["condition"] for link in shown["links"]}, shown["keys"]["compromised"]) == ({"up"}, {})
