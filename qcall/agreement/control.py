@@ -42,7 +42,7 @@ class Answered(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="ans
 
 
 class SignaturePair(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Both signatures of an identity, in every tenth rekey and under a receipt."""
+    """Both signatures of an identity, in signed rekeys and under a receipt."""
 
     ed25519: Annotated[bytes, Meta(min_length=64, max_length=64)]
     mldsa: Annotated[bytes, Meta(max_length=4627)]

@@ -165,7 +165,7 @@ class KeyNamed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bits: Annotated[int, Meta(ge=256, le=256)]
     path: Annotated[tuple[Name, ...], Meta(max_length=64)]
     qber: Annotated[tuple[Annotated[float, Meta(ge=0, le=1)], ...], Meta(max_length=64)] = ()
-    age: Annotated[tuple[Annotated[float, Meta(ge=0)], ...], Meta(max_length=64)] = ()
+    age: Annotated[tuple[Annotated[float, Meta(ge=0, le=1e9)], ...], Meta(max_length=64)] = ()
 
 
 class QkdTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

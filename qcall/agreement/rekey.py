@@ -7,8 +7,9 @@ Whoever says RK2 or RK3 has already staged the new epoch for receiving, so that 
 and no packet is lost. A rekey waits until both directions of media are in the epoch before it: the first
 one until there is media at all, later ones for a sender that takes its time near the wrap of its sequence
 number. Five seconds after media has moved, the old epoch is forgotten. The old root is wiped as soon as the
-new one is derived, and the new one needs X25519, ML-KEM and (where there is one) a quantum key again, so a
-stolen root heals with the next rekey.
+new one is derived, and the new one needs X25519, ML-KEM and (where there is one) a quantum key again. So a
+stolen root heals with the next rekey if the thief only listens; one who also stands in the middle is found
+out at the next epoch that both identities sign: the first one, and every tenth after it.
 
 When rekeys fail, the caller tells the callee so: under ``require`` it is the caller who hangs up in the end,
 and both users are to know. A callee that wants new keys asks for them.
@@ -58,7 +59,7 @@ STALE = 600.0
 OLD_EPOCH = 5.0
 """Seconds for which late packets of the old epoch are still received."""
 SIGN_EVERY = 10
-"""Epochs divisible by this are signed by both identities."""
+"""Epochs 1, 11, 21, … are signed by both identities: the first, because epoch 0 is the one to be stolen."""
 
 
 class Stage(enum.Enum):
@@ -175,7 +176,7 @@ class Rekey:
     def _prove(self, role: Role) -> tuple[SignaturePair | None, bytes]:
         """The signatures, when it is their turn, and the MAC over them."""
         call, pair = self.call, None
-        if self.epoch % SIGN_EVERY == 0:
+        if self.epoch % SIGN_EVERY == 1:
             signature = call.identity.sign(role, call.transcript, call.suite.scheme)
             pair = SignaturePair(signature.ed25519, signature.mldsa)
         with call.root.rekey_mac_key(call.direction, call.transcript) as key:
@@ -186,7 +187,7 @@ class Rekey:
         with call.root.rekey_mac_key(call.direction.other, call.transcript) as key:
             if not mac_matches(key, tag, call.transcript, _signed(pair)):
                 raise AgreementFailed("the MAC of a rekey is wrong", code="rekey-mac")
-        if (pair is not None) != (self.epoch % SIGN_EVERY == 0):
+        if (pair is not None) != (self.epoch % SIGN_EVERY == 1):
             raise AgreementFailed(
                 "a rekey is signed when it should not be, or not when it should", code="rekey"
             )

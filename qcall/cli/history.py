@@ -15,6 +15,7 @@ from qcall.errors import StorageError, UsageError
 from qcall.headless import json_lines
 from qcall.records.store import CallRecord, Records
 from qcall.session.report import Event
+from qcall.session.wording import harmless
 
 from .app import app
 from .options import Json
@@ -120,7 +121,7 @@ def verdict(call: CallRecord, found: list[str], as_json: bool) -> int:
         json_lines(Event("receipt", time.monotonic(), fields))
     elif found:
         for each in found:
-            typer.echo(f"NOT PROVED: {each}")
+            typer.echo(harmless(f"NOT PROVED: {each}"))
     else:
         typer.echo(f"both phones signed the same statement about call {call.call_id.hex()}")
     return 1 if found else 0

@@ -89,7 +89,7 @@ def verify(
         Console().print(qr_code(fingerprint, color=sys.stdout.isatty()), highlight=False)
         typer.echo(f"fingerprint of {contact}: {fingerprint}")
         typer.echo(f"words of the last call: {' '.join(last.security['words'])}")
-        answer = typer.confirm("Does the other phone show the same?") if same is None else same
+        answer = typer.confirm(f"Does {contact}'s phone show the same words?") if same is None else same
         records.set_verified(contact, answer)
         typer.echo(
             f"{contact} is verified" if answer else f"{contact} is NOT verified: somebody may be between you"

@@ -82,6 +82,7 @@ def _files(home: Home) -> tuple[Path, ...]:
         home.ca_certificate,
         home.account_file,
         home.config_file,
+        home.address_book,
     )
 
 

@@ -28,6 +28,7 @@ def home(tmp_path: Path) -> Home:
     for each in (made.sae_key, made.sae_certificate, made.ca_certificate):
         write_private(each, each.name.encode())
     write_private(made.config_file, b'qkd = "require"\n')
+    write_private(made.address_book, b"BEGIN:VCARD\nEND:VCARD\n")
     made.save_account(ACCOUNT)
     return made
 
@@ -42,13 +43,20 @@ def test_a_restored_phone_is_the_same_phone(home: Home, tmp_path: Path) -> None:
     new = Home(tmp_path / "new")
     assert restore(new, tmp_path / "backup", SECRET) == ACCOUNT
     assert open_identity(new, None).fingerprint == open_identity(home, None).fingerprint
-    for name in ("sae.key", "sae.pem", "ca.pem", "config.toml", "account.toml"):
+    for name in ("sae.key", "sae.pem", "ca.pem", "config.toml", "account.toml", "contacts.vcf"):
         assert (new.directory / name).read_bytes() == (home.directory / name).read_bytes()
         assert (new.directory / name).stat().st_mode & 0o777 == 0o600
     again = Records(new.records)
     assert [contact.name for contact in again.contacts()] == ["bob"]
     assert not again.consume_call(b"1" * 16)
     again.close()
+
+
+def test_a_backup_holds_every_file_of_a_home_but_its_socket(home: Home, tmp_path: Path) -> None:
+    export(home, tmp_path / "backup", SECRET)
+    files = backup_file.load((tmp_path / "backup").read_bytes(), SECRET).files
+    named = {value.name for name, value in vars(home).items() if name not in ("directory", "control")}
+    assert files.keys() == named
 
 
 def test_the_backup_is_for_its_owner_only_and_overwrites_nothing(home: Home, tmp_path: Path) -> None:
