@@ -205,7 +205,7 @@ class RunningRelay:
             "draining": self.turn.draining,
             "full": self.turn.admission.full,
             "busy": round(self.turn.admission.busy, 3),
-            "calls": self.turn.shortcuts // 2,
+            "flows": self.turn.shortcuts,
             "simulated": True,
         }
 

@@ -113,7 +113,10 @@ class Allocating:
             raise Rejected(442, "only UDP is relayed")
         asked = self._asked(request.message)
         user = request.identity.account.user
-        if len(self._table.usage(user).allocations) >= self._quotas.allocations:
+        held = len(self._table.usage(user).allocations)
+        if asked.token is None:  # what a token claims has been counted
+            held += self._table.reservations(user) + asked.reserve
+        if held >= self._quotas.allocations:
             raise Rejected(486, "the user has as many allocations as they may have")
         if self.draining:
             if self.alternate is None:

@@ -205,6 +205,10 @@ class Table:
         self._reservations[token] = reservation
         self._deadlines.set(token, now + RESERVATION_LIFETIME)
 
+    def reservations(self, user: str) -> int:
+        """How many sockets wait for ``user``'s next allocations."""
+        return sum(reservation.user == user for reservation in self._reservations.values())
+
     def claim(self, token: ReservationToken, user: str) -> Address | None:
         """The reserved address, if it was ``user`` who reserved it; a token works once."""
         reservation = self._reservations.get(token)

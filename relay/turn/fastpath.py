@@ -83,7 +83,7 @@ class FastPath:
         while count < most:
             if count:
                 now = time.monotonic()
-                self.release(now, now)
+                self.release(now)
             asked = min(CHUNK, most - count)
             got = self._calls.receive(self._listener, self._inbox, count, asked)
             count += got
@@ -103,24 +103,32 @@ class FastPath:
         return count
 
     def read_peers(self, ready: Iterable[Address], now: float, receive: FromPeer) -> None:
-        """One batch from the peers of relayed addresses; what does not fit stays readable."""
+        """What waits from the peers of relayed addresses, a share of each."""
         for is_ipv6 in (False, True):
             relayed = [each for each in ready if (":" in each[0]) is is_ipv6]
-            if relayed:
-                self._read_peers(relayed, is_ipv6, now, receive)
+            while relayed:  # each is read once, or those that are busy would shut out the others
+                relayed = self._read_peers(relayed, is_ipv6, now, receive)
 
-    def _read_peers(self, ready: list[Address], is_ipv6: bool, now: float, receive: FromPeer) -> None:
+    def _read_peers(
+        self, ready: list[Address], is_ipv6: bool, now: float, receive: FromPeer
+    ) -> list[Address]:
+        """One batch; returns those that were not read for want of room."""
         inbox = self._peer_inbox
         count, most, came = 0, inbox.prepare(), []
+        if not most:
+            return []
         for relayed in ready:
+            if count == most:
+                break
             got = 0
             if relayed in self._sockets:  # it may have been closed since
                 asked = min(PEER_SHARE, most - count)
                 got = self._calls.receive(self._sockets[relayed], inbox, count, asked)
             came.append(got)
             count += got
+        ready, unread = ready[: len(came)], ready[len(came) :]
         if count == 0:
-            return
+            return unread
         batch = self._batch(inbox, count, np.full(count, now))
         ports = np.repeat(np.array([port for _, port in ready], np.uint32), came)
         left, outgoing = self._forwarder.from_peers(batch, ports, is_ipv6, now)
@@ -129,12 +137,14 @@ class FastPath:
             places = np.repeat(np.arange(len(ready)), came)[left].tolist()
             for place, (data, peer, arrived) in zip(places, self._take(inbox, batch, left), strict=True):
                 receive(ready[place], data, peer, arrived)
+        return unread
 
-    def release(self, until: float, now: float) -> None:
+    def release(self, until: float) -> None:
         """Send what has come out of the modelled path by ``until``."""
-        slots = self._forwarder.due(until, now)
+        slots, times = self._forwarder.due(until)
         if len(slots):
             self._failed(self._calls.send(self._listener, slots))
+            self._forwarder.released(time.monotonic() - times)
             self._buffers.give(slots)
 
     def settle(self) -> None:

@@ -20,7 +20,7 @@ from relay.path.wheel import BatchWheel
 from .attributes import Address
 from .counters import Counters, Tally
 from .effects import Shortcut
-from .packets import HEADROOM, NAME, Buffers, Indices, address_of, name_length, pack_name
+from .packets import BUFFER, HEADROOM, NAME, Buffers, Indices, address_of, name_length, pack_name
 from .relaying import UDP_HEADERS
 from .shortcuts import Senders, Tags, Words
 
@@ -33,6 +33,8 @@ _CLIENT: Final = -1
 _SIZE: Final = np.uint32(0xFFFF)
 _NUMBER: Final = np.uint32(16)
 _HEADER: Final = np.uint32(HEADROOM)
+_MOST: Final = np.uint32(BUFFER - HEADROOM)
+_MIXED: Final = np.array([1, 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], np.uint64)
 
 Times: TypeAlias = NDArray[np.float64]
 
@@ -111,6 +113,9 @@ class Forwarder:
         else:
             senders, address, tag = self._clients, shortcut.client, shortcut.number
         flow = senders.known(address, tag)
+        if flow is not None and self._ends[flow] != (shortcut.relayed, shortcut.peer):
+            self._retire(flow)  # the channel leads elsewhere now
+            flow = None
         if flow is None:
             self._find_free()
             if not self._free or not senders.add(address, tag, self._free[-1]):
@@ -141,28 +146,31 @@ class Forwarder:
         number = self._relay_numbers.pop(address, None)
         if number is not None:
             del self._relays[number]
-        flows = self._by_address.pop(address, set())
         receiving = self._orphans.pop(address, [])
-        for flow in flows:
-            relayed, peer = self._ends.pop(flow)
-            other = relayed if peer == address else peer
-            remaining = self._by_address.get(other, set())
-            remaining.discard(flow)
-            if not remaining:
-                self._by_address.pop(other, None)
-            self._expires[flow] = 0.0
-            self._straight.discard(flow)
-            for senders in (self._clients, *self._peers.values()):
-                senders.remove(flow)
-            if peer == address:
+        for flow in list(self._by_address.get(address, ())):
+            if self._ends[flow][1] == address:
                 receiving.append(flow)
-            elif self._path[flow] != _STRAIGHT:
-                self._orphans.setdefault(peer, []).append(flow)
-        self._retired += flows
+            self._retire(flow)
+        self._orphans.pop(address, None)
         if receiving:
             gone = self._wheel.remove(np.isin(self._flow_of[self._wheel.waiting], receiving))
             self._buffers.give(gone)
             self._drop("no-allocation", len(gone))
+
+    def _retire(self, flow: int) -> None:
+        """End one shortcut; what is under way on it arrives."""
+        ends = self._ends.pop(flow)
+        for end in set(ends):
+            self._by_address[end].discard(flow)
+            if not self._by_address[end]:
+                del self._by_address[end]
+        self._expires[flow] = 0.0
+        self._straight.discard(flow)
+        for senders in (self._clients, *self._peers.values()):
+            senders.remove(flow)
+        if self._path[flow] != _STRAIGHT:
+            self._orphans.setdefault(ends[1], []).append(flow)
+        self._retired.append(flow)
 
     def from_clients(self, batch: Batch, now: float) -> tuple[Indices, list[Outgoing]]:
         """Forward what has a shortcut; returns places in the batch that have none, and what is to be sent."""
@@ -171,9 +179,11 @@ class Forwarder:
         sizes = heads & _SIZE
         flows, taken = self._clients.find(batch.words, heads >> _NUMBER)
         taken &= batch.lengths >= sizes + _HEADER
+        taken &= sizes <= _MOST  # the rest of what is longer lies in no buffer
         taken &= self._expires[flows] > now
         slots, arrivals, left = batch.slots, batch.arrivals, batch.slots[:0]
         if np.count_nonzero(taken) < len(taken):
+            _keep_behind(batch.words, taken)
             left = (~taken).nonzero()[0]
             flows, slots, sizes, arrivals = flows[taken], slots[taken], sizes[taken], arrivals[taken]
             if not len(flows):
@@ -204,7 +214,7 @@ class Forwarder:
         self._tally.batch(len(batch.slots))
         flows, taken = self._peers[is_ipv6].find(batch.words, ports)
         taken &= self._expires[flows] > now
-        taken &= batch.lengths <= _SIZE
+        taken &= batch.lengths <= BUFFER
         left = (~taken).nonzero()[0]
         slots, lengths, flows = batch.slots[taken], batch.lengths[taken], flows[taken]
         if not len(flows):
@@ -218,13 +228,16 @@ class Forwarder:
         buffers.names[slots] = flows * NAME + self._names_at
         return left, [self._delivered(slots)]
 
-    def due(self, until: float, now: float) -> Indices:
-        """What leaves the modelled path towards clients by ``until``, at ``now``."""
+    def due(self, until: float) -> tuple[Indices, Times]:
+        """What leaves the modelled path towards clients by ``until``, and when each of it was due."""
         slots, times = self._wheel.due(until)
         if len(slots):
-            self._tally.late(now - times)
             self._tally.left(self._buffers.lengths[slots])
-        return slots
+        return slots, times
+
+    def released(self, late: Times) -> None:
+        """Seconds after their times that datagrams of ``due`` had been sent."""
+        self._tally.late(late)
 
     def settle(self) -> None:
         """Bring the counters up to date."""
@@ -305,3 +318,12 @@ class Forwarder:
     def _drop(self, reason: str, count: int) -> None:
         if count:
             self._counters.drops[reason] += count
+
+
+def _keep_behind(words: Words, taken: NDArray[np.bool_]) -> None:
+    """Leave what a sender sent after something that is left: the order of one sender's datagrams counts."""
+    _, sender = np.unique((words * _MIXED).sum(axis=1, dtype=np.uint64), return_inverse=True)
+    left = (~taken).nonzero()[0]
+    first = np.full(len(words), len(words))
+    np.minimum.at(first, sender[left], left)
+    taken &= np.arange(len(words)) < first[sender]

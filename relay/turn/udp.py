@@ -323,10 +323,10 @@ class TurnServer:
         """Do what is due in the order of its times, whether it waited here or on the fast path."""
         while (due := self._machine.deadline) is not None and due <= now:
             if self._fast is not None:  # not what is due with it: a flow's first datagrams are the machine's
-                self._fast.release(math.nextafter(due, 0.0), now)
+                self._fast.release(math.nextafter(due, 0.0))
             self._run(self._machine.timer(now, until=due))
         if self._fast is not None:
-            self._fast.release(now, now)
+            self._fast.release(now)
         self._released_at = now
 
     def _run(self, effects: tuple[Effect, ...]) -> None:

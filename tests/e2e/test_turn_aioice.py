@@ -130,6 +130,28 @@ async def test_a_flow_takes_the_fast_path_from_its_second_datagram_on(start, dia
     assert server.shortcuts == (2 if request.node.callspec.params["start"] else 0)
 
 
+@pytest.mark.parametrize("size", [2044, 2045, 8000, 65_000])
+async def test_long_datagrams_arrive_whole_and_as_they_are(start, dial, size):
+    server = await start(allow_peers=[ip_network("127.0.0.0/8")])
+    one, other = await dial(server), await dial(server)
+    await speak(*one, *other, b"hello")
+    loop = asyncio.get_running_loop()
+    peer_transport, peer = await loop.create_datagram_endpoint(Ear, local_addr=("127.0.0.1", 0))
+    relayed = one[0].get_extra_info("sockname")
+    for number in range(4):  # the first is the machine's, the others may take the fast path
+        data = bytes([number]) * size
+        one[0].sendto(data, other[0].get_extra_info("sockname"))
+        while (heard := (await other[1].hear())[0]) != data:
+            assert heard in (b"open", b"hello")
+        one[0].sendto(data, peer_transport.get_extra_info("sockname"))
+        assert (await peer.hear())[0] == data
+        peer_transport.sendto(data, relayed)
+        while (heard := (await one[1].hear())[0]) != data:
+            assert heard in (b"open", b"hello")
+    peer_transport.close()
+    await peer.closed
+
+
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
 def test_it_runs_on_uvloop_as_well(transport):
     async def call() -> int:

@@ -101,8 +101,9 @@ class FastWorld(World):
                 break
             self.now = max(self.now, min(times))
             self.run(self.machine.timer(self.now))
-            slots = self.forwarder.due(self.now, self.now)
+            slots, times = self.forwarder.due(self.now)
             self.wire(None, slots)
+            self.forwarder.released(self.now - times)
             self.buffers.give(slots)
         self.now = end
 
@@ -300,6 +301,50 @@ def test_what_is_shorter_than_it_says_is_malformed(world, clients):
     world.batch([(encode_channel_data(0x4002, b"abcdef")[:-1], clients[0].address)])
     assert world.machine.counters.drops["malformed"] == 1
     assert len(clients[2].listen()) == 1
+
+
+def test_a_channel_that_leads_elsewhere_has_nothing_of_its_old_shortcut(world, clients):
+    say(world, clients[0], 0x4002, b"learn")
+    world.now += 601
+    for client in clients:
+        client.refresh()
+    clients[0].bind(0x4002, clients[1].relayed)
+    clients[1].bind(0x4000, clients[0].relayed)
+    say(world, clients[0], 0x4002, b"to the other")
+    say(world, clients[0], 0x4002, b"to the other")
+    clients[1].refresh(0)
+    say(world, clients[0], 0x4002, b"to nobody")
+    world.advance(1.0)
+    assert clients[2].listen() == [(0x4000, b"learn")]
+    assert clients[1].listen() == []
+    assert world.buffers.free == 64
+
+
+def test_what_does_not_fit_into_a_buffer_is_left_to_the_machine(world, clients):
+    say(world, clients[0], 0x4002, b"learn")
+    batch = world.fill([(encode_channel_data(0x4002, bytes(2040)), clients[0].address)] * 2)
+    batch.lengths[:] = (2048, 2049)
+    world.buffers.head[batch.slots] = (0x4002 << 16 | 2044, 0x4002 << 16 | 2045)
+    left, outgoing = world.forwarder.from_clients(batch, world.now)
+    assert left.tolist() == [1]
+    assert len(outgoing[0].slots) == 1
+
+
+def test_nothing_overtakes_a_request_of_its_sender(world, clients):
+    say(world, clients[0], 0x4002, b"learn")
+    other = encode_channel_data(0x4000, b"theirs")
+    say(world, clients[2], 0x4000, b"learn")
+    batch = world.fill(
+        [
+            (encode_channel_data(0x4002, b"before"), clients[0].address),
+            (bytes(20), clients[0].address),
+            (encode_channel_data(0x4002, b"after"), clients[0].address),
+            (other, clients[2].address),
+        ]
+    )
+    left, outgoing = world.forwarder.from_clients(batch, world.now)
+    assert left.tolist() == [1, 2]
+    assert [len(each.slots) for each in outgoing] == [2]
 
 
 ACTIONS = st.lists(
