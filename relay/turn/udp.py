@@ -231,8 +231,10 @@ class TurnServer:
         return address
 
     def _client_readable(self) -> None:
-        self._read_clients(time.monotonic())
-        self._arm()
+        try:
+            self._read_clients(time.monotonic())
+        finally:
+            self._arm()
 
     def _read_clients(self, now: float) -> None:
         offset = self._machine.wall_offset = time.time() - now
@@ -314,10 +316,12 @@ class TurnServer:
 
     def _wake(self) -> None:
         now = time.monotonic()
-        if self._read_at is not None and self._read_at <= now + self._pacing.release_tick / 2:
-            self._read_clients(now)
-        self._release(now)
-        self._arm()
+        try:
+            if self._read_at is not None and self._read_at <= now + self._pacing.release_tick / 2:
+                self._read_clients(now)
+            self._release(now)
+        finally:
+            self._arm()
 
     def _release(self, now: float) -> None:
         """Do what is due in the order of its times, whether it waited here or on the fast path."""

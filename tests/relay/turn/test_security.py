@@ -304,6 +304,15 @@ def test_a_user_has_a_quota_of_allocations(make_world, make_client):
     assert status(make_client(world, "bob", "builder").allocate()) is None
 
 
+def test_a_reserved_port_counts_as_an_allocation(make_world, make_client):
+    world = make_world(quotas=Quotas(allocations=2))
+    assert status(make_client(world).allocate(EVEN_PORT(0x80))) is None
+    assert status(make_client(world).allocate()) == 486
+    assert len(world.open) == 2
+    world.advance(31)
+    assert status(make_client(world).allocate()) is None
+
+
 def test_a_full_server_says_so_and_keeps_its_allocations(world, make_client):
     early, late = make_client(world), make_client(world, "bob", "builder")
     early.allocate()
