@@ -25,8 +25,8 @@ from .playout import BLOCK, SILENCE
 
 RING = 10
 """Blocks between the card's thread and the program at most; older ones are dropped."""
-AHEAD = 2
-"""Blocks that a loudspeaker is kept supplied with."""
+AHEAD, FAR_AHEAD = 1, 2
+"""Blocks that a loudspeaker is kept supplied with: at first, and since it was once left without."""
 PATIENCE = 1.5
 """Seconds without a callback after which the device counts as gone; a busy machine may take one."""
 STARTING_PATIENCE, STEADY = 5.0, 20
@@ -263,12 +263,13 @@ class Speaker(Device):
     kind, input = "loudspeaker", False
 
     def __init__(self, name: str | None = None, notice: Notice = lambda _: None) -> None:
+        self._ahead = AHEAD
         self.started: float | None = None
         super().__init__(name, notice)
 
     async def wanted(self) -> None:
         """Return when the next block is wanted; every 10 ms while the device is gone."""
-        while len(self._ring) >= AHEAD and not self._closed:
+        while len(self._ring) >= self._ahead and not self._closed:
             if not await self._next_call():
                 break
         if self.started is None:
@@ -279,6 +280,11 @@ class Speaker(Device):
         self._ring.append(block)
 
     def _on_block(self, data: bytes | None, frames: int, *_: object) -> tuple[bytes | None, int]:
-        block = self._ring.popleft() if self._ring else SILENCE
+        if self._ring:
+            block = self._ring.popleft()
+        else:
+            block = SILENCE
+            if self._calls > STEADY:
+                self._ahead = FAR_AHEAD
         self._wake()
         return block[:frames].tobytes(), 0  # paContinue
