@@ -11,6 +11,7 @@ hops between Beijing and Hefei costs no more than a packet over one. ``release``
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -194,7 +195,9 @@ class Path:
         if self._run:
             self.loss_runs[self._run] += 1
             self._run = 0
-        at = max(at, self._last.item(flow))
+        last = self._last.item(flow)
+        if at <= last:  # just after it: single packets and batches wait in wheels of their own
+            at = math.nextafter(last, math.inf)
         self._last[flow] = at
         return at
 
