@@ -10,7 +10,7 @@ Every failure that the program knows is one line on standard error and exit code
 - ``tui``, ``interactive``  the terminal interface
 - ``remote``     control
 - ``checking``   doctor, devices
-- ``people``     contacts, verify; ``fingerprint`` draws them
+- ``people``     contacts, verify, fingerprint; the module ``fingerprint`` draws them
 - ``addressbook``  contacts add, edit, remove, search, import, export
 - ``history``    the calls and their receipts
 - ``safekeeping``  passphrase, export, import; ``passphrases`` asks for them

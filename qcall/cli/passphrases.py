@@ -13,6 +13,8 @@ from qcall.errors import UsageError
 from qcall.session.enrolment import is_protected, open_identity
 
 CURRENT, NEW, BACKUP = "QCALL_PASSPHRASE", "QCALL_NEW_PASSPHRASE", "QCALL_BACKUP_PASSPHRASE"
+SHORTEST = 8
+"""Characters of a new passphrase: what protects keys on a disk can be tried without end."""
 TRIES = 3
 """Times that a wrong passphrase may be typed."""
 
@@ -51,8 +53,11 @@ def first(home: Home) -> str | None:
 
 
 def chosen(variable: str, question: str) -> str:
-    """A new passphrase: from ``variable`` of the environment, else asked for twice."""
-    return os.environ.get(variable) or ask_twice(question, variable)
+    """A new passphrase: from ``variable`` of the environment, else asked for twice. UsageError: too short."""
+    passphrase = os.environ.get(variable) or ask_twice(question, variable)
+    if len(passphrase) < SHORTEST:
+        raise UsageError(f"a passphrase has at least {SHORTEST} characters; choose a longer one")
+    return passphrase
 
 
 def existing(variable: str, question: str) -> str:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from qcall.config import Home
 from qcall.crypto.identity import Fingerprint
 from qcall.errors import UsageError
 from qcall.headless import json_lines
@@ -19,7 +20,8 @@ from .app import app
 from .completion import contacts as complete_contacts
 from .fingerprint import qr_code
 from .options import Json
-from .running import with_records
+from .passphrases import unlock
+from .running import report, with_records
 
 contacts = typer.Typer(invoke_without_command=True, help="Everyone this phone knows; accept a changed one.")
 app.add_typer(contacts, name="contacts")
@@ -64,6 +66,21 @@ def accept_new_key(
         typer.echo(f"{contact} is now {Fingerprint(accepted.fingerprint)}; verify the words in the next call")
 
     with_records(context.obj, accept)
+
+
+@app.command()
+def fingerprint(context: typer.Context) -> None:
+    """Show this phone's own fingerprint, for others to compare with what their phones show of it."""
+    home: Home = context.obj
+
+    def show() -> int:
+        name = home.account().name
+        own = str(unlock(home).fingerprint)
+        Console().print(qr_code(own, color=sys.stdout.isatty()), highlight=False)
+        typer.echo(f"fingerprint of {name}: {own}")
+        return 0
+
+    report(show)
 
 
 @app.command()

@@ -57,6 +57,8 @@ SpkiHash = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Sequence = Annotated[int, Meta(ge=0, le=0xFFFF_FFFF)]
 Availability = Literal["online", "busy", "offline"]
 Text = Annotated[str, Meta(max_length=256)]
+Printable = Annotated[str, Meta(max_length=256, pattern=r"\A[^\x00-\x1f\x7f-\x9f]*\Z")]
+"""What is shown to users: it must not reach into their terminals."""
 Pem = Annotated[bytes, Meta(max_length=16_384)]
 Ed25519Public = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Ed25519Signature = Annotated[bytes, Meta(min_length=64, max_length=64)]
@@ -216,8 +218,8 @@ class Accepted(_Message, frozen=True):
 class Delivery(_Message, frozen=True):
     """Relay: an envelope for you. ``sender`` and ``site`` are the relay's word, nothing more."""
 
-    sender: Text
-    site: Text
+    sender: Printable
+    site: Printable
     call_id: CallId
     seq: Sequence
     payload: Annotated[bytes, Meta(max_length=MAX_PAYLOAD)]

@@ -80,3 +80,13 @@ def test_private_files_are_private_whatever_was_there_before(tmp_path: Path) -> 
 def test_a_directory_that_cannot_be_written_is_an_error_with_advice(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="cannot write"):
         write_private(tmp_path / "missing" / "key", b"new")
+
+
+def test_nothing_is_written_through_a_link_that_waits_there(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"untouched")
+    for name in ("key.partial", "key"):
+        (tmp_path / name).symlink_to(victim)
+    write_private(tmp_path / "key", b"secret")
+    assert victim.read_bytes() == b"untouched"
+    assert not (tmp_path / "key").is_symlink()

@@ -7,6 +7,7 @@ import json
 import segno
 
 from qcall.crypto.identity import Fingerprint
+from qcall.crypto.identity_file import load
 from qcall.records.store import CallRecord
 
 OLD, NEW = Fingerprint(b"o" * 48), Fingerprint(b"n" * 48)
@@ -51,6 +52,13 @@ def test_nothing_to_accept_is_said(qcall, records) -> None:
     records.pin("bob", OLD)
     for name in ("bob", "nobody"):
         assert "no new identity" in qcall("contacts", "accept-new-key", name, code=2).stderr
+
+
+def test_a_phone_shows_its_own_fingerprint_as_others_see_it(qcall, home) -> None:
+    own = str(load(home.identity.read_bytes(), None).fingerprint)
+    said = qcall("fingerprint").output
+    assert f"fingerprint of alice: {own}" in said
+    assert "█" in said
 
 
 def test_verifying_shows_words_fingerprint_and_its_qr_code(qcall, records) -> None:

@@ -18,21 +18,22 @@ from qcall.session.enrolment import is_protected, open_identity
 
 def test_the_environment_answers_where_nobody_sits(qcall, home: Home) -> None:
     assert "set QCALL_NEW_PASSPHRASE" in qcall("passphrase", code=2).stderr
-    qcall("passphrase", environment={"QCALL_NEW_PASSPHRASE": "one"})
+    qcall("passphrase", environment={"QCALL_NEW_PASSPHRASE": "passphrase one"})
     assert is_protected(home)
     assert "set QCALL_PASSPHRASE" in qcall("passphrase", "--remove", code=2).stderr
-    wrong = {"QCALL_PASSPHRASE": "two"}
+    wrong = {"QCALL_PASSPHRASE": "passphrase two"}
     assert "does not open" in qcall("passphrase", "--remove", environment=wrong, code=2).stderr
-    qcall("passphrase", "--remove", environment={"QCALL_PASSPHRASE": "one"})
+    qcall("passphrase", "--remove", environment={"QCALL_PASSPHRASE": "passphrase one"})
     assert not is_protected(home)
 
 
 def test_a_backup_goes_out_and_comes_back(qcall, home: Home, records, tmp_path: Path) -> None:
-    secret = {"QCALL_BACKUP_PASSPHRASE": "three"}
+    secret = {"QCALL_BACKUP_PASSPHRASE": "passphrase three"}
     assert "set QCALL_BACKUP_PASSPHRASE" in qcall("export", tmp_path / "backup", code=2).stderr
     qcall("export", tmp_path / "backup", environment=secret)
+    wrong = {"QCALL_BACKUP_PASSPHRASE": "passphrase four"}
     there = ("--home", tmp_path / "new", "import", tmp_path / "backup")
-    assert "passphrase" in qcall(*there, environment={"QCALL_BACKUP_PASSPHRASE": "four"}, code=2).stderr
+    assert "passphrase" in qcall(*there, environment=wrong, code=2).stderr
     assert "phone of alice again" in qcall(*there, environment=secret).output
     restored = open_identity(Home(tmp_path / "new"), None)
     assert restored.fingerprint == open_identity(home, None).fingerprint
@@ -82,14 +83,21 @@ class Terminal:
 def test_a_terminal_is_asked_and_shows_nothing(home: Home, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.delenv("QCALL_PASSPHRASE", raising=False)
     program = Terminal("--home", home.directory, "passphrase")
-    program.answer("New passphrase", "sesame")
-    program.answer("Repeat", "sesame")
+    program.answer("New passphrase", "open sesame")
+    program.answer("Repeat", "open sesame")
     assert program.ended() == 0
-    assert "sesame" not in program.said
+    assert "open sesame" not in program.said
     assert is_protected(home)
 
     program = Terminal("--home", home.directory, "passphrase", "--remove")
     program.answer("Passphrase of the phone", "simsim")
-    program.answer("does not open", "sesame")
+    program.answer("does not open", "open sesame")
     assert program.ended() == 0
     assert not is_protected(home)
+
+
+def test_a_passphrase_that_could_be_guessed_is_refused(qcall, tmp_path) -> None:
+    short = {"QCALL_NEW_PASSPHRASE": "seven77", "QCALL_BACKUP_PASSPHRASE": "seven77"}
+    for command in (("passphrase",), ("export", tmp_path / "backup")):
+        assert "at least 8 characters" in qcall(*command, environment=short, code=2).stderr
+    assert not (tmp_path / "backup").exists()

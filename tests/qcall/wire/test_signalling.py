@@ -177,3 +177,10 @@ def test_credentials_and_invites_are_not_shown() -> None:
     for shown in (repr(RELAY), str(RELAY), repr(PHONE)):
         assert TURN.password not in shown
         assert "0000-0000" not in shown
+
+
+@pytest.mark.parametrize("sender", ["alice\x1b[2J", "alice\n", "\x9bm"])
+def test_a_relay_cannot_reach_into_the_terminal_by_a_name(sender: str) -> None:
+    frame = wire.encode(wire.Delivery(sender, "beijing", bytes(16), 7, b"payload"))
+    with pytest.raises(wire.BadMessage):
+        wire.decode_from_relay(frame)
