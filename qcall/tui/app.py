@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
+import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -37,6 +39,9 @@ Enrol = Callable[[str, str, str], Awaitable[str]]
 """Enrols a name at a relay with an invite; returns where."""
 NOTICE = 6.0
 """Seconds that a notice stays."""
+LAST_MOMENT = 6.0
+"""Seconds that a signal leaves to hang up and to tidy the screen."""
+INTERRUPTED = 130
 TRIES = 3
 """Times that a wrong passphrase may be typed."""
 LATER = frozenset({"qkd", "presence", "microphone", "speaker"})
@@ -108,6 +113,11 @@ class QcallApp(App[int]):
             self._welcome(self._enrol)
 
     def _told_to_leave(self) -> None:
+        self.link.stop()
+        # A terminal that is gone (SIGHUP) holds up whoever writes to it, for ever: not this program.
+        last = threading.Timer(LAST_MOMENT, os._exit, (INTERRUPTED,))
+        last.daemon = True
+        last.start()
         self.run_worker(self.leave(), exit_on_error=False)
 
     def _welcome(self, enrol: Enrol) -> None:

@@ -42,6 +42,9 @@ class PhoneLink(Protocol):
     def unlock(self, passphrase: str) -> None:
         """Begin again, with the passphrase that was missing."""
 
+    def stop(self) -> None:
+        """Begin to hang up and to end; returns at once."""
+
     async def close(self) -> None:
         """Hang up and end."""
 
@@ -116,6 +119,11 @@ class PhoneThread:
         self._thread = self._new_thread()
         self._thread.start()
 
+    def stop(self) -> None:
+        """Begin to hang up and to end."""
+        if self._loop is not None and self._stop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._stop.set)
+
     def _new_thread(self) -> threading.Thread:
         return threading.Thread(target=self._run, name="phone", daemon=True)
 
@@ -128,8 +136,7 @@ class PhoneThread:
 
     async def close(self) -> None:
         """Hang up and end the thread."""
-        if self._loop is not None and self._stop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._stop.set)
+        self.stop()
         if self._thread.is_alive():
             await asyncio.to_thread(self._thread.join, CLOSING_LIMIT)
 

@@ -182,5 +182,8 @@ class ToldLink:
         self.told.append(command)
         return self.answers.get(type(command))
 
+    def stop(self) -> None:
+        self.closed = True
+
     async def close(self) -> None:
         self.closed = True
