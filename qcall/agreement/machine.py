@@ -15,6 +15,7 @@ Once confirmed, the machine is deaf to signalling: nobody but the peer can end a
 
 from __future__ import annotations
 
+import abc
 import enum
 import functools
 from collections.abc import Callable, Mapping, Sequence
@@ -109,7 +110,7 @@ def guarded(
     return run
 
 
-class Agreement:
+class Agreement(abc.ABC):
     """One agreement on one phone. See `Caller` and `Callee`."""
 
     direction: ClassVar[Direction]
@@ -322,9 +323,9 @@ class Agreement:
         )
         return (Confirmed(),)
 
+    @abc.abstractmethod
     def _rekeying(self, call: Ongoing, now: float) -> Rekey:
         """This role's half of rekeying."""
-        raise NotImplementedError
 
     def _ongoing(self) -> Ongoing:
         phone = self.phone

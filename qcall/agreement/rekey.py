@@ -22,6 +22,7 @@ from th4 through every rekey, so that an epoch stands for the whole history of t
 
 from __future__ import annotations
 
+import abc
 import enum
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -91,7 +92,7 @@ class Ongoing:
     interval: float = INTERVAL
 
 
-class Rekey:
+class Rekey(abc.ABC):
     """The half of it that caller and callee share. Failures of the peer raise AgreementFailed."""
 
     def __init__(self, call: Ongoing, now: float) -> None:
@@ -130,31 +131,31 @@ class Rekey:
             self._retire_at = now + OLD_EPOCH
         return ()
 
+    @abc.abstractmethod
     def hasten(self, now: float) -> Effects:
         """What comes does not open: rekey as soon as that can be."""
-        raise NotImplementedError
 
     def wipe(self) -> None:
         """The call is over."""
         self.call.root.wipe()
 
+    @abc.abstractmethod
     def receive(self, message: Message, now: float) -> Effects:
         """A rekey message of the peer."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def qkd_keys(self, keys: Sequence[DeliveredKey], now: float) -> Effects:
         """The keys that were to be fetched."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def qkd_failed(self, reason: str, now: float) -> Effects:
         """There are none."""
-        raise NotImplementedError
 
-    def _next_step(self) -> float | None:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def _next_step(self) -> float | None: ...
 
-    def _step(self, now: float) -> Effects:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def _step(self, now: float) -> Effects: ...
 
     def _seal(self, message: Message) -> SendControl:
         return SendControl(self.call.control.seal(message), kind_of(message))

@@ -7,6 +7,7 @@ clock goes on pacing silence, and the device is looked for again every two secon
 
 from __future__ import annotations
 
+import abc
 import asyncio
 import contextlib
 import os
@@ -146,7 +147,7 @@ class Card:
         raise DeviceError(f"there is no {kind} called {name}; see: qcall devices")
 
 
-class Device:
+class Device(abc.ABC):
     """What microphone and loudspeaker share: a stream that may cease, and is looked for again."""
 
     kind: str
@@ -222,8 +223,8 @@ class Device:
         with contextlib.suppress(RuntimeError):  # the program's loop has ended before the card's thread
             self._loop.call_soon_threadsafe(self._called.set)
 
-    def _on_block(self, data: bytes | None, frames: int, *_: object) -> tuple[bytes | None, int]:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def _on_block(self, data: bytes | None, frames: int, *_: object) -> tuple[bytes | None, int]: ...
 
 
 class Microphone(Device):

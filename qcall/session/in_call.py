@@ -6,6 +6,7 @@ beside the voice. A recording begins only when the far phone has acknowledged th
 
 from __future__ import annotations
 
+import abc
 import asyncio
 import time
 from collections import deque
@@ -27,7 +28,7 @@ NOTICE_LIMIT = 3.0
 """Seconds for the far phone to acknowledge the notice of a recording; without that nothing is recorded."""
 
 
-class InCall:
+class InCall(abc.ABC):
     """The user's controls of one call. ``say`` seals a message and sends it, ``tell`` is for users.
 
     Events, all but the last with ``own``, which says whose deed it was: ``muted`` and ``held`` with ``on``,
@@ -61,14 +62,14 @@ class InCall:
         voice.on_digit = self._on_digit
 
     @property
+    @abc.abstractmethod
     def talking(self) -> bool:
         """Whether both users are on the line."""
-        raise NotImplementedError
 
     @property
+    @abc.abstractmethod
     def secured(self) -> bool:
         """Whether both phones have proved that they hold the same keys, and neither has hung up."""
-        raise NotImplementedError
 
     @property
     def muted(self) -> bool:
