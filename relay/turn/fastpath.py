@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import secrets
 import socket
 import time
@@ -33,6 +34,8 @@ Receive = Callable[[bytes, Address, float], None]
 FromPeer = Callable[[Address, bytes, Address, float], None]
 """The same, after the relayed address that it came to."""
 
+log = logging.getLogger(__name__)
+
 
 class FastPath:
     """Reads and sends in batches for one server. ``listener`` is the socket that clients come to."""
@@ -61,6 +64,10 @@ class FastPath:
     def learn(self, shortcut: Shortcut) -> None:
         """Take ``shortcut`` from the next batch on."""
         self._forwarder.learn(shortcut)
+
+    def purge(self, now: float) -> None:
+        """Forget the shortcuts that have run out."""
+        self._forwarder.purge(now)
 
     def opened(self, relayed: Address, opened: socket.socket) -> None:
         """A relayed socket is there; what went to that address before may go another way now."""
@@ -95,8 +102,7 @@ class FastPath:
         np.minimum(arrivals, now, out=arrivals)
         np.maximum(arrivals, now - LONGEST_WAIT, out=arrivals)
         batch = self._batch(self._inbox, count, arrivals)
-        left, outgoing = self._forwarder.from_clients(batch, now)
-        self._send(outgoing)
+        left = self._forward(batch, lambda: self._forwarder.from_clients(batch, now))
         if len(left):
             for waiting in self._take(self._inbox, batch, left):
                 receive(*waiting)
@@ -131,8 +137,7 @@ class FastPath:
             return unread
         batch = self._batch(inbox, count, np.full(count, now))
         ports = np.repeat(np.array([port for _, port in ready], np.uint32), came)
-        left, outgoing = self._forwarder.from_peers(batch, ports, is_ipv6, now)
-        self._send(outgoing)
+        left = self._forward(batch, lambda: self._forwarder.from_peers(batch, ports, is_ipv6, now))
         if len(left):
             places = np.repeat(np.arange(len(ready)), came)[left].tolist()
             for place, (data, peer, arrived) in zip(places, self._take(inbox, batch, left), strict=True):
@@ -143,13 +148,29 @@ class FastPath:
         """Send what has come out of the modelled path by ``until``."""
         slots, times = self._forwarder.due(until)
         if len(slots):
-            self._failed(self._calls.send(self._listener, slots))
-            self._forwarder.released(time.monotonic() - times)
-            self._buffers.give(slots)
+            try:
+                self._failed(self._calls.send(self._listener, slots))
+                self._forwarder.released(time.monotonic() - times)
+            finally:
+                self._buffers.give(slots)
 
     def settle(self) -> None:
         """Bring the counters up to date."""
         self._forwarder.settle()
+
+    def _forward(self, batch: Batch, forward: Callable[[], tuple[Indices, list[Outgoing]]]) -> Indices:
+        """Forward a batch, and send what leaves at once; returns the places of what has no shortcut.
+
+        Should anything of ours fail on the way, this batch is lost, and nothing else.
+        """
+        try:
+            left, outgoing = forward()
+            self._send(outgoing)
+        except Exception:
+            log.exception("a batch of %d datagrams was lost", len(batch.slots))
+            self._counters.drops["fault"] += self._forwarder.recover(batch.slots)
+            return batch.slots[:0]
+        return left
 
     def _batch(self, inbox: Inbox, count: int, arrivals: Times) -> Batch:
         return Batch(inbox.split(count), inbox.words[:count], inbox.lengths[:count], arrivals)
@@ -172,14 +193,15 @@ class FastPath:
     def _take(self, inbox: Inbox, batch: Batch, left: Indices) -> list[tuple[bytes, Address, float]]:
         """Data, source and arrival of what has no shortcut; its buffers are free again."""
         slots = batch.slots[left]
-        taken = [
-            (inbox.copy(place, slot), _address(inbox.names[place].tobytes()), arrival)
-            for place, slot, arrival in zip(
-                left.tolist(), slots.tolist(), batch.arrivals[left].tolist(), strict=True
-            )
-        ]
-        self._buffers.give(slots)
-        return taken
+        try:
+            return [
+                (inbox.copy(place, slot), _address(inbox.names[place].tobytes()), arrival)
+                for place, slot, arrival in zip(
+                    left.tolist(), slots.tolist(), batch.arrivals[left].tolist(), strict=True
+                )
+            ]
+        finally:
+            self._buffers.give(slots)
 
 
 def _address(name: bytes) -> Address:

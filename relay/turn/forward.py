@@ -33,8 +33,8 @@ _CLIENT: Final = -1
 _SIZE: Final = np.uint32(0xFFFF)
 _NUMBER: Final = np.uint32(16)
 _HEADER: Final = np.uint32(HEADROOM)
-_MOST: Final = np.uint32(BUFFER - HEADROOM)
-_MIXED: Final = np.array([1, 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], np.uint64)
+_BUFFER: Final = np.uint32(BUFFER)
+_SIZE_IN_BUFFER: Final = np.uint32(BUFFER - HEADROOM)
 
 Times: TypeAlias = NDArray[np.float64]
 
@@ -72,6 +72,7 @@ class Forwarder:
         self._names_at = address_of(self._names)
         self._name_lengths = np.zeros(FLOWS, np.uint32)
         self._expires: Times = np.zeros(FLOWS)
+        self._learnt = np.zeros(FLOWS, np.bool_)
         self._channel = np.zeros(FLOWS, ">u2")
         self._relay = np.zeros(FLOWS, np.int32)
         self._path = np.zeros(FLOWS, np.int32)
@@ -114,13 +115,14 @@ class Forwarder:
             senders, address, tag = self._clients, shortcut.client, shortcut.number
         flow = senders.known(address, tag)
         if flow is not None and self._ends[flow] != (shortcut.relayed, shortcut.peer):
-            self._retire(flow)  # the channel leads elsewhere now
+            self._retire([flow])  # the channel is bound elsewhere now; what is under way keeps its old way
             flow = None
         if flow is None:
             self._find_free()
             if not self._free or not senders.add(address, tag, self._free[-1]):
                 return
             flow = self._free.pop()
+            self._learnt[flow] = True
             self._ends[flow] = (shortcut.relayed, shortcut.peer)
             for end in self._ends[flow]:
                 self._by_address.setdefault(end, set()).add(flow)
@@ -146,31 +148,16 @@ class Forwarder:
         number = self._relay_numbers.pop(address, None)
         if number is not None:
             del self._relays[number]
+        self._retire(sorted(self._by_address.get(address, ())))
         receiving = self._orphans.pop(address, [])
-        for flow in list(self._by_address.get(address, ())):
-            if self._ends[flow][1] == address:
-                receiving.append(flow)
-            self._retire(flow)
-        self._orphans.pop(address, None)
         if receiving:
             gone = self._wheel.remove(np.isin(self._flow_of[self._wheel.waiting], receiving))
             self._buffers.give(gone)
             self._drop("no-allocation", len(gone))
 
-    def _retire(self, flow: int) -> None:
-        """End one shortcut; what is under way on it arrives."""
-        ends = self._ends.pop(flow)
-        for end in set(ends):
-            self._by_address[end].discard(flow)
-            if not self._by_address[end]:
-                del self._by_address[end]
-        self._expires[flow] = 0.0
-        self._straight.discard(flow)
-        for senders in (self._clients, *self._peers.values()):
-            senders.remove(flow)
-        if self._path[flow] != _STRAIGHT:
-            self._orphans.setdefault(ends[1], []).append(flow)
-        self._retired.append(flow)
+    def purge(self, now: float) -> None:
+        """End every shortcut that has run out."""
+        self._retire((self._learnt & (self._expires <= now)).nonzero()[0].tolist())
 
     def from_clients(self, batch: Batch, now: float) -> tuple[Indices, list[Outgoing]]:
         """Forward what has a shortcut; returns places in the batch that have none, and what is to be sent."""
@@ -179,11 +166,11 @@ class Forwarder:
         sizes = heads & _SIZE
         flows, taken = self._clients.find(batch.words, heads >> _NUMBER)
         taken &= batch.lengths >= sizes + _HEADER
-        taken &= sizes <= _MOST  # the rest of what is longer lies in no buffer
+        taken &= sizes <= _SIZE_IN_BUFFER  # the rest of it is elsewhere
         taken &= self._expires[flows] > now
+        self._clients.keep_order(batch.words, taken)
         slots, arrivals, left = batch.slots, batch.arrivals, batch.slots[:0]
         if np.count_nonzero(taken) < len(taken):
-            _keep_behind(batch.words, taken)
             left = (~taken).nonzero()[0]
             flows, slots, sizes, arrivals = flows[taken], slots[taken], sizes[taken], arrivals[taken]
             if not len(flows):
@@ -214,7 +201,8 @@ class Forwarder:
         self._tally.batch(len(batch.slots))
         flows, taken = self._peers[is_ipv6].find(batch.words, ports)
         taken &= self._expires[flows] > now
-        taken &= batch.lengths <= BUFFER
+        taken &= batch.lengths <= _BUFFER  # the rest of it is elsewhere
+        self._peers[is_ipv6].keep_order(batch.words, taken)
         left = (~taken).nonzero()[0]
         slots, lengths, flows = batch.slots[taken], batch.lengths[taken], flows[taken]
         if not len(flows):
@@ -238,6 +226,12 @@ class Forwarder:
     def released(self, late: Times) -> None:
         """Seconds after their times that datagrams of ``due`` had been sent."""
         self._tally.late(late)
+
+    def recover(self, slots: Indices) -> int:
+        """Free those of ``slots`` that neither wait on the path nor are free; returns how many there were."""
+        gone = slots[~(np.isin(slots, self._wheel.waiting) | self._buffers.are_free(slots))]
+        self._buffers.reset(gone, self._name_length)
+        return len(gone)
 
     def settle(self) -> None:
         """Bring the counters up to date."""
@@ -292,6 +286,26 @@ class Forwarder:
         self._tally.left(self._buffers.lengths[slots])
         return Outgoing(slots, [(None, len(slots))])
 
+    def _retire(self, flows: Sequence[int]) -> None:
+        """End shortcuts; their numbers are not used again while something is under way on them."""
+        if not flows:
+            return
+        for flow in flows:
+            ends = self._ends.pop(flow)
+            for end in ends:
+                remaining = self._by_address.get(end, set())
+                remaining.discard(flow)
+                if not remaining:
+                    self._by_address.pop(end, None)
+            self._straight.discard(flow)
+            if self._path[flow] != _STRAIGHT:
+                self._orphans.setdefault(ends[1], []).append(flow)
+        self._expires[flows] = 0.0
+        self._learnt[flows] = False
+        for senders in (self._clients, *self._peers.values()):
+            senders.remove(flows)
+        self._retired += flows
+
     def _find_free(self) -> None:
         """Have a number for a flow ready, if there is one that nothing under way has any more."""
         if self._free:
@@ -318,12 +332,3 @@ class Forwarder:
     def _drop(self, reason: str, count: int) -> None:
         if count:
             self._counters.drops[reason] += count
-
-
-def _keep_behind(words: Words, taken: NDArray[np.bool_]) -> None:
-    """Leave what a sender sent after something that is left: the order of one sender's datagrams counts."""
-    _, sender = np.unique((words * _MIXED).sum(axis=1, dtype=np.uint64), return_inverse=True)
-    left = (~taken).nonzero()[0]
-    first = np.full(len(words), len(words))
-    np.minimum.at(first, sender[left], left)
-    taken &= np.arange(len(words)) < first[sender]

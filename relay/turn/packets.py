@@ -123,6 +123,10 @@ class Buffers:
         self._free[self._count : self._count + len(buffers)] = buffers
         self._count += len(buffers)
 
+    def are_free(self, buffers: Indices) -> NDArray[np.bool_]:
+        """Which of ``buffers`` hold nothing."""
+        return np.isin(buffers, self._free[: self._count])
+
     def reset(self, buffers: Indices, name_length: int) -> None:
         """The same, after their message headers were changed."""
         self.bases[buffers] = self.starts[buffers]

@@ -8,6 +8,7 @@ machine.
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -62,33 +63,52 @@ class Senders:
             self._words[flow] = _WORDS.unpack(name)
         return True
 
-    def remove(self, flow: int) -> None:
-        """Forget ``flow`` if it is there."""
-        key = self._key_of.pop(flow, None)
-        if key is None:
+    def remove(self, flows: Sequence[int]) -> None:
+        """Forget those of ``flows`` that are there."""
+        keys = [self._key_of.pop(flow) for flow in flows if flow in self._key_of]
+        if not keys:
             return
-        del self._by_key[key]
+        for key in keys:
+            del self._by_key[key]
         self._merge()
-        place = int(self._keys.searchsorted(np.uint64(key)))
-        self._keys = np.delete(self._keys, place)
-        self._flows = np.delete(self._flows, place)
+        places = self._keys.searchsorted(np.array(keys, np.uint64))
+        self._keys = np.delete(self._keys, places)
+        self._flows = np.delete(self._flows, places)
 
     def find(self, words: Words, tags: Tags) -> tuple[Indices, NDArray[np.bool_]]:
         """The flow of each sender, and whether there is one; where there is none the flow is any number."""
         if self._added:
             self._merge()
-        keys = words[:, 0] & _PORT_AND_HOST
-        keys |= tags
-        if self._is_ipv6:
-            keys *= np.uint64(self._multipliers[0])
-            for place in (1, 2, 3):
-                keys += words[:, place] * np.uint64(self._multipliers[place])
+        keys = self._keys_of(words, tags)
         places = self._keys.searchsorted(keys)
         flows = self._flows.take(places, mode="clip")
         found = self._keys.take(places, mode="clip") == keys
         if self._is_ipv6:
             found &= (self._words[flows] == words).all(axis=1)
         return flows, found
+
+    def keep_order(self, words: Words, taken: NDArray[np.bool_]) -> None:
+        """Clear ``taken`` wherever something of the same sender before it is not taken.
+
+        What is not taken is dealt with after all that is: a Refresh that deletes, and the data after it.
+        """
+        left = (~taken).nonzero()[0]
+        if not 0 < len(left) < len(taken):
+            return
+        senders = self._keys_of(words, np.uint32(0))  # two that share a key wait for each other: no harm
+        those, first = np.unique(senders[left], return_index=True)
+        places = those.searchsorted(senders)
+        is_left = those.take(places, mode="clip") == senders
+        taken &= ~(is_left & (np.arange(len(taken)) > left[first].take(places, mode="clip")))
+
+    def _keys_of(self, words: Words, tags: Tags | np.uint32) -> Words:
+        keys: Words = words[:, 0] & _PORT_AND_HOST
+        keys |= tags
+        if self._is_ipv6:
+            keys *= np.uint64(self._multipliers[0])
+            for place in (1, 2, 3):
+                keys += words[:, place] * np.uint64(self._multipliers[place])
+        return keys
 
     def _merge(self) -> None:
         self._added.sort()

@@ -276,8 +276,10 @@ class TurnServer:
         ready, self._ready = self._ready, {}
         if self._listener.fileno() < 0:  # closed since
             return
-        fast.read_peers(ready, time.monotonic(), self._from_peer)
-        self._arm()
+        try:
+            fast.read_peers(ready, time.monotonic(), self._from_peer)
+        finally:
+            self._arm()
 
     def _from_peer(self, relayed: Address, data: bytes, source: Address, arrived: float) -> None:
         self._run(self._machine.from_peer(relayed, source, data, arrived))
@@ -293,6 +295,8 @@ class TurnServer:
         released = sum(counters.release_errors)
         self.admission.measure(time.monotonic(), time.thread_time(), released, released - in_time)
         self._machine.full = self.admission.full
+        if self._fast is not None:
+            self._fast.purge(time.monotonic())
         self._measuring = self._loop.call_later(PERIOD, self._measure)
 
     def _tell_if_empty(self) -> None:
@@ -319,7 +323,7 @@ class TurnServer:
         try:
             if self._read_at is not None and self._read_at <= now + self._pacing.release_tick / 2:
                 self._read_clients(now)
-            self._release(now)
+            self._release(time.monotonic())
         finally:
             self._arm()
 

@@ -145,6 +145,10 @@ class Client:
     def send(self, data: bytes) -> list[bytes]:
         """Hand one datagram to the server; returns what it sent back to this client meanwhile."""
         self.world.receive(data, self.five_tuple)
+        return self.answers()
+
+    def answers(self) -> list[bytes]:
+        """What the server has sent to this client beside application data, which is taken in."""
         self.listen()
         answers = [sent for sent in self.world.to_clients if sent.to == self.five_tuple]
         self.world.to_clients[:] = [sent for sent in self.world.to_clients if sent not in answers]
@@ -169,21 +173,24 @@ class Client:
         if self.nonce is None:
             self.challenge()
         transaction_id = transaction_id or self.transaction_id()
-        request = encode(
-            method,
-            MessageClass.REQUEST,
-            transaction_id,
-            [*values, *self.credentials()],
-            integrity=self.integrity,
-            fingerprint=True,
-        )
-        (response,) = self.send(request)
+        (response,) = self.send(self.request(method, *values, transaction_id=transaction_id))
         answer = parse(response)
         assert answer.transaction_id == transaction_id
         error = answer.get(ERROR_CODE)
         if error is None or error.code not in (401, 438, 400):
             assert answer.is_authentic(self.integrity)
         return answer
+
+    def request(self, method: Method, *values: Value, transaction_id: bytes | None = None) -> bytes:
+        """An authenticated request."""
+        return encode(
+            method,
+            MessageClass.REQUEST,
+            transaction_id or self.transaction_id(),
+            [*values, *self.credentials()],
+            integrity=self.integrity,
+            fingerprint=True,
+        )
 
     def challenge(self) -> Message:
         """Ask without credentials and keep the nonce."""
@@ -211,8 +218,11 @@ class Client:
         self.send(encode_channel_data(number, data))
 
     def indicate(self, peer: Address, data: bytes, *values: Value) -> None:
+        self.send(self.indication(peer, data, *values))
+
+    def indication(self, peer: Address, data: bytes, *values: Value) -> bytes:
         indication = [XOR_PEER_ADDRESS(peer), DATA(data), *values]
-        self.send(encode(Method.SEND, MessageClass.INDICATION, self.transaction_id(), indication))
+        return encode(Method.SEND, MessageClass.INDICATION, self.transaction_id(), indication)
 
 
 @pytest.fixture

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from relay.path.model import Hop
 from relay.path.routes import Routes
-from relay.turn.attributes import LIFETIME
+from relay.turn.attributes import CHANNEL_NUMBER, LIFETIME, XOR_PEER_ADDRESS
 from relay.turn.credentials import SharedSecret
 from relay.turn.effects import CloseRelay, Send, SendFromRelay, Shortcut
 from relay.turn.forward import Batch, Forwarder
 from relay.turn.machine import Settings, TurnMachine
-from relay.turn.message import encode_channel_data
-from relay.turn.packets import Buffers, pack_name
+from relay.turn.message import Method, encode_channel_data
+from relay.turn.packets import BUFFER, STRIDE, Buffers, pack_name
 
 from .conftest import PEER, REALM_NAME, SERVER, UNIX, Client, World
 
@@ -40,7 +40,7 @@ class FastWorld(World):
         """A batch of (data, source), as the kernel would have laid it out."""
         slots = self.buffers.take(len(packets))
         for slot, (data, _) in zip(slots.tolist(), packets, strict=True):
-            self.buffers.data[slot, : len(data)] = np.frombuffer(data, np.uint8)
+            self.buffers.data[slot, :BUFFER] = np.frombuffer(data[:BUFFER].ljust(BUFFER, b"!"), np.uint8)
         names = np.array([np.frombuffer(pack_name(source), np.uint8) for _, source in packets])
         lengths = np.array([len(data) for data, _ in packets], np.uint32)
         return Batch(slots, names.view("<u8"), lengths, np.full(len(packets), self.now))
@@ -79,8 +79,8 @@ class FastWorld(World):
     def wire(self, relayed, slots):
         for slot in slots.tolist():
             start = int(self.buffers.bases[slot]) - int(self.buffers.starts[slot])
-            memory = self.buffers.data.base[slot, 4 + start :]
-            data = memory[: int(self.buffers.lengths[slot])].tobytes()
+            memory = self.buffers.data.base.reshape(-1)[slot * STRIDE + 4 + start :]
+            data = memory[: int(self.buffers.lengths[slot])].tobytes()  # as sendmmsg would, beyond the buffer
             name = self.name(int(self.buffers.names[slot]), int(self.buffers.name_lengths[slot]))
             if relayed is None:
                 self.to_clients.append(Send(Client(self, name, "", "").five_tuple, data))
@@ -347,6 +347,48 @@ def test_nothing_overtakes_a_request_of_its_sender(world, clients):
     assert [len(each.slots) for each in outgoing] == [2]
 
 
+@pytest.mark.parametrize("size", [BUFFER - 5, BUFFER - 4, BUFFER - 3, BUFFER, BUFFER + 1, 9000])
+def test_what_does_not_fit_into_a_buffer_is_the_machines(world, clients, size):
+    clients[0].bind(0x4010, PEER)
+    for byte in (b"a", b"b"):
+        say(world, clients[0], 0x4002, byte * size)
+        say(world, clients[0], 0x4010, byte * size)
+        world.peer_batch(clients[0].relayed, [(byte * size, PEER)])
+    assert clients[2].listen() == [(0x4000, b"a" * size), (0x4000, b"b" * size)]
+    assert [sent.data for sent in world.to_peers] == [b"a" * size, b"b" * size]
+    assert clients[0].listen() == [(0x4010, b"a" * size), (0x4010, b"b" * size)]
+
+
+def test_a_channel_bound_elsewhere_is_a_new_flow(world, clients):
+    say(world, clients[0], 0x4001, b"learn", b"under way")
+    say(world, clients[0], 0x4001, b"under way too")
+    world.now += 600.0
+    clients[0].refresh()
+    clients[0].bind(0x4001, clients[3].relayed)
+    clients[3].bind(0x4000, clients[0].relayed)
+    say(world, clients[0], 0x4001, b"learn")
+    say(world, clients[0], 0x4001, b"to another")
+    clients[3].refresh(0)
+    say(world, clients[0], 0x4001, b"to nobody")
+    world.advance(1.0)
+    assert clients[3].listen() == []
+    assert len(world.forwarder) == 0
+    assert world.buffers.free == 64
+
+
+def test_shortcuts_that_ran_out_are_forgotten(world, clients):
+    clients[0].bind(0x4010, PEER)
+    say(world, clients[0], 0x4002, b"learn")
+    say(world, clients[0], 0x4010, b"learn")
+    world.forwarder.purge(world.now + 599)
+    assert len(world.forwarder) == 2
+    world.forwarder.purge(world.now + 601)
+    assert len(world.forwarder) == 0
+    say(world, clients[0], 0x4002, b"again")
+    assert len(world.forwarder) == 1
+    assert len(clients[2].listen()) == 2
+
+
 ACTIONS = st.lists(
     st.one_of(
         st.tuples(
@@ -358,10 +400,44 @@ ACTIONS = st.lists(
         st.tuples(st.just("wait"), st.sampled_from([0.0001, 0.003, 0.006, 250.0, 590.0])),
         st.tuples(st.just("refresh"), st.integers(0, 3), st.sampled_from([0, 600])),
         st.tuples(st.just("connect"), st.just(0)),
+        st.tuples(st.just("rebind"), st.integers(0, 3), st.integers(0, 4), st.integers(0, 4)),
+        st.tuples(
+            st.just("mix"),
+            st.integers(0, 3),
+            st.lists(
+                st.one_of(
+                    st.tuples(st.just("data"), st.integers(0, 4)),
+                    st.tuples(st.just("indication"), st.integers(0, 4)),
+                    st.tuples(st.just("long"), st.integers(0, 4)),
+                    st.tuples(st.just("refresh"), st.sampled_from([0, 600])),
+                    st.tuples(st.just("bind"), st.integers(0, 4)),
+                ),
+                min_size=1,
+                max_size=8,
+            ),
+        ),
         st.tuples(st.just("peer"), st.integers(0, 3)),
     ),
     max_size=14,
 )
+
+
+def mixed(client, clients, parts, first):
+    """One client's messages of every kind, for one batch."""
+    addresses = [*(each.relayed for each in clients), PEER]
+    messages = []
+    for number, (kind, argument) in enumerate(parts, first):
+        payload = b"%d" % number
+        if kind in ("data", "long"):
+            messages.append(encode_channel_data(0x4000 + argument, payload * (1 if kind == "data" else 1200)))
+        elif kind == "indication":
+            messages.append(client.indication(addresses[argument], payload))
+        elif kind == "refresh":
+            messages.append(client.request(Method.REFRESH, LIFETIME(argument)))
+        else:
+            values = CHANNEL_NUMBER(0x4000 + argument), XOR_PEER_ADDRESS(addresses[argument])
+            messages.append(client.request(Method.CHANNEL_BIND, *values))
+    return [(message, client.address) for message in messages]
 
 
 def play(world, actions):
@@ -370,7 +446,7 @@ def play(world, actions):
     connect(clients)
     for client in clients:
         client.bind(0x4004, PEER)
-    number = 0
+    number, answers = 0, []
     for kind, *arguments in actions:
         if kind == "say":
             packets = []
@@ -385,6 +461,15 @@ def play(world, actions):
             clients[arguments[0]].refresh(arguments[1])
         elif kind == "connect":
             connect(clients)
+        elif kind == "rebind":
+            who, channel, target = arguments
+            address = PEER if target == 4 else clients[target].relayed
+            clients[who].bind(0x4000 + channel, address)
+        elif kind == "mix":
+            who, parts = arguments
+            world.batch(mixed(clients[who], clients, parts, number + 1))
+            number += len(parts)
+            answers.append(clients[who].answers())
         else:
             number += 1
             client = clients[arguments[0]]
@@ -401,7 +486,7 @@ def play(world, actions):
     to_peers = defaultdict(list)
     for sent in world.to_peers:
         to_peers[sent.relayed].append(sent.data)
-    return by_flow, to_peers, clients
+    return by_flow, to_peers, answers, clients
 
 
 @SOUND
@@ -409,8 +494,8 @@ def play(world, actions):
 def test_whatever_happens_everyone_hears_the_same(actions):
     slow, fast = make(SlowWorld), make(FastWorld)
     expected, found = play(slow, actions), play(fast, actions)
-    assert found[:2] == expected[:2]
-    assert [client.heard for client in found[2]] == [client.heard for client in expected[2]]
+    assert found[:3] == expected[:3]
+    assert [client.heard for client in found[3]] == [client.heard for client in expected[3]]
     fast.forwarder.settle()
     for name in ("client_packets_in", "client_packets_out", "client_bytes_in", "client_bytes_out"):
         assert getattr(fast.machine.counters, name) == getattr(slow.machine.counters, name)

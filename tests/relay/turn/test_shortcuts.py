@@ -36,7 +36,7 @@ def test_it_is_a_table(is_ipv6, steps):
             assert senders.add(*key, flow)
             expected[key] = flow
         elif not add and key in expected:
-            senders.remove(expected.pop(key))
+            senders.remove([expected.pop(key), 63])
         everyone = [
             ((each, port), tag)
             for each in HOSTS[is_ipv6]
@@ -65,6 +65,20 @@ def test_hosts_whose_hash_is_the_same_are_told_apart():
     assert find(senders, [(straight, 0x4000), (swapped, 0x4000)]) == [2, None]
     assert not senders.add(swapped, 0x4000, 3), "its key is taken: the machine serves it"
     assert senders.known(swapped, 0x4000) is None
+
+
+@pytest.mark.parametrize("is_ipv6", [False, True])
+@given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_size=40))
+def test_nothing_overtakes_what_its_sender_sent_before(is_ipv6, packets):
+    sources = [(host, port) for host in HOSTS[is_ipv6][:2] for port in (1, 2)]
+    words = np.array([np.frombuffer(pack_name(sources[who]), np.uint8) for who, _ in packets]).view("<u8")
+    taken = np.array([each for _, each in packets])
+    Senders(is_ipv6, SECRET, 4).keep_order(words, taken)
+    behind, expected = set(), []
+    for who, has_shortcut in packets:
+        behind |= set() if has_shortcut else {who}
+        expected.append(who not in behind)
+    assert taken.tolist() == expected
 
 
 def _swap(host):
