@@ -1,9 +1,9 @@
 """Whether the server can take one more without those it has noticing: by what it measures of itself. Pure.
 
-Two figures tell: how much of its core the server's thread has used, and how many datagrams left the modelled
-path late. ``scripts/bench relay`` shows that at four fifths of the most a core can carry nothing is lost and
-releases are in time, and that beyond it they are not; so four fifths is full, and it stays full until there
-is room for more than one call.
+Three figures tell: how much of its core the server's thread has used, how many datagrams left the modelled
+path late, and how many sockets it may still open. ``scripts/bench relay`` shows that at four fifths of the
+most a core can carry nothing is lost and releases are in time, and that beyond it they are not; so four
+fifths is full, and it stays full until there is room for more than one call.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ LATE: Final = 0.01
 """Share of releases that come later than ``LATE_AFTER``."""
 LATE_AFTER: Final = 0.001
 """Seconds: beyond what the path's own jitter hides."""
+LEAST_DESCRIPTORS: Final = 64
+"""With fewer left for sockets and files the server is full: clients over TCP, and the rest of the process,
+still need some."""
 LEAST_RELEASES: Final = 100
 """Fewer than these say nothing about lateness."""
 PERIOD: Final = 0.25
@@ -30,8 +33,18 @@ class Admission:
 
     def __init__(self) -> None:
         self.busy = 0.0
-        self.full = False
+        self._overloaded = False
+        self._scarce = False
         self._before: tuple[float, float, int, int] | None = None
+
+    @property
+    def full(self) -> bool:
+        """Whether one more would be to the cost of those that are there."""
+        return self._overloaded or self._scarce
+
+    def count_descriptors(self, left: int) -> None:
+        """Take in how many more sockets the process may open."""
+        self._scarce = left < LEAST_DESCRIPTORS
 
     def measure(self, now: float, processor: float, released: int, late: int) -> None:
         """Take in the clock, the thread's time on the processor (both in seconds) and counts of releases."""
@@ -43,5 +56,5 @@ class Admission:
             if elapsed > 0:
                 self.busy += _WEIGHT * (min(1.0, used / elapsed) - self.busy)
             is_late = came >= LEAST_RELEASES and were_late > LATE * came
-            self.full = self.busy > (ROOM if self.full else FULL) or is_late
+            self._overloaded = self.busy > (ROOM if self._overloaded else FULL) or is_late
         self._before = (now, processor, released, late)

@@ -6,6 +6,7 @@ except whole allocations and reservations, which hold sockets.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
@@ -151,6 +152,7 @@ class Table:
         self.by_relayed: dict[Address, Allocation] = {}
         self._usages: dict[str, Usage] = {}
         self._reservations: dict[ReservationToken, Reservation] = {}
+        self._reserved: Counter[str] = Counter()
         self._deadlines: Deadlines[FiveTuple | ReservationToken] = Deadlines()
         self._counters = counters
 
@@ -203,20 +205,20 @@ class Table:
 
     def reserve(self, token: ReservationToken, reservation: Reservation, now: float) -> None:
         self._reservations[token] = reservation
+        self._reserved[reservation.user] += 1
         self._deadlines.set(token, now + RESERVATION_LIFETIME)
 
     def reservations(self, user: str) -> int:
         """How many sockets wait for ``user``'s next allocations."""
-        return sum(reservation.user == user for reservation in self._reservations.values())
+        return self._reserved[user]
 
     def claim(self, token: ReservationToken, user: str) -> Address | None:
         """The reserved address, if it was ``user`` who reserved it; a token works once."""
         reservation = self._reservations.get(token)
         if reservation is None or reservation.user != user:
             return None
-        del self._reservations[token]
         self._deadlines.discard(token)
-        return reservation.relayed
+        return self._forget_reservation(token)
 
     @property
     def deadline(self) -> float | None:
@@ -230,5 +232,12 @@ class Table:
                 closed += self.remove(self.by_tuple[key])
                 self._counters.allocations_expired += 1
             else:
-                closed.append(self._reservations.pop(key).relayed)
+                closed.append(self._forget_reservation(key))
         return closed
+
+    def _forget_reservation(self, token: ReservationToken) -> Address:
+        reservation = self._reservations.pop(token)
+        self._reserved[reservation.user] -= 1
+        if not self._reserved[reservation.user]:
+            del self._reserved[reservation.user]
+        return reservation.relayed

@@ -108,12 +108,17 @@ class FastPath:
                 receive(*waiting)
         return count
 
-    def read_peers(self, ready: Iterable[Address], now: float, receive: FromPeer) -> None:
-        """What waits from the peers of relayed addresses, a share of each."""
+    def read_peers(self, ready: Iterable[Address], now: float, receive: FromPeer) -> list[Address]:
+        """One batch from the peers of relayed addresses, a share of each.
+
+        Returns those that it had no room for: they come first in the next, or the busy would shut them out.
+        """
+        unread: list[Address] = []
         for is_ipv6 in (False, True):
             relayed = [each for each in ready if (":" in each[0]) is is_ipv6]
-            while relayed:  # each is read once, or those that are busy would shut out the others
-                relayed = self._read_peers(relayed, is_ipv6, now, receive)
+            if relayed:
+                unread += self._read_peers(relayed, is_ipv6, now, receive)
+        return unread
 
     def _read_peers(
         self, ready: list[Address], is_ipv6: bool, now: float, receive: FromPeer

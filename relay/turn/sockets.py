@@ -102,6 +102,27 @@ def bind_relayed(host: str, even: bool, reserve: bool) -> tuple[socket.socket, s
     return None
 
 
+def descriptors_left(newest: socket.socket | None = None) -> int:
+    """How many more descriptors the process may open, about: the kernel gives out the lowest that is free.
+
+    ``newest``: a socket just opened; without it one is opened to see.
+    """
+    if sys.platform == "win32":
+        return sys.maxsize
+    import resource
+
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit == resource.RLIM_INFINITY:
+        return sys.maxsize
+    if newest is not None:
+        return limit - 1 - newest.fileno()
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            return limit - probe.fileno()
+    except OSError:
+        return 0
+
+
 def set_dont_fragment(opened: socket.socket, on: bool) -> None:
     """DF on what is sent next (RFC 8656 §14); Linux only, elsewhere the kernel's default stays."""
     if sys.platform != "linux":

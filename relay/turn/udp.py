@@ -33,7 +33,14 @@ from .fastpath import BATCH, FastPath
 from .machine import CHALLENGES_PER_SECOND, Settings, TurnMachine
 from .pacing import Pacing
 from .peers import IPNetwork
-from .sockets import address_from, bind_listeners, bind_relayed, canonical, set_dont_fragment
+from .sockets import (
+    address_from,
+    bind_listeners,
+    bind_relayed,
+    canonical,
+    descriptors_left,
+    set_dont_fragment,
+)
 from .tcp import ClientStream
 from .timerfd import Alarm
 
@@ -262,7 +269,7 @@ class TurnServer:
         if self._fast is not None:
             if not self._ready:  # those that are readable now are read together
                 self._loop.call_soon(self._read_peers, self._fast)
-            self._ready[relayed] = None
+            self._ready[relayed] = None  # in the order in which they became so
             return
         for _ in range(AT_ONCE):
             try:
@@ -277,7 +284,9 @@ class TurnServer:
         if self._listener.fileno() < 0:  # closed since
             return
         try:
-            fast.read_peers(ready, time.monotonic(), self._from_peer)
+            self._ready = dict.fromkeys(fast.read_peers(ready, time.monotonic(), self._from_peer))
+            if self._ready:
+                self._loop.call_soon(self._read_peers, fast)
         finally:
             self._arm()
 
@@ -294,6 +303,7 @@ class TurnServer:
         )
         released = sum(counters.release_errors)
         self.admission.measure(time.monotonic(), time.thread_time(), released, released - in_time)
+        self.admission.count_descriptors(descriptors_left())
         self._machine.full = self.admission.full
         if self._fast is not None:
             self._fast.purge(time.monotonic())
@@ -392,6 +402,8 @@ class TurnServer:
                 if self._fast is not None:
                     self._fast.opened(relayed, opened)
                 self._loop.add_reader(opened.fileno(), self._relayed_readable, relayed, opened)
+        self.admission.count_descriptors(descriptors_left(*sockets[-1:]))
+        self._machine.full = self.admission.full
         addresses = tuple(address_from(opened.getsockname()) for opened in sockets)
         reserved_address = None if reserved is None else address_from(reserved.getsockname())
         token = secrets.token_bytes(8)

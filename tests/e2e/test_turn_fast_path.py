@@ -255,3 +255,33 @@ async def test_a_fault_costs_one_batch_and_no_buffer(start, town, monkeypatch, c
     assert unused(server) == BUFFERS
     await asyncio.to_thread(talk, alice, bob.socket, b"again")
     assert "ZeroDivisionError" in caplog.text
+
+
+async def test_busy_relayed_sockets_shut_out_nobody(start, town):
+    server = await start()
+
+    def prepare():
+        busy = [town.client(server, "alice") for _ in range(9)]
+        victim = town.client(server, "bob")
+        voice = town.peer("127.0.0.8")
+        victim.bind(voice.getsockname())
+        return busy, victim, voice
+
+    busy, victim, voice = await asyncio.to_thread(prepare)
+    junk = town.peer("127.0.0.9")
+
+    def flood() -> None:
+        for each in busy:
+            for _ in range(70):
+                junk.sendto(b"junk", each.relayed)
+
+    flood()
+    flood()
+    await asyncio.sleep(0)
+    voice.sendto(b"voice", victim.relayed)
+    for _ in range(20):  # rounds of the loop, before each of which more junk waits than a batch holds
+        flood()
+        await asyncio.sleep(0)
+        if heard := silent(victim.socket):
+            break
+    assert heard == [channel_data(b"voice")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from relay.turn.admission import FULL, LATE, PERIOD, ROOM, Admission
+from relay.turn.admission import FULL, LATE, LEAST_DESCRIPTORS, PERIOD, ROOM, Admission
 
 
 class Core:
@@ -55,6 +55,14 @@ def test_late_releases_fill_it_whatever_the_core_says():
     assert not core.run(0.1, 2, released=1000, late=int(1000 * LATE) - 1)
     assert core.run(0.1, 1, released=1000, late=int(1000 * LATE) + 1)
     assert not core.run(0.1, 1, released=1000)
+
+
+def test_it_is_full_while_few_descriptors_are_left():
+    core = Core()
+    core.admission.count_descriptors(LEAST_DESCRIPTORS - 1)
+    assert core.run(0.1, 1)
+    core.admission.count_descriptors(LEAST_DESCRIPTORS)
+    assert not core.admission.full
 
 
 def test_a_few_releases_say_nothing():

@@ -274,12 +274,18 @@ def test_sockets_that_open_after_their_client_has_gone_are_closed(world, make_cl
 
 
 def test_even_port_leaks_no_port(make_world, make_client):
-    world = make_world(quotas=Quotas(allocations=1))
+    world = make_world(quotas=Quotas(allocations=4))
     client = make_client(world)
-    client.allocate(EVEN_PORT(0x80))
-    client.refresh(0)
+    answers = []
+    for _ in range(20):
+        answers.append(status(client.allocate(EVEN_PORT(0x80))))
+        assert len(world.open) <= 4
+        client.refresh(0)
+    assert answers == [None] * 3 + [486] * 17, "what is reserved counts while it is"
+    assert len(world.open) == 3
     world.advance(31)
     assert world.open == set()
+    assert status(client.allocate(EVEN_PORT(0x80))) is None
 
 
 def test_credentials_expire_for_allocations_and_refreshes(make_world, make_client):
