@@ -68,6 +68,11 @@ class _Relay(Collector):
 
 def _turn(turn: Counters) -> Iterable[Metric]:
     yield _gauge("turn_allocations", "Live allocations.", ("transport",), turn.by_transport)
+    yield GaugeMetricFamily(
+        "relay_turn_receive_buffer_bytes",
+        "What the clients' socket holds at most.",
+        value=turn.receive_buffer,
+    )
     happened = {"made": turn.allocations_made, "expired": turn.allocations_expired}
     yield _counter("turn_allocation_events", "Allocations made, and expired.", ("event",), happened)
     yield _counter("turn_packets", "Application datagrams.", ("direction",), _by_direction(turn, "packets"))

@@ -37,6 +37,7 @@ SHELLS = {
     "relay/wiretap.py",
     "relay/turn/fastpath.py",
     "relay/turn/mmsg.py",
+    "relay/turn/overflow.py",
     "relay/turn/sockets.py",
     "relay/turn/tcp.py",
     "relay/turn/timerfd.py",

@@ -20,9 +20,10 @@ CHANNEL_HEADER: Final = 4
 
 @dataclass(slots=True)
 class Counters:
-    """Counts since the server started, except ``allocations``, which is how many live now."""
+    """Counts since the server started, except what is said to be otherwise."""
 
     allocations: int = 0
+    """How many live now."""
     by_transport: Counter[str] = field(default_factory=Counter)
     """The same by transport to the client."""
     allocations_made: int = 0
@@ -45,6 +46,8 @@ class Counters:
     """Requests refused before they were authenticated, by STUN error code, answered or not."""
     errors: Counter[int] = field(default_factory=Counter)
     """Authenticated requests that were refused, by STUN error code."""
+    receive_buffer: int = 0
+    """Bytes that the kernel holds for the clients' socket at most (socket(7), SO_RCVBUF), not a count."""
     batches: list[int] = field(default_factory=lambda: [0] * (len(BATCH_BOUNDS) + 1))
     """Batches by how many datagrams they had: counts per bucket of ``BATCH_BOUNDS``."""
     batched: int = 0

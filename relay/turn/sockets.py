@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import secrets
 import socket
@@ -18,6 +19,8 @@ RELAY_PORTS: Final = (49_152, 65_535)
 _BIND_ATTEMPTS: Final = 64
 
 # Linux numbers that the socket module does not name.
+_SO_SNDBUFFORCE: Final = 32
+_SO_RCVBUFFORCE: Final = 33
 _IP_MTU_DISCOVER: Final = 10
 _IP_PMTUDISC_WANT: Final = 1
 _IP_PMTUDISC_DO: Final = 2
@@ -51,8 +54,7 @@ def bind_listeners(host: str, port: int, tls_port: int | None) -> list[socket.so
         bound: list[socket.socket] = []
         try:
             bound.append(_bind(host, port, socket.SOCK_DGRAM))
-            for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
-                bound[0].setsockopt(socket.SOL_SOCKET, option, LISTENER_BUFFER)
+            _enlarge(bound[0])
             bound.append(_bind(host, bound[0].getsockname()[1], socket.SOCK_STREAM))
             if tls_port is not None:
                 bound.append(_bind(host, tls_port, socket.SOCK_STREAM))
@@ -63,6 +65,15 @@ def bind_listeners(host: str, port: int, tls_port: int | None) -> list[socket.so
             if port or len(bound) != 1 or not isinstance(error, AddressInUse):
                 raise
     raise AddressInUse(f"no port of {host} is free for both UDP and TCP; choose one for TURN")
+
+
+def _enlarge(opened: socket.socket) -> None:
+    """Have the kernel hold ``LISTENER_BUFFER`` both ways, or as much as net.core.rmem_max and wmem_max allow."""
+    for option, forced in ((socket.SO_RCVBUF, _SO_RCVBUFFORCE), (socket.SO_SNDBUF, _SO_SNDBUFFORCE)):
+        opened.setsockopt(socket.SOL_SOCKET, option, LISTENER_BUFFER)
+        if sys.platform == "linux" and opened.getsockopt(socket.SOL_SOCKET, option) < LISTENER_BUFFER:
+            with contextlib.suppress(PermissionError):  # those limits are not for CAP_NET_ADMIN
+                opened.setsockopt(socket.SOL_SOCKET, forced, LISTENER_BUFFER)
 
 
 def _bind(host: str, port: int, kind: socket.SocketKind) -> socket.socket:

@@ -31,6 +31,7 @@ from .credentials import Credentials
 from .effects import CloseRelay, Effect, FiveTuple, OpenRelay, Send, SendFromRelay
 from .fastpath import BATCH, FastPath
 from .machine import CHALLENGES_PER_SECOND, Settings, TurnMachine
+from .overflow import Overflows
 from .pacing import Pacing
 from .peers import IPNetwork
 from .sockets import (
@@ -93,11 +94,13 @@ class TurnServer:
         self._read_at: float | None = None  # the listener's next turn, while its readiness is not watched
         self._released_at = 0.0
         self._alarm = Alarm(self._wake)
+        self._overflows = Overflows(machine.counters)
         self.admission = Admission()
         """How busy the server is, and whether it is full."""
         self.draining = False
         self._empty = asyncio.Event()
         self._measuring = self._loop.call_later(PERIOD, self._measure)
+        machine.counters.receive_buffer = listener.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
         self.address: Address = address_from(listener.getsockname())
         """Where clients reach the server, over UDP and TCP."""
         self.tls_address: Address | None = None
@@ -303,6 +306,8 @@ class TurnServer:
         )
         released = sum(counters.release_errors)
         self.admission.measure(time.monotonic(), time.thread_time(), released, released - in_time)
+        self._overflows.look(self._listener)
+        self._overflows.look_at_some(self._relayed)
         self.admission.count_descriptors(descriptors_left())
         self._machine.full = self.admission.full
         if self._fast is not None:
@@ -342,7 +347,7 @@ class TurnServer:
         while (due := self._machine.deadline) is not None and due <= now:
             if self._fast is not None:  # not what is due with it: a flow's first datagrams are the machine's
                 self._fast.release(math.nextafter(due, 0.0))
-            self._run(self._machine.timer(now, until=due))
+            self._run(self._machine.timer(time.monotonic(), until=due))
         if self._fast is not None:
             self._fast.release(now)
         self._released_at = now
@@ -419,4 +424,5 @@ class TurnServer:
         if self._fast is not None:
             self._fast.closed(relayed)
         self._loop.remove_reader(opened.fileno())
+        self._overflows.close(opened)
         opened.close()

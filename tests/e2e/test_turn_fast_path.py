@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import sys
 from ipaddress import ip_network
 
 import pytest
@@ -22,6 +23,7 @@ from relay.turn.attributes import (
 from relay.turn.credentials import StaticUsers
 from relay.turn.fastpath import BUFFERS
 from relay.turn.message import MessageClass, Method, encode
+from relay.turn.overflow import dropped
 from relay.turn.udp import TurnServer
 from scripts.benchmarks.turnload import CHANNEL, Client, Login, udp
 
@@ -285,3 +287,42 @@ async def test_busy_relayed_sockets_shut_out_nobody(start, town):
         if heard := silent(victim.socket):
             break
     assert heard == [channel_data(b"voice")]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says what it dropped")
+async def test_what_the_kernel_had_no_room_for_is_counted(start, town):
+    server = await start()
+    victim = await asyncio.to_thread(town.client, server, "alice")
+    junk = town.peer()
+
+    def flood(address, socket_of_server: socket.socket) -> int:
+        socket_of_server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        for _ in range(100):
+            junk.sendto(bytes(1000), address)
+        return dropped(socket_of_server)
+
+    lost = flood(server.address, server._listener)
+    assert 50 < lost < 100
+    async with asyncio.timeout(LIMIT):
+        while server.counters.drops["receive-buffer-full"] < lost:
+            await asyncio.sleep(0.01)
+    lost += flood(victim.relayed, server._relayed[victim.relayed])
+    await asyncio.to_thread(victim.request, Method.REFRESH, LIFETIME(0))
+    assert server.counters.drops["receive-buffer-full"] == lost
+
+
+async def test_the_size_of_the_clients_buffer_is_told(start):
+    server = await start()
+    told = server.counters.receive_buffer
+    assert told == server._listener.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+    assert server.counters.as_json()["receive_buffer"] == told
+
+
+async def test_shortcuts_that_ran_out_are_forgotten_over_time(start, town, monkeypatch):
+    monkeypatch.setattr("relay.turn.allocation.CHANNEL_LIFETIME", 0.2)
+    server = await start()
+    await asyncio.to_thread(town.pair, server)
+    assert server.shortcuts
+    async with asyncio.timeout(LIMIT):
+        while server.shortcuts:
+            await asyncio.sleep(0.01)

@@ -37,12 +37,13 @@ def test_traffic_by_direction():
 
 
 def test_allocations_drops_and_failures_have_labels():
-    turn = Counters(allocations_made=5)
+    turn = Counters(allocations_made=5, receive_buffer=4096)
     turn.by_transport["tcp"] += 2
     turn.drops["no-channel"] += 4
     turn.auth_failures[401] += 6
     turn.errors[486] += 1
     samples = read(turn=turn)
+    assert samples["relay_turn_receive_buffer_bytes",] == 4096
     assert samples["relay_turn_allocations", ("transport", "tcp")] == 2
     assert samples["relay_turn_drops_total", ("reason", "no-channel")] == 4
     assert samples["relay_turn_auth_failures_total", ("code", "401")] == 6
