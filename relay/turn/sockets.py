@@ -68,7 +68,7 @@ def bind_listeners(host: str, port: int, tls_port: int | None) -> list[socket.so
 
 
 def _enlarge(opened: socket.socket) -> None:
-    """Have the kernel hold ``LISTENER_BUFFER`` both ways, or as much as net.core.rmem_max and wmem_max allow."""
+    """Have the kernel hold ``LISTENER_BUFFER`` both ways, or what net.core.rmem_max and wmem_max allow."""
     for option, forced in ((socket.SO_RCVBUF, _SO_RCVBUFFORCE), (socket.SO_SNDBUF, _SO_SNDBUFFORCE)):
         opened.setsockopt(socket.SOL_SOCKET, option, LISTENER_BUFFER)
         if sys.platform == "linux" and opened.getsockopt(socket.SOL_SOCKET, option) < LISTENER_BUFFER:
