@@ -11,6 +11,7 @@ import typer
 from relay.config import host_port
 from relay.errors import UsageError
 from relay.network.topology import load
+from relay.path.routes import Routes
 from relay.serve import Options, routes
 from relay.serve import serve as serve_all
 from relay.turn.credentials import Credentials, SharedSecret, StaticUsers
@@ -22,6 +23,9 @@ from .running import Stop, announce, print_json, run
 
 LEAST_SECRET = 16
 """Bytes."""
+Jitter = Annotated[
+    float | None, typer.Option(help="Milliseconds: standard deviation of the path's delay.", min=0.0)
+]
 Alternate = Annotated[
     str | None,
     typer.Option(help="HOST:PORT of the TURN server that clients are sent to while this one drains."),
@@ -39,9 +43,7 @@ def serve(
     ] = None,
     loss: Annotated[float, typer.Option(help="Probability that a packet is lost from site to site.")] = 0.0,
     burst: Annotated[float, typer.Option(help="Packets lost in a row, in the mean; 1: at random.")] = 1.0,
-    jitter: Annotated[
-        float | None, typer.Option(help="Milliseconds: standard deviation of the path's delay.")
-    ] = None,
+    jitter: Jitter = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the modelled path; random if not given.")] = None,
     record: Annotated[
         Path | None, typer.Option(help="Record all that crosses the relay, as an attacker who owns it would.")
@@ -97,6 +99,7 @@ def turn_alone(
         str | None,
         typer.Option(help="Topology whose modelled path lies between the sites of --secret's users."),
     ] = None,
+    jitter: Jitter = None,
     alternate: Alternate = None,
     as_json: Json = False,
 ) -> None:
@@ -113,7 +116,7 @@ def turn_alone(
             realm=realm,
             credentials=credentials,
             allow_peers=[network(text) for text in allow_peer or ()],
-            routes=None if path is None else routes(Options(topology=load(path), listen=where, turn=where)),
+            routes=None if path is None else modelled(path, where, jitter),
         )
         try:
             host, port = server.address
@@ -127,6 +130,12 @@ def turn_alone(
                 print_json({"event": "ended", "turn": server.counters.as_json()})
 
     run(work, drains=True)
+
+
+def modelled(name: str, where: tuple[str, int], jitter: float | None) -> Routes:
+    """The paths of a topology."""
+    each = None if jitter is None else jitter / 1000
+    return routes(Options(topology=load(name), listen=where, turn=where, jitter=each))
 
 
 def who_may_log_in(users: list[str], secret: Path | None) -> Credentials:

@@ -43,6 +43,8 @@ class Findings:
     promises: Sequence[Promise] = ()
     versions: dict[str, str] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
+    unmeasured: Sequence[str] = ()
+    """Promises that could not be judged here, each with the reason; they are not held."""
     plot: Callable[[Any], None] | None = None
     """Draws onto a matplotlib figure; ``None`` where a plot would say nothing."""
 
@@ -56,6 +58,7 @@ class Findings:
             "versions": self.versions,
             "rows": list(self.rows),
             "promises": promises,
+            "not_measured": list(self.unmeasured),
             **self.details,
         }
 
@@ -71,6 +74,8 @@ class Findings:
             console.print(f"[dim]{name}: {version}[/]")
         for promise in self.promises:
             console.print(str(promise), style="green" if promise.held else "bold red", markup=False)
+        for what in self.unmeasured:
+            console.print(f"not measured: {what}", style="yellow", markup=False)
 
     def keep(self, directory: Path, name: str) -> None:
         """Write ``NAME.json``, and ``NAME.png`` where there is a plot."""

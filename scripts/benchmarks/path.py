@@ -265,12 +265,12 @@ def run(options: argparse.Namespace) -> Findings:
         ]
     versions = {"kernel": platform.release()}
     if reason:  # nothing is promised that was held against a peer of our own
-        versions["not measured, no netem here"] = reason
         versions["against netem's manual"] = "; ".join(map(str, promises))
     return Findings(
         title=f"The modelled path, {options.packets} packets, {1e3 * GAP:g} ms apart",
         rows=rows,
         promises=[] if reason else promises,
+        unmeasured=[f"{each.what} (no netem here: {reason})" for each in promises] if reason else [],
         versions=versions,
         plot=lambda figure: draw(figure, samples),
     )

@@ -13,7 +13,7 @@ import itertools
 import os
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -40,7 +40,7 @@ CHANNEL = 0x4000
 SOURCE_HOST = "127.0.0.2"
 """Clients and peers live at an address of their own, and leave the server's whole range of ports to it."""
 HEAD = 16
-"""Bytes of a received packet that are kept: enough for its time of sending."""
+"""Bytes of a received packet that are kept: enough for its time of sending and its number in the flow."""
 MOST = 64
 """Packets that one read takes, and one burst has (the kernel's limit for UDP_SEGMENT)."""
 BURSTS_PER_SECOND = 25_000
@@ -145,16 +145,42 @@ class Client:
 
 def allocate_all(clients: Sequence[Client], at_once: int = 50) -> None:
     """Let every client get its relayed address, some of them at a time."""
+    for client, answer in ask_all(
+        clients, Method.ALLOCATE, lambda _: (REQUESTED_TRANSPORT(17), LIFETIME(3600)), at_once
+    ):
+        client._allocated(answer)
+
+
+def pair_all(clients: Sequence[Client]) -> None:
+    """Let neighbours bind channels to each other and say something, so that each has all that a call has."""
+    peers = dict(zip(clients[::2], clients[1::2], strict=True))
+    peers |= {other: one for one, other in peers.items()}
+    for _ in ask_all(
+        clients,
+        Method.CHANNEL_BIND,
+        lambda client: (CHANNEL_NUMBER(CHANNEL), XOR_PEER_ADDRESS(peers[client].relayed)),
+    ):
+        pass
+    packet = (CHANNEL << 16 | PAYLOAD).to_bytes(4, "big") + bytes(PAYLOAD)
+    for client in clients:
+        client.socket.send(packet)
+        peers[client].socket.recv(2048)
+
+
+def ask_all(
+    clients: Sequence[Client],
+    method: Method,
+    values: Callable[[Client], Sequence[Value]],
+    at_once: int = 50,
+) -> Iterator[tuple[Client, Message]]:
+    """The same request of every client, some of them at a time, with the answer."""
     for start in range(0, len(clients), at_once):
-        some = clients[start : start + at_once]
-        for client in some:
-            client.ask(Method.ALLOCATE, REQUESTED_TRANSPORT(17), LIFETIME(3600))
-        waiting = list(some)
+        waiting = list(clients[start : start + at_once])
+        for client in waiting:
+            client.ask(method, *values(client))
         while waiting:
             answered = [(client, client.answer()) for client in waiting]
-            for client, answer in answered:
-                if answer is not None:
-                    client._allocated(answer)
+            yield from ((client, answer) for client, answer in answered if answer is not None)
             waiting = [client for client, answer in answered if answer is None]
 
 
@@ -260,8 +286,10 @@ class Load:
             while sent < due:
                 source = pairs[sent % len(pairs)][0]
                 stamp = time.time_ns().to_bytes(8, "little")
+                number = sent // len(pairs) * each
                 for at in range(source.size - PAYLOAD, each * source.size, source.size):
-                    source.burst[at : at + 8] = stamp
+                    source.burst[at : at + 12] = stamp + number.to_bytes(4, "little")
+                    number += 1
                 self.send(source, each)
                 sent += 1
                 received += self._keep(pairs, next(polls), kept)
@@ -291,7 +319,8 @@ class Load:
             control = np.concatenate([stamp for _, stamp in parts])
             at = target.size - PAYLOAD
             stamps = heads[:, at : at + 8].copy().view("<i8")[:, 0]
-            out_of_order += int((np.diff(stamps) < 0).sum())
+            numbers = heads[:, at + 8 : at + 12].copy().view("<u4")[:, 0].astype(np.int64)
+            out_of_order += int((np.diff(numbers) < 0).sum())
             transits.append((control[:, 0] * 1_000_000_000 + control[:, 1] - stamps) * 1e-9)
         return out_of_order, np.concatenate(transits)
 

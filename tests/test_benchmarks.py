@@ -1,0 +1,70 @@
+"""Benchmarks claim nothing that they did not measure."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from scripts.benchmarks import path
+from scripts.benchmarks.findings import Findings, Promise
+from scripts.benchmarks.relay import Round, why_not
+from scripts.benchmarks.turnload import PAYLOAD, End, Load, udp
+
+
+def rounds(share):
+    return [Round(rate=share * 1e6 / 5.0, cpu=5.0)] * 3
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "reason"),
+    [
+        (0.99, 0.97, ""),
+        (0.25, 0.99, "ours used 25 %"),
+        (0.99, 0.5, "coturn used 50 %"),
+        (0.99, None, "no coturn"),
+    ],
+)
+def test_figures_by_the_core_need_a_core_that_is_busy(ours, theirs, reason):
+    measured = {"ours": rounds(ours)} | ({} if theirs is None else {"coturn": rounds(theirs)})
+    said = why_not(measured, ("ours", "coturn"))
+    assert reason in said
+    assert bool(said) is bool(reason)
+
+
+def test_what_was_not_measured_is_said_and_not_held(capsys):
+    from rich.console import Console
+
+    found = Findings("title", [], [Promise("one", 1.0, 2.0)], unmeasured=["another (no peer here)"])
+    assert json.loads(json.dumps(found.as_json()))["not_measured"] == ["another (no peer here)"]
+    found.show(Console(width=100))
+    assert "not measured: another (no peer here)" in capsys.readouterr().out
+
+
+def test_two_packets_of_one_burst_that_swap_places_are_seen():
+    with udp() as one, udp() as other:
+        load = Load([End(one, PAYLOAD), End(other, PAYLOAD)], [(0, 1)])
+        pairs = [(load._ends[0], load._ends[1])]
+        heads = np.zeros((3, 16), np.uint8)
+        heads[:, 8:12] = np.array([0, 2, 1], "<u4").view(np.uint8).reshape(3, 4)
+        out_of_order, _ = load._transits(pairs, [[(heads, np.zeros((3, 2), np.int64))]])
+    assert out_of_order == 1
+
+
+def test_without_netem_the_path_holds_no_promise(monkeypatch):
+    pytest.importorskip("scipy")
+
+    def none(*_):
+        raise OSError("no such qdisc")
+
+    monkeypatch.setattr(path, "measured", none)
+
+    class Options:
+        packets, seed = 4000, 1
+
+    found = path.run(Options)
+    assert found.promises == []
+    assert len(found.unmeasured) == 8
+    assert all("no such qdisc" in each for each in found.unmeasured)
+    assert found.versions["against netem's manual"].count("NOT HELD") == 0
