@@ -76,6 +76,12 @@ def host_port(text: str, flag: str) -> tuple[str, int]:
     return ("127.0.0.1" if host == "localhost" else host), number
 
 
+def spelt(address: tuple[str, int]) -> str:
+    """``HOST:PORT`` or ``[IPv6]:PORT``."""
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def is_loopback(host: str) -> bool:
     """Whether nothing outside this machine can reach ``host``."""
     return ipaddress.ip_address(host).is_loopback

@@ -13,11 +13,12 @@ import ssl
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any, Protocol, Self
 
 from qcall.wire.signalling import TurnCredentials
-from relay.config import RelayHome, is_loopback
+from relay.config import RelayHome, is_loopback, spelt
 from relay.control import Arguments, Command, ControlServer
 from relay.errors import UsageError
 from relay.health import HealthServer
@@ -31,7 +32,9 @@ from relay.pki import Authority
 from relay.processes import KeyProcesses
 from relay.signalling.accounts import Accounts
 from relay.signalling.websocket import Services, SignallingServer, SiteInfo
+from relay.turn.allocation import Quotas
 from relay.turn.credentials import SharedSecret
+from relay.turn.tls import tls_context
 from relay.turn.udp import TurnServer, WireEvent
 from relay.wiretap import Wiretap
 
@@ -58,6 +61,13 @@ class Options:
     processes: str = ""
     """What names the topology, when every node is to be a process of its own."""
     metrics: tuple[str, int] = ("127.0.0.1", 0)
+    relay_hosts: tuple[str, ...] = ()
+    """Where relayed addresses are, one of a family at most; default: the host of ``turn``."""
+    quotas: Quotas = field(default_factory=Quotas)
+    tls_port: int | None = None
+    """Of TURN over TLS, if that is to be served."""
+    tls_files: tuple[Path, Path] | None = None
+    """Its certificate and key; default: from the relay's own authority."""
     alternate: tuple[str, int] | None = None
     """Where TURN clients are sent while this relay drains."""
 
@@ -140,6 +150,9 @@ class RunningRelay:
             realm=options.realm,
             credentials=self._turn_secret,
             routes=self.routes,
+            relay_hosts=options.relay_hosts,
+            quotas=options.quotas,
+            tls=None if options.tls_port is None else (options.tls_port, self._turn_tls()),
             wiretap=None if record is None else self._on_wire,
         )
         self._stack.push_async_callback(self.turn.close)
@@ -178,11 +191,12 @@ class RunningRelay:
         topology = self._options.topology
         first, last = topology.sites[0], topology.sites[-1]
         path = self.routes.between(first, last)
-        host, port = self.turn.address
+        turns = self.turn.tls_address
         return {
             "event": "ready",
             "signalling": self.signalling.url,
-            "turn": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+            "turn": spelt(self.turn.address),
+            **({} if turns is None else {"turns": spelt(turns)}),
             "metrics": self.health.url,
             "kme": {site: self.keys.url(site) for site in topology.sites},
             "topology": topology.name,
@@ -278,6 +292,12 @@ class RunningRelay:
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         context.load_cert_chain(*files)
         return context
+
+    def _turn_tls(self) -> ssl.SSLContext:
+        files = self._options.tls_files or self.authority.kme_files(
+            self._home.directory / "turn", "relay", [self._options.turn[0]]
+        )
+        return tls_context(*files)
 
     def _on_wire(self, event: WireEvent) -> None:
         assert self._options.record is not None

@@ -41,6 +41,7 @@ SHELLS = {
     "relay/turn/sockets.py",
     "relay/turn/tcp.py",
     "relay/turn/timerfd.py",
+    "relay/turn/tls.py",
     "relay/turn/udp.py",
     "relay/signalling/accounts.py",
     "relay/signalling/websocket.py",

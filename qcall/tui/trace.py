@@ -16,8 +16,7 @@ from qcall.session.snapshot import Snapshot, TraceLine
 
 from .draw import FAIR, GOOD, MUTED
 from .keybar import KeyBar
-from .lists import LogPane
-from .strips import SecurityStrip, TitleBar
+from .panes import LogPane, SecurityStrip, TitleBar
 
 LANE = 26
 """Cells between two lanes of the flow."""

@@ -8,18 +8,33 @@ from typing import Annotated
 
 import typer
 
-from relay.config import host_port
+from relay.config import host_port, spelt
 from relay.errors import UsageError
 from relay.network.topology import load
 from relay.path.routes import Routes
 from relay.serve import Options, routes
 from relay.serve import serve as serve_all
 from relay.turn.credentials import Credentials, SharedSecret, StaticUsers
+from relay.turn.tls import tls_context
 from relay.turn.udp import TurnServer
 from relay.wiretap import Wiretap
 
 from .app import Json, TopologyName, app
 from .running import Stop, announce, print_json, run
+from .turning import (
+    USUAL,
+    QuotaAllocations,
+    QuotaBandwidth,
+    QuotaChannels,
+    QuotaPermissions,
+    RelayAddresses,
+    TlsCertificate,
+    TlsKey,
+    TlsPort,
+    quotas,
+    relay_addresses,
+    tls_files,
+)
 
 LEAST_SECRET = 16
 """Bytes."""
@@ -51,6 +66,14 @@ def serve(
     metrics: Annotated[
         str, typer.Option(help="HOST:PORT of /metrics, /healthz and /readyz.")
     ] = "127.0.0.1:0",
+    tls_port: TlsPort = None,
+    tls_cert: TlsCertificate = None,
+    tls_key: TlsKey = None,
+    relay_address: RelayAddresses = None,
+    quota_allocations: QuotaAllocations = USUAL.allocations,
+    quota_permissions: QuotaPermissions = USUAL.permissions,
+    quota_channels: QuotaChannels = USUAL.channels,
+    quota_bandwidth: QuotaBandwidth = None,
     alternate: Alternate = None,
     processes: Annotated[
         bool, typer.Option("--processes", help="Every trusted node a process of its own.")
@@ -71,6 +94,10 @@ def serve(
             burst=burst,
             jitter=None if jitter is None else jitter / 1000,
             seed=seed,
+            tls_port=tls_port,
+            tls_files=tls_files(tls_port, tls_cert, tls_key),
+            relay_hosts=relay_addresses(relay_address or ()),
+            quotas=quotas(quota_allocations, quota_permissions, quota_channels, quota_bandwidth),
             record=None if record is None else Wiretap(record),
             processes=topology if processes else "",
         )
@@ -100,6 +127,14 @@ def turn_alone(
         typer.Option(help="Topology whose modelled path lies between the sites of --secret's users."),
     ] = None,
     jitter: Jitter = None,
+    tls_port: TlsPort = None,
+    tls_cert: TlsCertificate = None,
+    tls_key: TlsKey = None,
+    relay_address: RelayAddresses = None,
+    quota_allocations: QuotaAllocations = USUAL.allocations,
+    quota_permissions: QuotaPermissions = USUAL.permissions,
+    quota_channels: QuotaChannels = USUAL.channels,
+    quota_bandwidth: QuotaBandwidth = None,
     alternate: Alternate = None,
     as_json: Json = False,
 ) -> None:
@@ -111,16 +146,24 @@ def turn_alone(
         where = host_port(listen, "--listen")
         if path is not None and secret is None:
             raise UsageError("--path needs users with a site: give --secret FILE")
+        files = tls_files(tls_port, tls_cert, tls_key)
+        if tls_port is not None and files is None:
+            raise UsageError("--tls-port needs a certificate: give --tls-cert and --tls-key")
         server = await TurnServer.start(
             *where,
             realm=realm,
             credentials=credentials,
             allow_peers=[network(text) for text in allow_peer or ()],
             routes=None if path is None else modelled(path, where, jitter),
+            relay_hosts=relay_addresses(relay_address or ()),
+            quotas=quotas(quota_allocations, quota_permissions, quota_channels, quota_bandwidth),
+            tls=None if files is None or tls_port is None else (tls_port, tls_context(*files)),
         )
         try:
-            host, port = server.address
-            announce(as_json)({"event": "ready", "turn": f"{host}:{port}", "realm": realm})
+            ready = {"event": "ready", "turn": spelt(server.address), "realm": realm}
+            if server.tls_address is not None:
+                ready["turns"] = spelt(server.tls_address)
+            announce(as_json)(ready)
             if await stop.drained():
                 server.drain(elsewhere)
                 await stop.unless(server.emptied())

@@ -128,12 +128,16 @@ class Usage:
 
     def spend(self, size: int, rate: float, now: float) -> bool:
         """Take ``size`` bytes from a bucket that holds one second of ``rate``; False when it is empty."""
-        self._bytes = min(rate, self._bytes + (now - self._filled_at) * rate)
-        self._filled_at = now
-        if self._bytes < size:
+        if not self.affords(size, rate, now):
             return False
         self._bytes -= size
         return True
+
+    def affords(self, size: int, rate: float, now: float) -> bool:
+        """Whether that many bytes are in the bucket."""
+        self._bytes = min(rate, self._bytes + max(0.0, now - self._filled_at) * rate)
+        self._filled_at = max(now, self._filled_at)
+        return self._bytes >= size
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 from relay.path.model import Path
 
@@ -53,6 +53,16 @@ class CloseRelay(NamedTuple):
     relayed: Address
 
 
+class Budget(Protocol):
+    """What one user may still send and get."""
+
+    def affords(self, size: int, rate: float, now: float) -> bool:
+        """Whether ``size`` bytes are there, in a bucket that ``rate`` bytes a second fill."""
+
+    def spend(self, size: int, rate: float, now: float) -> bool:
+        """Take them; False when they are not there."""
+
+
 class Shortcut(NamedTuple):
     """What may be done with all datagrams like this one until ``expires``, without asking the machine again.
 
@@ -70,6 +80,9 @@ class Shortcut(NamedTuple):
     to_number: int = 0
     path: Path | None = None
     """The modelled path that lies between."""
+    budgets: tuple[Budget, ...] = ()
+    """Who pay for each payload byte, where users have a quota of ``bandwidth`` bytes a second."""
+    bandwidth: float = 0.0
 
 
 Effect: TypeAlias = Send | SendFromRelay | OpenRelay | CloseRelay | Shortcut

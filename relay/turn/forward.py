@@ -19,7 +19,7 @@ from relay.path.wheel import BatchWheel
 
 from .attributes import Address
 from .counters import Counters, Tally
-from .effects import Shortcut
+from .effects import Budget, Shortcut
 from .packets import BUFFER, HEADROOM, NAME, Buffers, Indices, address_of, name_length, pack_name
 from .relaying import UDP_HEADERS
 from .shortcuts import Senders, Tags, Words
@@ -83,6 +83,7 @@ class Forwarder:
         self._next = 1  # flow 0 has no expiry ahead: it stands for none
         self._by_address: dict[Address, set[int]] = {}
         self._ends: dict[int, tuple[Address, Address]] = {}
+        self._budgets: dict[int, tuple[tuple[Budget, ...], float]] = {}
         self._paths: list[Path] = []
         self._straight: set[int] = set()
         self._relays: dict[int, Address] = {}
@@ -132,6 +133,8 @@ class Forwarder:
         self._expires[flow] = shortcut.expires
         self._channel[flow] = shortcut.to_number
         self._relay[flow] = _CLIENT if shortcut.to else self._relay_number(shortcut.relayed)
+        if shortcut.budgets:
+            self._budgets[flow] = shortcut.budgets, shortcut.bandwidth
         self._path[flow] = _STRAIGHT
         if shortcut.path is None:
             if shortcut.client is not None:
@@ -169,6 +172,8 @@ class Forwarder:
         taken &= sizes <= _SIZE_IN_BUFFER  # the rest of it is elsewhere
         taken &= self._expires[flows] > now
         self._clients.keep_order(batch.words, taken)
+        if self._budgets and not self._pay(flows, sizes, taken, now):
+            self._clients.keep_order(batch.words, taken)
         slots, arrivals, left = batch.slots, batch.arrivals, batch.slots[:0]
         if np.count_nonzero(taken) < len(taken):
             left = (~taken).nonzero()[0]
@@ -203,6 +208,8 @@ class Forwarder:
         taken &= self._expires[flows] > now
         taken &= batch.lengths <= _BUFFER  # the rest of it is elsewhere
         self._peers[is_ipv6].keep_order(batch.words, taken)
+        if self._budgets and not self._pay(flows, batch.lengths, taken, now):
+            self._peers[is_ipv6].keep_order(batch.words, taken)
         left = (~taken).nonzero()[0]
         slots, lengths, flows = batch.slots[taken], batch.lengths[taken], flows[taken]
         if not len(flows):
@@ -236,6 +243,24 @@ class Forwarder:
     def settle(self) -> None:
         """Bring the counters up to date."""
         self._tally.settle()
+
+    def _pay(self, flows: Indices, sizes: NDArray[np.uint32], taken: NDArray[np.bool_], now: float) -> bool:
+        """Take a batch's bytes from its users' budgets; the machine sees to flows of users with too little.
+
+        Returns whether there was enough for all.
+        """
+        enough = True
+        paying, place = np.unique(flows[taken], return_inverse=True)
+        totals = np.bincount(place, sizes[taken]).tolist()
+        for flow, total in zip(paying.tolist(), totals, strict=True):
+            budgets, rate = self._budgets[flow]
+            if all(budget.affords(int(total), rate, now) for budget in budgets):
+                for budget in budgets:
+                    budget.spend(int(total), rate, now)
+            else:
+                taken &= flows != flow
+                enough = False
+        return enough
 
     def _to_peers(self, slots: Indices, flows: Indices, sizes: NDArray[np.uint32]) -> Outgoing:
         buffers = self._buffers
@@ -292,6 +317,7 @@ class Forwarder:
             return
         for flow in flows:
             ends = self._ends.pop(flow)
+            self._budgets.pop(flow, None)
             for end in ends:
                 remaining = self._by_address.get(end, set())
                 remaining.discard(flow)

@@ -57,8 +57,7 @@ class Relaying:
         self._bandwidth = quotas.bandwidth
         self._counters = counters
         self._routes = routes
-        # Whoever spends from a bucket has to come by here.
-        self._shortcuts = shortcuts and quotas.bandwidth is None
+        self._shortcuts = shortcuts
         self._path: Wheel[_Crossing] = Wheel()
         self._indications = 0
 
@@ -105,7 +104,8 @@ class Relaying:
         channel = allocation.channel_to(peer, now)
         if self._shortcuts and channel is not None and allocation.five_tuple.transport == "udp":
             client = allocation.five_tuple.client
-            effects += (Shortcut(relayed, peer, channel.expires, to=client, to_number=channel.number),)
+            shortcut = Shortcut(relayed, peer, channel.expires, to=client, to_number=channel.number)
+            effects += (self._paid(shortcut, allocation),)
         return effects
 
     def due(self, now: float, until: float) -> tuple[Effect, ...]:
@@ -170,14 +170,21 @@ class Relaying:
         if receiver is None:
             if self._policy.reach(peer[0]) is not Reach.NETWORK or self._policy.is_listener(peer):
                 return ()
-            return (Shortcut(relayed, peer, channel.expires, client, channel.number),)
+            return (self._paid(Shortcut(relayed, peer, channel.expires, client, channel.number), allocation),)
         back = receiver.channel_to(relayed, now)
         if back is None or receiver.five_tuple.transport != "udp":
             return ()
         path = None if self._routes is None else self._routes.between(allocation.site, receiver.site)
         expires = min(channel.expires, back.expires)
         to = receiver.five_tuple.client
-        return (Shortcut(relayed, peer, expires, client, channel.number, to, back.number, path),)
+        shortcut = Shortcut(relayed, peer, expires, client, channel.number, to, back.number, path)
+        return (self._paid(shortcut, allocation, receiver),)
+
+    def _paid(self, shortcut: Shortcut, *payers: Allocation) -> Shortcut:
+        if self._bandwidth is None:
+            return shortcut
+        budgets = tuple(allocation.usage for allocation in payers)
+        return shortcut._replace(budgets=budgets, bandwidth=self._bandwidth)
 
     def _to_client(
         self, allocation: Allocation, peer: Address, payload: bytes, now: float

@@ -201,6 +201,7 @@ async def test_two_pages_call_each_other_through_the_relay(browser, server, tran
         assert candidates[used["localCandidateId"]]["candidateType"] == "relay"
         assert candidates[used["remoteCandidateId"]]["candidateType"] == "relay"
     counters = server.counters
+    assert bool(server.shortcuts) is (transport == "udp"), "media of browsers takes the fast path"
     assert counters.hairpinned > 200
     assert counters.peer_packets_out == 0
     assert counters.by_transport[transport] >= 2

@@ -7,11 +7,12 @@ from ipaddress import ip_network
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from relay.path.model import Hop
 from relay.path.routes import Routes
+from relay.turn.allocation import Quotas
 from relay.turn.attributes import CHANNEL_NUMBER, LIFETIME, XOR_PEER_ADDRESS
 from relay.turn.credentials import SharedSecret
 from relay.turn.effects import CloseRelay, Send, SendFromRelay, Shortcut
@@ -132,12 +133,13 @@ class SlowWorld(World):
             self.from_peer(relayed, peer, data)
 
 
-def make(kind, allow=()):
+def make(kind, allow=(), quotas=None):
     told = Settings(
         realm=REALM_NAME,
         relay_hosts=("203.0.113.1",),
         listeners=(SERVER,),
         allow_peers=tuple(map(ip_network, allow)),
+        quotas=quotas or Quotas(),
     )
     routes = Routes({("beijing", "hefei"): HOPS}, seed=1)
     machine = TurnMachine(
@@ -389,6 +391,30 @@ def test_shortcuts_that_ran_out_are_forgotten(world, clients):
     assert len(clients[2].listen()) == 2
 
 
+def test_a_quota_of_bandwidth_is_kept_and_slows_nobody_else():
+    world = make(FastWorld, quotas=Quotas(bandwidth=1000.0))
+    clients = members(world)
+    connect(clients)
+    for _ in range(3):
+        say(world, clients[0], 0x4002, bytes(100))  # 300 of 1000 bytes, of both users
+        world.peer_batch(clients[1].relayed, [(b"", PEER)])
+    assert world.slow == 1 + 3, "the first of a flow, and peers that nobody named"
+    say(world, clients[0], 0x4002, *[bytes(100)] * 10)
+    say(world, clients[3], 0x4001, bytes(10))
+    say(world, clients[1], 0x4003, bytes(10))
+    slow = world.slow
+    say(world, clients[3], 0x4001, bytes(10))
+    assert world.slow == slow, "it is still on the fast path"
+    assert len(clients[2].listen()) == 10
+    assert world.machine.counters.drops["bandwidth"] == 3
+    world.now += 0.5
+    say(world, clients[0], 0x4002, *[bytes(100)] * 5)
+    assert len(clients[2].listen()) == 15
+    assert world.slow == slow, "and so is who has waited"
+    world.advance(1.0)
+    assert world.buffers.free == 64
+
+
 ACTIONS = st.lists(
     st.one_of(
         st.tuples(
@@ -489,13 +515,28 @@ def play(world, actions):
     return by_flow, to_peers, answers, clients
 
 
+def by_sender(client):
+    """What a client has heard in each channel: what two senders send at once comes in any order."""
+    heard = defaultdict(list)
+    for sender, data in client.heard:
+        heard[sender].append(data)
+    return heard
+
+
 @SOUND
 @given(ACTIONS)
+@example(
+    [
+        ("mix", 2, [("bind", 2), ("data", 2)]),
+        ("say", [(0, 2, 0), (2, 2, 0)]),
+        ("connect", 0),
+    ]
+)
 def test_whatever_happens_everyone_hears_the_same(actions):
     slow, fast = make(SlowWorld), make(FastWorld)
     expected, found = play(slow, actions), play(fast, actions)
     assert found[:3] == expected[:3]
-    assert [client.heard for client in found[3]] == [client.heard for client in expected[3]]
+    assert list(map(by_sender, found[3])) == list(map(by_sender, expected[3]))
     fast.forwarder.settle()
     for name in ("client_packets_in", "client_packets_out", "client_bytes_in", "client_bytes_out"):
         assert getattr(fast.machine.counters, name) == getattr(slow.machine.counters, name)
