@@ -10,23 +10,20 @@ import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 from qcall.call.machine import State
 from qcall.config import Home
-from qcall.crypto.identity import Fingerprint
 from qcall.errors import LocalFault, QcallError, UsageError
 from qcall.media.recording import Sides
-from qcall.records.addressbook import AddressBook, read
-from qcall.records.store import CallRecord, Contact, Records
-from qcall.records.vcard import Entry
+from qcall.records.addressbook import AddressBook
 
 from . import board, commands
+from .books import Books
 from .conversation import Conversation
 from .phone import Phone
 from .report import Event
-from .snapshot import PHASES, Link, Person, Presence, Snapshot, Trust
+from .snapshot import PHASES, Link, Snapshot
 
 LEVEL_INTERVAL = 0.125
 """Seconds between two looks at the levels: as often as an eye follows a meter."""
@@ -145,53 +142,22 @@ class Desk:
                 return self._swap()
             case commands.Subscribe():
                 raise UsageError("subscribe needs a connection of its own: qcall control subscribe")
-        return self._keep_records(command)
-
-    def _keep_records(self, command: commands.Any) -> Any:
-        match command:
-            case commands.Verify(contact, same):
-                if not self._records.set_verified(contact, same):
-                    raise UsageError(
-                        f"there has been no call with {contact} yet; call, then compare the words"
-                    )
-                self._show(board.verified(self.snapshot, contact, same))
-                self._list_people()
-                return {"contact": contact, "verified": same}
-            case commands.Accept(contact):
-                accepted = self._records.accept_offered(contact)
-                if accepted is None:
-                    raise UsageError(f"no new identity of {contact} waits; see: qcall contacts")
-                self._list_people()
-                return {"contact": contact, "fingerprint": str(Fingerprint(accepted.fingerprint))}
             case commands.Status():
                 return status(self.snapshot)
-            case commands.History(limit, contact):
-                calls = self._records.calls(limit if not contact else 10_000)
-                return [as_json(call) for call in calls if contact in ("", call.contact)][:limit]
             case commands.Seen():
                 self._show(replace(board.cleared(self.snapshot), missed=0))
                 return {}
-        return self._keep_book(command)
+            case commands.People():
+                self._list_people()
+                return [asdict(person) for person in self.snapshot.people]
+        return self._keep_books(command)
 
-    def _keep_book(self, command: commands.Any) -> Any:
-        changed: dict[str, Any] = {}
-        match command:
-            case commands.Save(name, shown, note):
-                self._book.save(Entry(name, shown, note))
-                changed = {"saved": name}
-            case commands.Remove(name):
-                if not self._book.remove(name):
-                    raise UsageError(f"{name} is not in the address book")
-                changed = {"removed": name}
-            case commands.Import(file):
-                entries = read(Path(file).expanduser())
-                self._book.save(*entries)
-                changed = {"imported": len(entries)}
-            case commands.Export(file):
-                self._export(Path(file).expanduser())
-                return {"exported": len(self._book.entries), "file": file}
+    def _keep_books(self, command: commands.Any) -> Any:
+        answer = self._books.run(command)
+        if isinstance(command, commands.Verify):
+            self._show(board.verified(self.snapshot, command.contact, command.same))
         self._list_people()
-        return changed or [asdict(person) for person in self.snapshot.people]
+        return answer
 
     def _dial(self, contact: str, allow_less: bool) -> Any:
         front = self._live_front()
@@ -237,14 +203,6 @@ class Desk:
         self._focus(others[0])
         return {"contact": others[0].contact}
 
-    def _export(self, file: Path) -> None:
-        from qcall.records.vcard import dump
-
-        try:
-            file.write_text(dump(self._book.entries))
-        except OSError as error:
-            raise UsageError(f"cannot write {file}: {error.strerror}; give another file") from None
-
     # The phone
 
     @property
@@ -254,8 +212,8 @@ class Desk:
         return self._phone
 
     @property
-    def _records(self) -> Records:
-        return self._online.records
+    def _books(self) -> Books:
+        return Books(self._book, self._online.records)
 
     @property
     def _conversations(self) -> dict[bytes, Conversation]:
@@ -340,14 +298,8 @@ class Desk:
     def _list_people(self) -> None:
         if self._phone is None:
             return
-        met = {contact.name: contact for contact in self._phone.records.contacts()}
-        written = {entry.name: entry for entry in self._book.entries}
-        seen = {person.name: person.presence for person in self.snapshot.people}
-        people = tuple(
-            person(name, met.get(name), written.get(name), seen.get(name, Presence.UNKNOWN))
-            for name in sorted(met.keys() | written.keys())
-        )
-        self._show(replace(self.snapshot, people=people))
+        if (people := self._books.people(self.snapshot.people)) != self.snapshot.people:
+            self._show(replace(self.snapshot, people=people))
 
 
 def recorded(conversation: Conversation) -> str:
@@ -360,18 +312,6 @@ def recorded(conversation: Conversation) -> str:
             f"{conversation.contact} records {'both sides' if sides is Sides.BOTH else 'their side'}"
         )
     return ", ".join(parties)
-
-
-def person(name: str, met: Contact | None, written: Entry | None, presence: Presence) -> Person:
-    """Somebody, out of what the records and the address book say."""
-    trust, fingerprint, offered = Trust.NEW, "", ""
-    if met is not None:
-        trust = Trust.VERIFIED if met.verified else Trust.PINNED
-        fingerprint = str(Fingerprint(met.fingerprint))
-        if met.offered is not None:
-            trust, offered = Trust.CHANGED, str(Fingerprint(met.offered))
-    shown, note = ("", "") if written is None else (written.shown, written.note)
-    return Person(name, shown, presence, trust, fingerprint, offered, note)
 
 
 def status(snapshot: Snapshot) -> dict[str, Any]:
@@ -393,20 +333,3 @@ def status(snapshot: Snapshot) -> dict[str, Any]:
     ]
     phone = {name: getattr(snapshot, name) for name in ("name", "site", "relay", "trouble", "missed")}
     return {**phone, "state": str(snapshot.link), "key_node": snapshot.key_node, "calls": calls}
-
-
-def as_json(call: CallRecord) -> dict[str, Any]:
-    """A call of the history as plain data; times are unix seconds."""
-    security = dict(call.security)
-    quality, talked = security.pop("quality", {}), security.pop("talked", 0.0)
-    return {
-        "call_id": call.call_id.hex(),
-        "contact": call.contact,
-        "direction": "outgoing" if call.outgoing else "incoming",
-        "began_at": round(call.began_at, 3),
-        "ended_at": round(call.ended_at, 3),
-        "seconds": talked,
-        "reason": call.reason,
-        "security": {name: value for name, value in security.items() if name != "receipt"},
-        "quality": quality,
-    }

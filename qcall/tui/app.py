@@ -21,17 +21,19 @@ from textual.screen import Screen
 from qcall.config import Settings
 from qcall.errors import QcallError
 from qcall.session import commands
-from qcall.session.snapshot import Call, Phase, Snapshot
+from qcall.session.snapshot import Call, Link, Snapshot
 
 from .alerts import Alerts
+from .attention import Attention
 from .dialogs import Ask, Question
 from .incoming import GUARD, IncomingScreen
 from .keys import bindings, keymap
 from .link import LazySoundTest, PhoneLink, SoundTester
+from .lists import PeoplePane
 from .main import MainScreen
-from .panes import PeoplePane
+from .pages import import_all, page
 from .theme import PLAIN, THEMES
-from .verify import ChangedScreen, VerifyScreen
+from .verify import VerifyScreen
 
 log = logging.getLogger(__name__)
 
@@ -82,13 +84,14 @@ class QcallApp(App[int]):
         self.chosen_keys = dict(keymap(self.settings.keys))
         self.guard = guard
         self.sound_test = sound_test or LazySoundTest()
+        self.attention = Attention(self)
         self.alerts = Alerts(bell=self._ring_bell, desktop=self._shows_notifications)
         self._save = save
         self._enrol = enrol
         self._signals = signals
         self.fault: QcallError | None = None
         """Why the phone ended by itself."""
-        self._asked_about: set[str] = set()
+        self._pages_wanted = True
         self._passphrases = 0
         for each in THEMES:
             self.register_theme(each)
@@ -171,9 +174,12 @@ class QcallApp(App[int]):
         for screen in tuple(self.screen_stack):
             if screen.is_mounted and (show := getattr(screen, "show", None)) is not None:
                 show(snapshot)
-        self._incoming(before)
-        self._changed(before)
+        self.attention.after(before, snapshot)
         self.alerts.after(before, snapshot)
+        if self._pages_wanted and snapshot.link is not Link.STARTING:
+            # Not sooner: the phone's own imports come first.
+            self._pages_wanted = False
+            self.run_worker(import_all(), group="imports", exit_on_error=False)
 
     def failed(self, error: QcallError) -> None:
         """The phone has ended by itself; say why, and end. A missing passphrase is asked for."""
@@ -193,34 +199,14 @@ class QcallApp(App[int]):
 
         self.push_screen(Ask("Passphrase", why, secret=True), typed)
 
-    def _incoming(self, before: Snapshot) -> None:
-        call = self.snapshot.incoming
-        known = {each.id for each in before.calls if each.phase is Phase.INCOMING}
-        if call is not None and call.id not in known and not self._has(IncomingScreen):
-            self.push_screen(IncomingScreen(self.snapshot, call, guard=self.guard))
-
-    def _changed(self, before: Snapshot) -> None:
-        """A changed identity blocks the screen once for every identity that is offered."""
-        for person in self.snapshot.people:
-            known = before.person(person.name)
-            fresh = person.offered and (known is None or known.offered != person.offered)
-            if fresh and person.offered not in self._asked_about and not self._has(ChangedScreen):
-                self._asked_about.add(person.offered)
-                self.ask_about(person.name)
-
     def ask_about(self, name: str) -> None:
-        """Show what changed about a contact's identity, and what to do."""
+        """Show what changed about a contact's identity, if anything did."""
         person = self.snapshot.person(name)
-        if person is None or not person.offered:
-            return
+        if person is not None and person.offered:
+            self.attention.ask_about(person)
 
-        def answered(trust: bool | None) -> None:
-            if trust:
-                self.command("accept-new-key", contact=name)
-
-        self.push_screen(ChangedScreen(person), answered)
-
-    def _has(self, kind: type[Screen[Any]]) -> bool:
+    def has(self, kind: type[Screen[Any]]) -> bool:
+        """Whether a screen of that kind is open."""
         return any(isinstance(screen, kind) for screen in self.screen_stack)
 
     # Commands out
@@ -267,7 +253,7 @@ class QcallApp(App[int]):
         """Refuse the call that rings, asking for a text."""
         if (call := self.snapshot.incoming) is None:
             self.command("refuse")
-        elif not self._has(IncomingScreen):
+        elif not self.has(IncomingScreen):
             self.push_screen(IncomingScreen(self.snapshot, call, guard=0))
 
     def action_hangup(self) -> None:
@@ -348,39 +334,13 @@ class QcallApp(App[int]):
         """Enter on a contact."""
         self.dial(event.name)
 
-    def _open(self, name: str, module: str) -> None:
-        """Show one of the other screens; again, it is put away. They are imported when they are wanted."""
-        import importlib
-
-        kind: type[Screen[Any]] = getattr(importlib.import_module(f"qcall.tui.{module}"), name)
+    def action_page(self, name: str) -> None:
+        """Show one of the other screens; again, it is put away."""
+        kind = page(name)
         if isinstance(self.screen, kind):
             self.pop_screen()
-        elif not self._has(kind):
+        elif not self.has(kind):
             self.push_screen(kind())
-
-    def action_contacts(self) -> None:
-        """The address book."""
-        self._open("ContactsScreen", "contacts")
-
-    def action_history(self) -> None:
-        """The history."""
-        self._open("HistoryScreen", "history")
-
-    def action_log(self) -> None:
-        """Log and trace."""
-        self._open("TraceScreen", "trace")
-
-    def action_settings(self) -> None:
-        """Settings."""
-        self._open("SettingsScreen", "settings")
-
-    def action_help(self) -> None:
-        """Help for what has the focus."""
-        self._open("HelpScreen", "help")
-
-    def action_command(self) -> None:
-        """The command line."""
-        self._open("CommandLine", "commandline")
 
     async def action_quit_phone(self) -> None:
         """Leave; a call that is up is asked about."""

@@ -11,7 +11,7 @@ from qcall.session.snapshot import Snapshot
 
 from .draw import MUTED
 from .keys import KEYS, Key, states
-from .panes import Pane
+from .strips import Pane
 
 SPECIAL = {"colon": ":", "ctrl+": "^", "escape": "Esc", "question_mark": "?", "slash": "/", "space": "Space"}
 

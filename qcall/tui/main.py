@@ -12,7 +12,9 @@ from textual.screen import Screen
 from qcall.session.snapshot import Snapshot
 
 from .keybar import KeyBar
-from .panes import CallPane, LogPane, PeoplePane, QualityPane, RoutePane, SecurityStrip, TalkPane, TitleBar
+from .lists import LogPane, PeoplePane, TalkPane
+from .panes import CallPane, QualityPane, RoutePane
+from .strips import SecurityStrip, TitleBar
 
 WIDTHS = [(0, "-narrow"), (100, "-wide"), (160, "-huge")]
 HEIGHTS = [(0, "-low"), (24, "-short"), (34, "-tall")]

@@ -1,35 +1,26 @@
-"""The parts of the main screen: each draws itself anew only when its part of the snapshot changed."""
+"""The call on the main screen: itself, its route, its quality; each part is drawn when it changed."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from textual import events
-from textual.app import ComposeResult, RenderResult
+from textual.app import RenderResult
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.message import Message
 from textual.reactive import reactive
-from textual.widget import Widget
-from textual.widgets import OptionList, Static
-from textual.widgets.option_list import Option
 
-from qcall.session.snapshot import QUIET, Call, Link, LogLine, Person, Phase, Series, Snapshot, Trust
-from qcall.session.snapshot import Message as TextLine
+from qcall.session.snapshot import QUIET, Call, Link, Phase, Series, Snapshot
 
 from . import draw
 from .draw import FAIR, GOOD, MUTED, POOR
+from .strips import Pane
 
-LINKS = {Link.ONLINE: GOOD, Link.STARTING: FAIR, Link.AWAY: FAIR, Link.FAILED: POOR}
 PHASES = {
     Phase.TALKING: GOOD,
     Phase.INCOMING: f"bold {FAIR}",
     Phase.ENDED: MUTED,
 }
-
-
 WAITING = {
     Phase.DIALLING: "agreeing on keys; the far phone rings when all of them are verified",
     Phase.RINGING: "the far phone rings; keys are agreed, audio flows the moment it is answered",
@@ -37,101 +28,6 @@ WAITING = {
     Phase.INCOMING: "a answers, x refuses",
     Phase.ANSWERING: "answered; confirming the keys",
 }
-
-
-class Pane(Widget):
-    """A part that shows what ``part`` picks out of the snapshot."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self._shown: Any = None
-        self.snapshot = Snapshot()
-
-    def part(self, snapshot: Snapshot) -> Any:
-        """What the pane shows; equal parts look equal."""
-        raise NotImplementedError
-
-    def show(self, snapshot: Snapshot) -> None:
-        """Take the snapshot; draw if it matters here."""
-        self.snapshot = snapshot
-        part = self.part(snapshot)
-        if part != self._shown:
-            self._shown = part
-            self.changed()
-
-    def changed(self) -> None:
-        """The part changed."""
-        self.refresh()
-
-    @property
-    def room(self) -> int:
-        """Cells of a line."""
-        return max(10, self.content_size.width)
-
-
-class TitleBar(Pane):
-    """Who this phone is, and whether it can be called."""
-
-    def part(self, snapshot: Snapshot) -> Any:
-        who = (snapshot.name, snapshot.site, snapshot.link, snapshot.trouble)
-        return (who, snapshot.missed, int(snapshot.unix // 60), snapshot.sound)
-
-    def render(self) -> RenderResult:
-        snapshot = self.snapshot
-        who = f"{snapshot.name}@{snapshot.site}" if snapshot.name else "no phone yet"
-        left: list[str | tuple[str, str]] = [(" qcall ", "bold $accent"), (f" {who}  ", "bold")]
-        mark = "●" if snapshot.link is Link.ONLINE else "○"
-        left.append((f"{mark} {snapshot.link}", LINKS[snapshot.link]))
-        if snapshot.missed:
-            left.append((f"  {snapshot.missed} missed (c)", FAIR))
-        if snapshot.trouble:
-            left.append((f"  {snapshot.trouble}", POOR))
-        elif snapshot.sound:
-            left.append(("  no sound", FAIR))
-        clock = draw.time_of_day(snapshot.unix)[:5] if snapshot.unix else ""
-        text = Content.assemble(*left).truncate(max(1, self.room - len(clock) - 1), ellipsis=True)
-        gap = self.room - text.cell_length - len(clock)
-        return Content.assemble(text, " " * max(1, gap), (clock, MUTED))
-
-
-class SecurityStrip(Pane):
-    """The one line that is always there: which layers protect the call, and with whom it is."""
-
-    def part(self, snapshot: Snapshot) -> Any:
-        call = snapshot.call
-        return (
-            snapshot.policy
-            if call is None
-            else (call.line, call.contact, call.phase, call.warning, call.silent)
-        )
-
-    def render(self) -> RenderResult:
-        call = self.snapshot.call
-        if call is None or not call.line:
-            policy = {"require": "needs", "prefer": "wants", "off": "does without"}[self.snapshot.policy]
-            word = "NO CALL" if call is None else "NOT SECURED YET"
-            return Content.assemble(
-                (f" {word} ", "bold" if call is None else f"bold {FAIR}"),
-                (f"  this phone {policy} quantum keys; nothing is ever sent unencrypted", MUTED),
-            )
-        if call.phase is Phase.ENDED:
-            return Content.styled(f" ENDED  {call.line.removeprefix('SECURED').strip()}", MUTED)
-        warning = (f"  WARNING {call.warning}" if call.warning else "", f"bold {FAIR}")
-        line = Content.assemble(" ", *self._words(call), warning)
-        return line.truncate(self.room, ellipsis=True)
-
-    @staticmethod
-    def _words(call: Call) -> Sequence[tuple[str, str]]:
-        parts = []
-        for index, word in enumerate(call.line.split("  ")):
-            colour = GOOD if index == 0 or draw.TICK in word else POOR if draw.CROSS in word else ""
-            if word == "VERIFIED":
-                colour = f"bold {GOOD}"
-            elif word in ("NEW", "CHANGED"):
-                colour = f"bold {FAIR}"
-            parts.append((word, f"bold {colour}" if index == 0 else colour))
-            parts.append(("  ", ""))
-        return parts[:-1]
 
 
 class CallPane(Pane):
@@ -309,121 +205,3 @@ class QualityPane(Pane):
         return Content.assemble(
             (f"{name:7}", MUTED), (spark, colour), f" {figure:>9} ", (f"{word:5}", colour)
         )
-
-
-class PeoplePane(OptionList):
-    """Everyone who can be called."""
-
-    BORDER_TITLE = "Contacts"
-
-    class Called(Message):
-        """Somebody was chosen to be called."""
-
-        def __init__(self, name: str) -> None:
-            super().__init__()
-            self.name = name
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self._people: tuple[Person, ...] = ()
-        self._width = 0
-
-    def show(self, snapshot: Snapshot) -> None:
-        """Take the snapshot."""
-        if snapshot.people != self._people or not self.option_count:
-            self._people = snapshot.people
-            self._fill()
-
-    def on_resize(self, event: events.Resize) -> None:
-        """Names get the room that there is."""
-        if self.content_size.width != self._width:
-            self._width = self.content_size.width
-            self._fill()
-
-    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        """Enter, or a click."""
-        event.stop()
-        if event.option_id:
-            self.post_message(self.Called(event.option_id))
-
-    def _fill(self) -> None:
-        before = self.highlighted
-        self.clear_options()
-        self.add_options([Option(self._line(person), id=person.name) for person in self._people])
-        if not self._people:
-            self.add_option(Option(Content.styled("nobody yet\nd dials a name", MUTED), disabled=True))
-        elif self._people:
-            self.highlighted = min(before or 0, len(self._people) - 1)
-
-    def _line(self, person: Person) -> Content:
-        mark, colour = draw.PRESENCE[person.presence]
-        width = max(10, (self.content_size.width or 20) - 2)
-        word = str(person.trust) if person.trust is Trust.CHANGED else str(person.presence)
-        if width >= 24 and person.trust is not Trust.CHANGED:
-            word = f"{person.trust}  {person.presence:7}"
-        name = person.label[: max(4, width - len(word) - 4)]
-        gap = " " * max(1, width - len(name) - len(word) - 2)
-        style = draw.TRUST[Trust.CHANGED] if person.trust is Trust.CHANGED else MUTED
-        return Content.assemble((f"{mark} ", colour), name, gap, (word, style))
-
-
-class Lines(VerticalScroll, can_focus=True):
-    """A pane of lines that stays at its end unless the user looks back."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self._lines: tuple[Content, ...] = ()
-
-    def compose(self) -> ComposeResult:
-        """The text."""
-        yield Static()
-
-    def put(self, lines: Sequence[Content]) -> None:
-        """Show ``lines``."""
-        if tuple(lines) != self._lines:
-            self._lines = tuple(lines)
-            self.query_one(Static).update(Content("\n").join(lines))
-            self._to_end()
-
-    def on_resize(self) -> None:
-        """The end stays in sight."""
-        self._to_end()
-
-    def _to_end(self) -> None:
-        """Follow what comes, unless somebody reads here."""
-        if not self.has_focus:
-            self.scroll_end(animate=False, immediate=False)
-
-
-class LogPane(Lines):
-    """What happened."""
-
-    BORDER_TITLE = "Log"
-
-    def show(self, snapshot: Snapshot) -> None:
-        """Take the snapshot."""
-        self.put([self._line(each) for each in snapshot.log[-100:]])
-
-    @staticmethod
-    def _line(each: LogLine) -> Content:
-        at = (f"{draw.time_of_day(each.unix)} ", MUTED)
-        return Content.assemble(at, (each.text, FAIR if each.grave else ""))
-
-
-class TalkPane(Lines):
-    """Text in the call."""
-
-    BORDER_TITLE = "Text"
-
-    def show(self, snapshot: Snapshot) -> None:
-        """Take the snapshot."""
-        call = snapshot.call
-        if call is None or not call.messages:
-            self.put([Content.styled("t sends a line of text, encrypted like the call", MUTED)])
-            return
-        self.put([self._line(each) for each in call.messages[-100:]])
-
-    @staticmethod
-    def _line(each: TextLine) -> Content:
-        sender = (f"{each.sender}: ", "bold $accent" if each.own else "bold $secondary")
-        return Content.assemble((f"{draw.time_of_day(each.unix)[:5]} ", MUTED), sender, each.text)

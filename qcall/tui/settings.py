@@ -18,7 +18,7 @@ from qcall.session.snapshot import QUIET, Snapshot
 
 from . import draw
 from .draw import FAIR, GOOD, MUTED
-from .panes import SecurityStrip, TitleBar
+from .strips import SecurityStrip, TitleBar
 from .theme import NAMES
 
 POLICIES = (

@@ -16,7 +16,8 @@ from qcall.session.snapshot import Snapshot, TraceLine
 
 from .draw import FAIR, GOOD, MUTED
 from .keybar import KeyBar
-from .panes import LogPane, SecurityStrip, TitleBar
+from .lists import LogPane
+from .strips import SecurityStrip, TitleBar
 
 LANE = 26
 """Cells between two lanes of the flow."""

@@ -40,7 +40,17 @@ MOMENTS = {
     "key": "first key that works",
     "online": "online at the relay",
 }
-PAGES = os.sysconf("SC_PAGE_SIZE")
+PAGES = {
+    "l": "log",
+    "c": "calls",
+    "f": "contacts",
+    "s": "settings",
+    "v": "verify",
+    "colon": "commands",
+    "f1": "help",
+}
+"""Keys, and the pages that they open."""
+MEMORY_PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -160,14 +170,25 @@ async def in_call(theatre: Stage, options: argparse.Namespace) -> dict[str, Any]
         stalls = {"screen, quiet": watches[0].worst(), "phone, quiet": watches[1].worst()}
         presses = [await press(app, pilot) for _ in range(options.keys)]
         stalls |= {"screen, mute key": watches[0].worst(), "phone, mute key": watches[1].worst()}
-        for keys in (("l", "escape"), ("c", "escape"), ("f", "escape"), ("v", "escape"), ("f1", "escape")):
-            for key in keys:
-                await pilot.press(key)
-                await pilot.pause()
-        stalls |= {"screen, opening pages": watches[0].worst(), "phone, opening pages": watches[1].worst()}
+        for when in ("first", "again"):
+            for key, what in PAGES.items():
+                stalls[f"screen, {what} opened, {when}"] = await opened(pilot, key, watches[0])
+        stalls["phone, opening pages"] = watches[1].worst()
         app.command("hangup")
         await until(lambda: not app.snapshot.live)
     return {"presses": presses, "share": quiet, "stalls": stalls}
+
+
+async def opened(pilot: Any, key: str, watch: Watch) -> float:
+    """The longest stall of the screen's loop while the page of ``key`` is opened and drawn."""
+    watch.worst()
+    await pilot.press(key)
+    await pilot.pause()
+    await asyncio.sleep(2 * BEAT)
+    late = watch.worst()
+    await pilot.press("escape")
+    await pilot.pause()
+    return late
 
 
 async def watch_both(link: Any) -> tuple[Watch, Watch]:
@@ -242,7 +263,7 @@ async def four_hours(hours: int) -> list[float]:
 
 def resident() -> float:
     """Megabytes that this process holds."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * PAGES / 1e6
+    return int(Path("/proc/self/statm").read_text().split()[1]) * MEMORY_PAGE / 1e6
 
 
 def run(options: argparse.Namespace) -> Findings:
@@ -270,12 +291,16 @@ def run(options: argparse.Namespace) -> Findings:
         row("resident after the first hour", sizes[0], "MB"),
         row(f"resident after {options.hours} hours", sizes[-1], "MB", sizes[0]),
     ]
+    firsts = {what: stalls[f"screen, {what} opened, first"] for what in PAGES.values()}
+    agains = {what: stalls[f"screen, {what} opened, again"] for what in PAGES.values()}
+    dearest = statistics.median(firsts[what] / agains[what] for what in PAGES.values())
     promises = [
         Promise("start to the first key that works, ms", middle["key"], 700),
         Promise("key press to effect in a call, worst, ms", 1000 * max(presses), 50),
         Promise("screen's share of a core in a call, %", 100 * call["share"], 8),
         Promise("longest stall of the phone's loop in a quiet call, ms", 1000 * stalls["phone, quiet"], 20),
         Promise("longest stall of the screen's loop in a quiet call, ms", 1000 * stalls["screen, quiet"], 20),
+        Promise("stall of opening a page the first time over the next time, median", dearest, 1.5),
         Promise("memory after the last hour over the first", sizes[-1] / sizes[0], 1.02),
     ]
     return Findings(

@@ -17,7 +17,8 @@ from qcall.tui import draw
 from qcall.tui.commandline import completions, names, parse
 from qcall.tui.help import text_for
 from qcall.tui.history import HistoryScreen
-from qcall.tui.panes import PeoplePane, RoutePane
+from qcall.tui.lists import PeoplePane
+from qcall.tui.panes import RoutePane
 from qcall.tui.trace import MEANING, arrow
 from tests.qcall.tui.phones import HISTORY, IDLE, IN_CALL, ROUTE, TRACE
 

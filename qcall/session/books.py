@@ -1,0 +1,111 @@
+"""The books of a phone: whom it knows, how far it trusts them, which calls there were.
+
+They need neither a call nor a relay; the desk hands on what concerns only them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from qcall.crypto.identity import Fingerprint
+from qcall.errors import UsageError
+from qcall.records.addressbook import AddressBook, read
+from qcall.records.store import CallRecord, Contact, Records
+from qcall.records.vcard import Entry
+
+from . import commands
+from .snapshot import Person, Presence, Trust
+
+
+class Books:
+    """The address book, and the records of everybody met and of every call."""
+
+    def __init__(self, book: AddressBook, records: Records) -> None:
+        self._book = book
+        self._records = records
+
+    def people(self, seen: Iterable[Person]) -> tuple[Person, ...]:
+        """Everybody written or met, by name; the presence of those who were ``seen`` stays."""
+        met = {contact.name: contact for contact in self._records.contacts()}
+        written = {entry.name: entry for entry in self._book.entries}
+        presence = {person.name: person.presence for person in seen}
+        return tuple(
+            person(name, met.get(name), written.get(name), presence.get(name, Presence.UNKNOWN))
+            for name in sorted(met.keys() | written.keys())
+        )
+
+    def run(self, command: commands.Any) -> Any:
+        """Carry out ``command``; the answer is plain data. Raises ``QcallError``."""
+        match command:
+            case commands.Verify(contact, same):
+                if not self._records.set_verified(contact, same):
+                    raise UsageError(
+                        f"there has been no call with {contact} yet; call, then compare the words"
+                    )
+                return {"contact": contact, "verified": same}
+            case commands.Accept(contact):
+                accepted = self._records.accept_offered(contact)
+                if accepted is None:
+                    raise UsageError(f"no new identity of {contact} waits; see: qcall contacts")
+                return {"contact": contact, "fingerprint": str(Fingerprint(accepted.fingerprint))}
+            case commands.History(limit, contact):
+                calls = self._records.calls(limit if not contact else 10_000)
+                return [as_json(call) for call in calls if contact in ("", call.contact)][:limit]
+        return self._write(command)
+
+    def _write(self, command: commands.Any) -> Any:
+        match command:
+            case commands.Save(name, shown, note):
+                self._book.save(Entry(name, shown, note))
+                return {"saved": name}
+            case commands.Remove(name):
+                if not self._book.remove(name):
+                    raise UsageError(f"{name} is not in the address book")
+                return {"removed": name}
+            case commands.Import(file):
+                entries = read(Path(file).expanduser())
+                self._book.save(*entries)
+                return {"imported": len(entries)}
+            case commands.Export(file):
+                self._export(Path(file).expanduser())
+                return {"exported": len(self._book.entries), "file": file}
+        raise UsageError(f"the books know no {type(command).__name__.lower()}")
+
+    def _export(self, file: Path) -> None:
+        from qcall.records.vcard import dump
+
+        try:
+            file.write_text(dump(self._book.entries))
+        except OSError as error:
+            raise UsageError(f"cannot write {file}: {error.strerror}; give another file") from None
+
+
+def person(name: str, met: Contact | None, written: Entry | None, presence: Presence) -> Person:
+    """Somebody, out of what the records and the address book say."""
+    trust, fingerprint, offered = Trust.NEW, "", ""
+    if met is not None:
+        trust = Trust.VERIFIED if met.verified else Trust.PINNED
+        fingerprint = str(Fingerprint(met.fingerprint))
+        if met.offered is not None:
+            trust, offered = Trust.CHANGED, str(Fingerprint(met.offered))
+    shown, note = ("", "") if written is None else (written.shown, written.note)
+    return Person(name, shown, presence, trust, fingerprint, offered, note)
+
+
+def as_json(call: CallRecord) -> dict[str, Any]:
+    """A call of the history as plain data; times are unix seconds."""
+    security = dict(call.security)
+    quality, talked = security.pop("quality", {}), security.pop("talked", 0.0)
+    return {
+        "call_id": call.call_id.hex(),
+        "contact": call.contact,
+        "direction": "outgoing" if call.outgoing else "incoming",
+        "began_at": round(call.began_at, 3),
+        "ended_at": round(call.ended_at, 3),
+        "seconds": talked,
+        "reason": call.reason,
+        "security": {name: value for name, value in security.items() if name != "receipt"},
+        "quality": quality,
+    }

@@ -1,0 +1,112 @@
+"""The two lines at the top of every screen: this phone, and what protects the call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from textual.app import RenderResult
+from textual.content import Content
+from textual.widget import Widget
+
+from qcall.session.snapshot import Call, Link, Phase, Snapshot
+
+from . import draw
+from .draw import FAIR, GOOD, MUTED, POOR
+
+LINKS = {Link.ONLINE: GOOD, Link.STARTING: FAIR, Link.AWAY: FAIR, Link.FAILED: POOR}
+
+
+class Pane(Widget):
+    """A part that shows what ``part`` picks out of the snapshot."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._shown: Any = None
+        self.snapshot = Snapshot()
+
+    def part(self, snapshot: Snapshot) -> Any:
+        """What the pane shows; equal parts look equal."""
+        raise NotImplementedError
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Take the snapshot; draw if it matters here."""
+        self.snapshot = snapshot
+        part = self.part(snapshot)
+        if part != self._shown:
+            self._shown = part
+            self.changed()
+
+    def changed(self) -> None:
+        """The part changed."""
+        self.refresh()
+
+    @property
+    def room(self) -> int:
+        """Cells of a line."""
+        return max(10, self.content_size.width)
+
+
+class TitleBar(Pane):
+    """Who this phone is, and whether it can be called."""
+
+    def part(self, snapshot: Snapshot) -> Any:
+        who = (snapshot.name, snapshot.site, snapshot.link, snapshot.trouble)
+        return (who, snapshot.missed, int(snapshot.unix // 60), snapshot.sound)
+
+    def render(self) -> RenderResult:
+        snapshot = self.snapshot
+        who = f"{snapshot.name}@{snapshot.site}" if snapshot.name else "no phone yet"
+        left: list[str | tuple[str, str]] = [(" qcall ", "bold $accent"), (f" {who}  ", "bold")]
+        mark = "●" if snapshot.link is Link.ONLINE else "○"
+        left.append((f"{mark} {snapshot.link}", LINKS[snapshot.link]))
+        if snapshot.missed:
+            left.append((f"  {snapshot.missed} missed (c)", FAIR))
+        if snapshot.trouble:
+            left.append((f"  {snapshot.trouble}", POOR))
+        elif snapshot.sound:
+            left.append(("  no sound", FAIR))
+        clock = draw.time_of_day(snapshot.unix)[:5] if snapshot.unix else ""
+        text = Content.assemble(*left).truncate(max(1, self.room - len(clock) - 1), ellipsis=True)
+        gap = self.room - text.cell_length - len(clock)
+        return Content.assemble(text, " " * max(1, gap), (clock, MUTED))
+
+
+class SecurityStrip(Pane):
+    """The one line that is always there: which layers protect the call, and with whom it is."""
+
+    def part(self, snapshot: Snapshot) -> Any:
+        call = snapshot.call
+        return (
+            snapshot.policy
+            if call is None
+            else (call.line, call.contact, call.phase, call.warning, call.silent)
+        )
+
+    def render(self) -> RenderResult:
+        call = self.snapshot.call
+        if call is None or not call.line:
+            policy = {"require": "needs", "prefer": "wants", "off": "does without"}[self.snapshot.policy]
+            word = "NO CALL" if call is None else "NOT SECURED YET"
+            return Content.assemble(
+                (f" {word} ", "bold" if call is None else f"bold {FAIR}"),
+                (f"  this phone {policy} quantum keys; nothing is ever sent unencrypted", MUTED),
+            )
+        if call.phase is Phase.ENDED:
+            return Content.styled(f" ENDED  {call.line.removeprefix('SECURED').strip()}", MUTED)
+        warning = (f"  WARNING {call.warning}" if call.warning else "", f"bold {FAIR}")
+        line = Content.assemble(" ", *self._words(call), warning)
+        return line.truncate(self.room, ellipsis=True)
+
+    @staticmethod
+    def _words(call: Call) -> Sequence[tuple[str, str]]:
+        parts = []
+        for index, word in enumerate(call.line.split("  ")):
+            colour = GOOD if index == 0 or draw.TICK in word else POOR if draw.CROSS in word else ""
+            if word == "VERIFIED":
+                colour = f"bold {GOOD}"
+            elif word in ("NEW", "CHANGED"):
+                colour = f"bold {FAIR}"
+            parts.append((word, f"bold {colour}" if index == 0 else colour))
+            parts.append(("  ", ""))
+        return parts[:-1]

@@ -1,0 +1,151 @@
+"""A page with a table that can be searched, and below it what is known of the row that is chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Generic, TypeVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import DataTable, Input, Static
+
+from qcall.session.snapshot import Snapshot
+
+from .draw import MUTED
+from .strips import SecurityStrip, TitleBar
+
+T = TypeVar("T")
+
+
+class TablePage(Screen[None], Generic[T]):
+    """A page of things of type ``T``, given by ``put``; Enter calls whom the chosen one is about."""
+
+    COLUMNS: ClassVar[Sequence[tuple[str, int]]]
+    """Labels, and widths in cells."""
+    SEARCH: ClassVar[str]
+    """What can be searched for."""
+    KEYS: ClassVar[str]
+    """The last line."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "back", "Back"),
+        Binding("slash", "search", "Search"),
+    ]
+    AUTO_FOCUS = "DataTable"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._all: Sequence[T] = ()
+        self._listed: list[T] = []
+
+    # What a page is about
+
+    def matches(self, each: T, wanted: str) -> bool:
+        """Whether it is one that the user looks for."""
+        raise NotImplementedError
+
+    def cells(self, each: T) -> Sequence[str | Content]:
+        """Its row."""
+        raise NotImplementedError
+
+    def account(self, each: T) -> Content:
+        """All that is known of it."""
+        raise NotImplementedError
+
+    def contact(self, each: T) -> str:
+        """Whom Enter calls."""
+        raise NotImplementedError
+
+    def nothing(self, wanted: str) -> str:
+        """What to say in place of rows."""
+        raise NotImplementedError
+
+    # The page
+
+    def compose(self) -> ComposeResult:
+        """Search, table, detail."""
+        yield TitleBar(id="title")
+        yield SecurityStrip(id="security")
+        yield Input(placeholder=self.SEARCH, classes="search")
+        yield DataTable(cursor_type="row", classes="page")
+        yield Static("", id="detail", classes="detail")
+        yield Static(Content.styled(self.KEYS, MUTED), id="prompt")
+
+    def on_mount(self) -> None:
+        """Columns, and what the phone says by now."""
+        table = self.query_one(DataTable)
+        for label, width in self.COLUMNS:
+            table.add_column(label, width=width)
+        self.show(self.app.snapshot)  # type: ignore[attr-defined]
+
+    def show(self, snapshot: Snapshot) -> None:
+        """The first two lines."""
+        for pane in self.query("TitleBar, SecurityStrip"):
+            pane.show(snapshot)  # type: ignore[attr-defined]
+
+    def put(self, every: Sequence[T]) -> None:
+        """These are the things that there are; the cursor stays in its row."""
+        self._all = every
+        self._list()
+
+    @property
+    def chosen(self) -> T | None:
+        """What the cursor is on."""
+        row = self.query_one(DataTable).cursor_row
+        return self._listed[row] if 0 <= row < len(self._listed) else None
+
+    def _list(self) -> None:
+        table, wanted = self.query_one(DataTable), self.query_one(Input).value
+        row = table.cursor_row
+        self._listed = [each for each in self._all if self.matches(each, wanted)]
+        table.clear()
+        for each in self._listed:
+            table.add_row(*self.cells(each))
+        if self._listed:
+            table.move_cursor(row=min(max(0, row), len(self._listed) - 1))
+        else:
+            self.query_one("#detail", Static).update(Content.styled(self.nothing(wanted), MUTED))
+
+    @on(DataTable.RowHighlighted)
+    def _tell(self) -> None:
+        if (each := self.chosen) is not None:
+            self.query_one("#detail", Static).update(self.account(each))
+
+    @on(DataTable.RowSelected)
+    def _call(self, event: DataTable.RowSelected) -> None:
+        event.stop()
+        if (each := self.chosen) is not None:
+            self.app.pop_screen()
+            self.app.dial(self.contact(each))  # type: ignore[attr-defined]
+
+    def action_search(self) -> None:
+        """Open the search."""
+        search = self.query_one(Input)
+        search.add_class("-open")
+        search.focus()
+
+    @on(Input.Changed)
+    def _search(self) -> None:
+        self._list()
+
+    @on(Input.Submitted)
+    def _found(self, event: Input.Submitted) -> None:
+        event.stop()
+        self.query_one(DataTable).focus()
+
+    def action_back(self) -> None:
+        """Close the search, else the page."""
+        search = self.query_one(Input)
+        if search.has_class("-open"):
+            search.value = ""
+            search.remove_class("-open")
+            self.query_one(DataTable).focus()
+        else:
+            self.app.pop_screen()
+
+    def work(self, work: Any) -> None:
+        """Have a coroutine run beside the page."""
+        self.run_worker(work, exit_on_error=False)
