@@ -94,13 +94,15 @@ class FastWorld(World):
         raw = names[(pointer - names.ctypes.data) // names.strides[0]].tobytes()
         return ".".join(map(str, raw[4:8])), int.from_bytes(raw[2:4], "big")
 
+    @property
+    def deadline(self):
+        times = [at for at in (self.machine.deadline, self.forwarder.deadline) if at is not None]
+        return min(times, default=None)
+
     def advance(self, seconds):
         end = self.now + seconds
-        while True:
-            times = [at for at in (self.machine.deadline, self.forwarder.deadline) if at is not None]
-            if not times or min(times) > end:
-                break
-            self.now = max(self.now, min(times))
+        while (deadline := self.deadline) is not None and deadline <= end:
+            self.now = max(self.now, deadline)
             self.run(self.machine.timer(self.now))
             slots, times = self.forwarder.due(self.now)
             self.wire(None, slots)
@@ -124,6 +126,10 @@ class FastWorld(World):
 class SlowWorld(World):
     """Where the machine sees everything, one by one."""
 
+    @property
+    def deadline(self):
+        return self.machine.deadline
+
     def batch(self, packets):
         for data, client in packets:
             self.receive(data, Client(self, client, "", "").five_tuple)
@@ -133,7 +139,7 @@ class SlowWorld(World):
             self.from_peer(relayed, peer, data)
 
 
-def make(kind, allow=(), quotas=None):
+def make(kind, allow=(), quotas=None, hops=HOPS):
     told = Settings(
         realm=REALM_NAME,
         relay_hosts=("203.0.113.1",),
@@ -141,7 +147,7 @@ def make(kind, allow=(), quotas=None):
         allow_peers=tuple(map(ip_network, allow)),
         quotas=quotas or Quotas(),
     )
-    routes = Routes({("beijing", "hefei"): HOPS}, seed=1)
+    routes = Routes({("beijing", "hefei"): hops}, seed=1)
     machine = TurnMachine(
         told,
         SECRET,

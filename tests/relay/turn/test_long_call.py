@@ -14,11 +14,11 @@ import aioice.turn
 import pytest
 
 from relay.path.model import Hop
-from relay.path.routes import Routes
 from relay.turn.credentials import SharedSecret
 from relay.turn.effects import FiveTuple
 
 from .conftest import SERVER, UNIX, World
+from .test_forward import FastWorld, SlowWorld, make
 
 MINUTES = 30
 FRAME = 0.2
@@ -64,7 +64,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             wire = self.wires.get(each.to)
             if wire is not None:
                 self.call_soon(wire.protocol.datagram_received, each.data, SERVER)
-        if (deadline := self.world.machine.deadline) is not None:
+        if (deadline := self.world.deadline) is not None:
             self.call_at(deadline, self.pump)
 
 
@@ -80,7 +80,7 @@ class Wire(asyncio.DatagramTransport):
 
     def sendto(self, data, addr=None):
         self._loop.world.advance(self._loop.time() - self._loop.world.now)
-        self._loop.world.receive(data, self.five_tuple)
+        self._loop.world.batch([(data, self.five_tuple.client)])
         self._loop.pump()
 
     def is_closing(self):
@@ -99,9 +99,9 @@ class Ear(asyncio.DatagramProtocol):
         self.heard.append((int(data), asyncio.get_running_loop().time()))
 
 
-@pytest.fixture
-def loop(make_world, monkeypatch):
-    world = make_world(SECRET, routes=Routes({("beijing", "hefei"): HOPS}, seed=1))
+@pytest.fixture(params=[FastWorld, SlowWorld])
+def loop(request, monkeypatch):
+    world = make(request.param, hops=HOPS)
     made = VirtualLoop(world)
     monkeypatch.setattr(aioice.turn, "time", types.SimpleNamespace(time=made.time))
     yield made
@@ -141,3 +141,6 @@ def test_half_an_hour_keeps_its_audio(loop):
         assert 0.0049 <= min(late) <= max(late) < 0.006
     assert loop.time() - started > MINUTES * 60
     assert loop.world.machine.counters.allocations == 0
+    if isinstance(loop.world, FastWorld):
+        assert loop.world.slow < count / 10, "the machine sees refreshes and little else"
+        assert loop.world.buffers.free == 64
