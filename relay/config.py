@@ -27,6 +27,7 @@ class RelayHome:
         self.accounts = directory / "accounts.db"
         self.authority = directory / "ca"
         self.key_nodes = directory / "kme"
+        self.audit = directory / "audit.log"
         self.control = directory / "control.sock"
 
     def create(self) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import fcntl
+import functools
 import hashlib
 import ipaddress
 import os
@@ -294,6 +295,12 @@ def private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
+
+
+@functools.lru_cache(maxsize=4096)
+def expiry(not_after: str) -> float:
+    """Unix time of a certificate's end as OpenSSL writes it; servers read the same few with every request."""
+    return float(ssl.cert_time_to_seconds(not_after))
 
 
 def write(path: Path, data: bytes) -> None:

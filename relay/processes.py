@@ -18,6 +18,7 @@ from typing import Any
 from relay.config import RelayHome
 from relay.control import Arguments, ControlServer, ask
 from relay.errors import LocalFault, RelayError, UsageError
+from relay.kme.audit import AuditLog
 from relay.network.faults import FaultRequest, broken, understood
 from relay.network.http import TrustedNode
 from relay.network.node import Observer
@@ -28,6 +29,9 @@ START_LIMIT = 120.0
 """Seconds for all nodes to start: a metropolitan network has 167."""
 STARTING_AT_ONCE = 8
 END_LIMIT = 5.0
+
+
+AUDIT_FILE = "audit.log"
 
 
 def control_path(home: RelayHome, node: str) -> Path:
@@ -42,6 +46,7 @@ class RunningNode:
         self._name = name
         self._topology = topology
         self._node = node
+        self._audit: AuditLog | None = None
         self._control: ControlServer
 
     @classmethod
@@ -64,9 +69,13 @@ class RunningNode:
         )
         running = cls(name, topology, node)
         try:
+            if node.kme is not None:
+                running._audit = AuditLog(home.key_nodes / kme_id(name) / AUDIT_FILE)
             commands = {"fault": running._fault, "status": running._status}
             running._control = await ControlServer.start(control_path(home, name), commands)
         except BaseException:
+            if running._audit is not None:
+                running._audit.close()
             await node.close()
             raise
         return running
@@ -80,6 +89,8 @@ class RunningNode:
         """Stop serving."""
         await self._control.close()
         await self._node.close()
+        if self._audit is not None:
+            self._audit.close()
 
     async def _fault(self, arguments: Arguments) -> None:
         request = understood(arguments, self._topology)

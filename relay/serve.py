@@ -22,6 +22,7 @@ from relay.config import RelayHome, is_loopback, spelt
 from relay.control import Arguments, Command, ControlServer
 from relay.errors import UsageError
 from relay.health import HealthServer
+from relay.kme.audit import AuditLog
 from relay.laboratory import Laboratory
 from relay.metrics import Figures
 from relay.network.sites import KeySites, kme_id
@@ -131,6 +132,8 @@ class RunningRelay:
         host, port = options.kme or (options.listen[0], 0)
         sites = options.topology.sites
         ports = {site: port + place for place, site in enumerate(sites)} if port else {}
+        if not options.processes:  # nodes in processes of their own write one each
+            self._stack.callback(AuditLog(self._home.audit).close)
         if options.processes:
             self.keys = await KeyProcesses.start(self._home, options.topology, options.processes, host, ports)
         else:

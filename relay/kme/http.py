@@ -2,15 +2,14 @@
 
 The SAE ID is the common name of the client's certificate. TLS admits only certificates of our authority;
 one that was revoked, or is a key node's, gets 401, so that every refusal after the handshake has a JSON
-body. Every request leaves a line in the log ``relay.kme.audit``: who asked what, with which key IDs; never
-key bytes.
+body. Every request leaves a line in the audit log (:mod:`relay.kme.audit`): who asked what, with which key
+IDs; never key bytes.
 """
 
 from __future__ import annotations
 
 import asyncio
 import errno
-import functools
 import logging
 import ssl
 import time
@@ -22,7 +21,9 @@ import msgspec
 from aiohttp import web
 
 from relay.errors import AddressInUse, LocalFault, StorageError
+from relay.pki import expiry
 
+from .audit import NAME as AUDIT
 from .commit import GroupCommit
 from .exchange import KmeRefusal, Reply, Request
 from .service import KeyService
@@ -35,7 +36,7 @@ AFTER_ANSWER = 0.01
 """Seconds that upkeep waits after a key went out, so that the answers of a call's setup go first."""
 TEXT_TYPE = "application/json"
 
-audit = logging.getLogger("relay.kme.audit")
+audit = logging.getLogger(AUDIT)
 
 
 class KmeServer:
@@ -132,18 +133,12 @@ class KmeServer:
             uri.startswith("urn:qkd:sae:") for kind, uri in peer.get("subjectAltName", ()) if kind == "URI"
         ):
             raise KmeRefusal(HTTPStatus.UNAUTHORIZED, "the client certificate is not that of an SAE")
-        if time.time() > self._expiry(peer["notAfter"]):  # TLS looked when the connection was made
+        if time.time() > expiry(peer["notAfter"]):  # TLS looked when the connection was made
             raise KmeRefusal(HTTPStatus.UNAUTHORIZED, "the client certificate has expired; enrol again")
         if int(peer["serialNumber"], 16) in self._revoked():
             raise KmeRefusal(HTTPStatus.UNAUTHORIZED, "the client certificate is revoked; enrol again")
         names = [value for part in peer["subject"] for name, value in part if name == "commonName"]
         return str(names[0])
-
-    @staticmethod
-    @functools.lru_cache(maxsize=4096)
-    def _expiry(not_after: str) -> float:
-        """Unix time of a certificate's end as OpenSSL writes it; the same few are read again and again."""
-        return float(ssl.cert_time_to_seconds(not_after))
 
     def _audit(self, sae_id: str, request: web.BaseRequest, path: str, reply: Reply) -> None:
         entry = {

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from relay.errors import Refused
+from relay.errors import NoKeyMaterial, Refused
 
 UNIT_BITS = 256
 """Size of one end key as the network relays it; longer keys are made of several."""
@@ -31,6 +31,12 @@ class NotASlave(Refused):
     code = "not-a-slave"
 
 
+class TooManyWaiting(NoKeyMaterial):
+    """A slave's key node keeps no more keys of a master; nothing was assigned."""
+
+    code = "too-many-waiting"
+
+
 def fresh_key_id(entropy: Callable[[int], bytes], now: float) -> str:
     """A UUID of version 7 (RFC 9562 clause 5.7): 48 bits of unix milliseconds, then 74 random bits.
 
@@ -42,6 +48,10 @@ def fresh_key_id(entropy: Callable[[int], bytes], now: float) -> str:
     low = 0b10 << 62 | random & (1 << 62) - 1
     text = f"{high:016x}{low:016x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+Fresh = Callable[[], tuple[str, bytes]]
+"""Draws key ID and end key of one attempt: what an attempt showed to its nodes is never sent another way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +121,9 @@ class KeyStore(Protocol):
     def void_stock(self, a: str, b: str) -> int:
         """Void the owned stock that crossed the link between two nodes; how many keys that were."""
 
+    def contents(self) -> list[EndKey]:
+        """Every key that is here, whoever's it is: what the owner of the node can read."""
+
     def assign(self, peer: str, keys: Sequence[Assignment], *, ready_at: float, expires: float) -> None:
         """Turn end keys that ``peer`` owns into keys waiting for slaves, all or none; raises NotHeld."""
 
@@ -173,6 +186,9 @@ class Supply(Protocol):
 
         Raises :class:`NoKeyMaterial`, with code ``no-route`` when no path can meet the wish.
         """
+
+    def give_back(self, target: str, keys: Sequence[EndKey]) -> None:
+        """Put keys taken for ``target`` alone, of which nobody was told, back into stock."""
 
     async def assign(self, target: str, keys: Sequence[Assignment], now: float) -> None:
         """Tell ``target`` whose the keys are; raises :class:`NoKeyMaterial` when it cannot be told."""

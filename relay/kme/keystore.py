@@ -150,6 +150,14 @@ class SqliteKeyStore:
             self._db.executemany("DELETE FROM stock WHERE unit = ?", crossed)
         return len(crossed)
 
+    def contents(self) -> list[EndKey]:
+        found = []
+        for table in ("stock", "waiting"):
+            name = "unit" if table == "stock" else "key_id"
+            rows = self._db.execute(f"SELECT {name}, sealed, origin, ready FROM {table}").fetchall()  # noqa: S608 - names of ours
+            found += [self._key(table, *row) for row in rows]
+        return found
+
     def assign(self, peer: str, keys: Sequence[Assignment], *, ready_at: float, expires: float) -> None:
         with self._change():
             for assignment in keys:

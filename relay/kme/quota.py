@@ -41,6 +41,11 @@ class Quota:
         bucket.tokens -= number
         return 0.0
 
+    def give_back(self, sae_id: str, number: int) -> None:
+        """Undo a :meth:`take` for which no keys were had."""
+        if (bucket := self._buckets.get(sae_id)) is not None:
+            bucket.tokens = min(self._burst, bucket.tokens + number)
+
     def _level(self, bucket: _Bucket, now: float) -> float:
         return min(self._burst, bucket.tokens + self._rate * max(0.0, now - bucket.counted_at))
 

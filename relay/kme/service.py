@@ -33,6 +33,7 @@ from .keys import (
     NotASlave,
     NotHeld,
     Supply,
+    TooManyWaiting,
     fresh_key_id,
 )
 from .quota import Quota
@@ -65,8 +66,15 @@ class Limits:
 DEFAULT_LIMITS = Limits()
 
 
+def _unseen(key_id: str, key: bytes) -> None:
+    """Nobody watches the node."""
+
+
 class KeyService:
-    """One key node. ``home_of`` tells which key node serves an SAE, ``entropy`` gives n random bytes."""
+    """One key node. ``home_of`` tells which key node serves an SAE, ``entropy`` gives n random bytes.
+
+    ``saw`` gets key ID and key of what is made here for two SAEs of this key node.
+    """
 
     def __init__(
         self,
@@ -78,6 +86,7 @@ class KeyService:
         home_of: Callable[[str], str | None],
         entropy: Callable[[int], bytes],
         limits: Limits = DEFAULT_LIMITS,
+        saw: Callable[[str, bytes], None] = _unseen,
     ) -> None:
         self.kme_id = kme_id
         self.limits = limits
@@ -86,6 +95,7 @@ class KeyService:
         self._supply = supply
         self._home_of = home_of
         self._entropy = entropy
+        self._saw = saw
         self._quota = Quota(limits.keys_per_second, limits.burst)
         self._sharing = Sharing()
 
@@ -200,17 +210,28 @@ class KeyService:
                 {"code": "quota"},
                 after=wait,
             )
-        taken = await self._take(targets, number * units, options, now)
+        try:
+            taken = await self._take(targets, number * units, options, now)
+            groups = [taken[i : i + units] for i in range(0, len(taken), units)]
+            keys = [_joined(group, size) for group in groups]
+            try:
+                await self._hand_over(keys, groups, size, master, by_target, now)
+            except TooManyWaiting:  # said before anything was done
+                if len(targets) == 1:
+                    self._supply.give_back(targets[0], taken)
+                raise
+        except (NoKeyMaterial, KmeRefusal, StorageError):
+            self._quota.give_back(master, number * units)
+            raise
         for target in targets:
             self._sharing.took(master, target, number * units, now)
-        groups = [taken[i : i + units] for i in range(0, len(taken), units)]
-        keys = [_joined(group, size) for group in groups]
-        await self._hand_over(keys, groups, size, master, by_target, now)
         return self._container(keys, master, slave, options.seal_to, now)
 
     async def _take(self, targets: Sequence[str], number: int, options: Options, now: float) -> list[EndKey]:
         if not targets:  # both SAEs are at this key node: no quantum link lies between them
-            fresh = ((fresh_key_id(self._entropy, now), self._entropy(32)) for _ in range(number))
+            fresh = [(fresh_key_id(self._entropy, now), self._entropy(32)) for _ in range(number)]
+            for made in fresh:
+                self._saw(*made)
             return [EndKey(key_id, key, ((self._node,),), ready_at=now) for key_id, key in fresh]
         for wish in options.wishes:
             try:

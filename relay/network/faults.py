@@ -1,7 +1,8 @@
 """The fault laboratory: what may be done to a running network, as one request.
 
 cut A B          no light passes: no key is made, and none is relayed over the fibre
-eve A B share    an eavesdropper intercepts and resends a share (0..1) of the pulses
+eve A B share    an eavesdropper intercepts and resends a share (0..1) of the pulses; when that raises the
+                 alarm, pool and stock of the link are void, and below that only what is distilled shrinks
 drain A B        the link's pool is empty at both ends, and gone is the stock that came over it
 compromise NODE  the node writes down every end key that it sees from now on
 restore [...]    A B: fibre mended, eavesdropper gone; NODE: honest again; nothing named: everything
@@ -76,9 +77,12 @@ def apply(request: FaultRequest, network: Network, now: float) -> None:
 def broken(request: FaultRequest, topology: Topology) -> Link | None:
     """The link over which stock came that is void now, if there is one.
 
-    A fibre that is cut may have been opened, and an eavesdropper was there before she was noticed; without
-    its stock a pair feels a drained pool at its next key.
+    An eavesdropper was there before the alarm told of her; without its stock a pair feels a drained pool at
+    its next key. What had crossed a fibre before it was cut is as good as ever.
     """
-    if request.action in ON_LINKS and request.share > 0:
+    if request.action == "drain":
         return topology.link(*request.names)
+    if request.action == "eve":
+        link = topology.link(*request.names)
+        return link if link.quality(eve=request.share).alarm else None
     return None

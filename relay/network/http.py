@@ -26,7 +26,7 @@ from relay.kme.commit import GroupCommit
 from relay.kme.http import KmeServer, serve_kme
 from relay.kme.keystore import SqliteKeyStore
 from relay.kme.service import DEFAULT_LIMITS, KeyService, Limits
-from relay.pki import Authority, write
+from relay.pki import Authority, expiry, write
 
 from .process import NodeProcess
 from .supply import StockedSupply
@@ -37,6 +37,9 @@ PREFIX = "/network/v1/"
 TEND_SECONDS = 0.25
 MAX_BODY = 1 << 20
 CONNECT_TIMEOUT = 1.0
+CONNECTIONS = 16
+"""Towards one neighbour: each is taken until the rest of the path has answered."""
+KEEP_ALIVE = 3600.0
 ADDRESS_FILE = "node.url"
 
 log = logging.getLogger("relay.network")
@@ -53,7 +56,8 @@ class HttpPeers:
 
     async def ask(self, node: str, action: str, body: bytes, *, timeout: float) -> bytes:
         if self._session is None:
-            self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+            connector = aiohttp.TCPConnector(limit_per_host=CONNECTIONS, keepalive_timeout=KEEP_ALIVE)
+            self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), connector=connector)
         address = self._address_of(node)
         if address is None:
             raise PeerFailed(Fault("node-down", f"node {node} is not running", self._name, node))
@@ -131,7 +135,14 @@ class TrustedNode:
             if store is not None:
                 supply = StockedSupply(store, process, entropy=entropy)
                 service = KeyService(
-                    kme, name, store, supply, home_of=authority.home_of, entropy=entropy, limits=limits
+                    kme,
+                    name,
+                    store,
+                    supply,
+                    home_of=authority.home_of,
+                    entropy=entropy,
+                    limits=limits,
+                    saw=process.saw,
                 )
 
                 async def upkeep(now: float) -> bool:
@@ -168,7 +179,7 @@ class TrustedNode:
             self.store.close()
 
     async def _listen(self, host: str, port: int, context: ssl.SSLContext) -> None:
-        server = web.Server(self._handle, access_log=None)
+        server = web.Server(self._handle, access_log=None, keepalive_timeout=KEEP_ALIVE)
         self._runner = web.ServerRunner(server, shutdown_timeout=0.5)
         await self._runner.setup()
         try:
@@ -204,6 +215,8 @@ class TrustedNode:
         names = [value for part in peer.get("subject", ()) for key, value in part if key == "commonName"]
         if uris != [f"urn:qkd:kme:{name}" for name in names]:
             raise PeerFailed(Fault("not-a-node", "the certificate is not that of a key node"))
+        if time.time() > expiry(peer["notAfter"]):  # TLS looked when the connection was made
+            raise PeerFailed(Fault("not-a-node", "the certificate has expired"))
         if int(peer["serialNumber"], 16) in self._revoked():
             raise PeerFailed(Fault("not-a-node", "the certificate is revoked"))
         return str(names[0]).removeprefix(kme_id(""))

@@ -20,6 +20,10 @@ from typing import Literal
 from relay.errors import NoKeyMaterial, Refused
 
 BLOCK_BITS = 512
+WINDOW = 4096
+"""Blocks that frames may overtake each other by; what is further behind is lost."""
+IN_FLIGHT = 64
+"""Blocks that the other end may have spent before it heard of what this end spent."""
 PAD_BYTES = 32
 SECRET_BYTES = 32
 DEFAULT_CAPACITY = 1 << 20
@@ -62,6 +66,7 @@ class LinkEnd:
         self._filled_at = now  # when the newest bit in the pool was made
         self._counted_at = now
         self._next = [0, 0]  # next index of each side's substream
+        self._skipped: dict[int, None] = {}  # the other side's blocks that were overtaken, oldest first
         self.spent_bits = 0
         self.lost_bits = 0
 
@@ -75,7 +80,7 @@ class LinkEnd:
         return self._rate
 
     def level(self, now: float) -> float:
-        """Bits in the pool."""
+        """Bits in the pool; below zero while the link makes up for last bits that both ends spent at once."""
         since = now - self._counted_at
         level = self._level + self._rate * since if since > 0 else self._level
         return level if level < self._capacity else self._capacity
@@ -94,8 +99,8 @@ class LinkEnd:
     def drain(self, now: float) -> None:
         """Throw the pool away; its bits are lost, never given back."""
         self._count(now)
-        self.lost_bits += int(self._level)
-        self._level = 0.0
+        self.lost_bits += max(0, int(self._level))
+        self._level = min(self._level, 0.0)
 
     def reserve(self, now: float) -> Block:
         """The next block of this end's substream; raises :class:`NoKeyMaterial` when the pool is too low."""
@@ -115,23 +120,38 @@ class LinkEnd:
         """
         self._count(now)
         other: Side = 0 if self._side else 1
-        if index < self._next[other]:
+        if self._is_spent(index):
             raise Refused("a link key block was used before: replayed frame", code="replay")
-        # One block of grace: the two ends' clocks do not start in the same instant.
-        if (index - self._next[other]) * BLOCK_BITS > self._level:
+        if (index - self._next[other] - IN_FLIGHT) * BLOCK_BITS > self._level:
             raise Refused("a link key block is ahead of what the link has made", code="block-ahead")
         return self._block(other, index, self.age(now))
 
     def claim(self, block: Block) -> None:
-        """Spend a block that :meth:`peek` gave, and with it all that the other end skipped."""
+        """Spend a block that :meth:`peek` gave. What the other end skipped has left the pool as well.
+
+        A skipped block is lost unless its frame, which was overtaken, comes within :data:`WINDOW` blocks.
+        """
         other: Side = 0 if self._side else 1
-        if block.index < self._next[other]:
+        if self._is_spent(block.index):
             raise Refused("a link key block was used before: replayed frame", code="replay")
-        self.lost_bits += (block.index - self._next[other]) * BLOCK_BITS
+        if block.index in self._skipped:
+            del self._skipped[block.index]
+            self.lost_bits -= BLOCK_BITS
+            self.spent_bits += BLOCK_BITS
+            return
+        skipped = range(self._next[other], block.index)
+        self.lost_bits += len(skipped) * BLOCK_BITS
+        self._skipped |= dict.fromkeys(skipped[-WINDOW:])
+        while self._skipped and next(iter(self._skipped)) <= block.index - WINDOW:
+            del self._skipped[next(iter(self._skipped))]
         self._spend(other, block.index)
 
+    def _is_spent(self, index: int) -> bool:
+        """Whether the other side's block was claimed, or is too far behind to tell."""
+        return index < self._next[0 if self._side else 1] and index not in self._skipped
+
     def _spend(self, side: Side, index: int) -> None:
-        self._level = max(0.0, self._level - (index + 1 - self._next[side]) * BLOCK_BITS)
+        self._level -= (index + 1 - self._next[side]) * BLOCK_BITS
         self._next[side] = index + 1
         self.spent_bits += BLOCK_BITS
 

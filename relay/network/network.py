@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import Any
 
 from relay.errors import NoKeyMaterial, UsageError
-from relay.kme.keys import ANY_PATH, LinkFault, Outlook, Wish
+from relay.kme.keys import ANY_PATH, Fresh, LinkFault, Outlook, Wish
 
 from .key_relay import HopRejected, HopReport, Message, join, split
 from .link import BLOCK_BITS, DEFAULT_CAPACITY, LinkEnd
@@ -119,15 +119,20 @@ class Network:
         *,
         wish: Wish = ANY_PATH,
         entropy: Callable[[int], bytes],
+        again: Fresh | None = None,
     ) -> Relayed:
-        """Carry ``key`` from ``source`` to ``target``; a path that fails on the way is replaced by another.
+        """Carry ``key`` from ``source`` to ``target``. When its path fails on the way, nodes off the path
+        that comes next have seen it: ``again`` draws another key for that; without it there is one attempt.
 
         With ``wish.disjoint`` n, it travels as n XOR shares on paths that share no node, split with random
         bytes of ``entropy``. Raises :class:`NoKeyMaterial` when no path is left; what failed attempts spent
         stays spent.
         """
         avoid: set[frozenset[str]] = set()
-        for _ in range(ATTEMPTS):
+        attempts = ATTEMPTS if again else 1
+        for attempt in range(attempts):
+            if again and attempt:
+                key_id, key = again()
             paths = self.route(source, target, now, wish=wish, avoid=avoid)
             shares = [key] if wish.disjoint == 1 else split(key, wish.disjoint, entropy)
             try:
@@ -142,7 +147,7 @@ class Network:
             arrived = join([arrival.key for arrival in arrivals])
             hops = tuple(hop for arrival in arrivals for hop in arrival.message.hops)
             return Relayed(key_id, arrived, tuple(paths), hops, max(map(self.topology.delay, paths)))
-        raise NoKeyMaterial(f"no key could be relayed from {source} to {target}: {ATTEMPTS} paths failed")
+        raise NoKeyMaterial(f"no key could be relayed from {source} to {target}: {attempts} paths failed")
 
     def route(
         self,
@@ -204,12 +209,18 @@ class Network:
         self._apply(state, now)
 
     def eavesdrop(self, a: str, b: str, share: float, now: float) -> None:
-        """Put an intercept-and-resend eavesdropper on a share (0..1) of the pulses."""
+        """Put an intercept-and-resend eavesdropper on a share (0..1) of the pulses.
+
+        When the alarm rises, the pool is thrown away: nobody knows how long she had been there unnoticed.
+        """
         if not 0 <= share <= 1:
             raise UsageError(f"an eavesdropper's share of the pulses is between 0 and 1, not {share:g}")
         state = self.state(a, b)
         state.eve = share
+        alarmed = state.quality.alarm
         self._apply(state, now)
+        if state.quality.alarm and not alarmed:
+            self.drain(a, b, now)
 
     def drain(self, a: str, b: str, now: float) -> None:
         """Empty the link's pool at both ends."""
@@ -227,6 +238,11 @@ class Network:
         self.topology.known(node)
         self.captured.setdefault(node, deque(maxlen=CAPTURE_LIMIT))
         self._rewire()
+
+    def saw(self, node: str, key_id: str, key: bytes) -> None:
+        """An end key is at ``node`` that no link brought: whoever watches the node sees it as well."""
+        if (observer := self.nodes[node].observer) is not None:
+            observer(node, key_id, key)
 
     def recover(self, node: str) -> None:
         """The node is honest again; what it has written down is forgotten here."""

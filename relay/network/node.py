@@ -120,7 +120,7 @@ class Gathering:
             _bound(self._shares)
             return None
         del self._shares[source, message.attempt]
-        if (source, message.key_id) in self._whole:  # the source did not hear of it and sent the key again
+        if (source, message.key_id) in self._whole:  # a key ID is kept once, whatever a source sends
             return None
         self._whole[source, message.key_id] = None
         _bound(self._whole)

@@ -23,9 +23,11 @@ from relay.kme.keys import (
     ANY_PATH,
     Assignment,
     EndKey,
+    Fresh,
     KeyStore,
     NotHeld,
     Outlook,
+    TooManyWaiting,
     Wish,
 )
 
@@ -42,6 +44,8 @@ from .wire import Ack, Fault, LinkAnswer, LinkOffer, PeerFailed, decode, encode
 
 BLOCKED_SECONDS = 3.0
 """How long a link that failed is left out of routes."""
+PASSING = frozenset({"replay", "block-ahead"})
+"""What befalls one frame and says nothing of the link."""
 HOP_TIMEOUT = 0.25
 """Seconds that a node gives the next one, and again for every hop behind it: the nearest gives up first."""
 
@@ -129,10 +133,20 @@ class NodeProcess:
     # The way of end keys
 
     async def carry(
-        self, target: str, key_id: str, key: bytes, wish: Wish, entropy: Callable[[int], bytes], now: float
+        self,
+        target: str,
+        key_id: str,
+        key: bytes,
+        wish: Wish,
+        entropy: Callable[[int], bytes],
+        now: float,
+        again: Fresh | None = None,
     ) -> EndKey:
         destination = target.removeprefix(kme_id(""))
-        for _ in range(ATTEMPTS):
+        attempts = ATTEMPTS if again else 1
+        for attempt in range(attempts):
+            if again and attempt:
+                key_id, key = again()
             paths = choose(self._topology.neighbours, self._name, destination, self._cost, wish)
             shares = [key] if wish.disjoint == 1 else split(key, wish.disjoint, entropy)
             try:
@@ -140,13 +154,14 @@ class NodeProcess:
             except PeerFailed as failed:
                 if not failed.fault.a:
                     raise
-                link = frozenset((failed.fault.a, failed.fault.b))
-                self._blocked[link] = self._clock() + BLOCKED_SECONDS
+                if failed.code not in PASSING:
+                    link = frozenset((failed.fault.a, failed.fault.b))
+                    self._blocked[link] = self._clock() + BLOCKED_SECONDS
                 continue
             self.relayed += 1
             delay = max(map(self._topology.delay, paths))
             return EndKey(key_id, key, tuple(paths), *_columns(hops), now + delay)
-        raise NoKeyMaterial(f"no key could be relayed to {target}: {ATTEMPTS} paths failed")
+        raise NoKeyMaterial(f"no key could be relayed to {target}: {attempts} paths failed")
 
     async def assign(self, target: str, keys: Sequence[Assignment], now: float) -> None:
         destination = target.removeprefix(kme_id(""))
@@ -155,6 +170,8 @@ class NodeProcess:
         except PeerFailed as failed:
             if failed.code == NotHeld.code:
                 raise NotHeld(str(failed)) from None
+            if failed.code == TooManyWaiting.code:
+                raise TooManyWaiting(str(failed)) from None
             raise
 
     def budget(self, target: str) -> tuple[int, float]:
@@ -243,14 +260,19 @@ class NodeProcess:
             if request.action == "cut":
                 done.cut = True
             elif request.action == "eve":
-                done.eve = request.share
+                link = self._topology.link(self._name, other)
+                alarmed, done.eve = link.quality(eve=done.eve).alarm, request.share
+                if link.quality(eve=done.eve).alarm and not alarmed and other in self.node.links:
+                    self.node.links[other].end.drain(self._clock())
             elif request.action == "restore":
                 done.cut, done.eve = False, 0.0
             elif request.action == "drain" and other in self.node.links:
                 self.node.links[other].end.drain(self._clock())
             self._settle(other)
-        if request.action == "compromise" and names == {self._name}:
+        if request.action == "compromise" and names == {self._name} and self.captured is None:
             self.captured = deque(maxlen=CAPTURE_LIMIT)
+            if self._store is not None:
+                self.captured += [(held.key_id, held.key) for held in self._store.contents()]
         elif request.action == "restore" and (not names or names == {self._name}):
             self.captured = None
         self.node.observer = None if self.captured is None else self._capture
@@ -282,9 +304,13 @@ class NodeProcess:
         known = condition(done.cut, self._topology.link(self._name, other).quality(eve=done.eve))
         return "down" if known == "up" and (adjacency is None or not adjacency.usable) else known
 
+    def saw(self, key_id: str, key: bytes) -> None:
+        """An end key is here: when the node is compromised, it writes it down."""
+        if self.captured is not None:
+            self.captured.append((key_id, key))
+
     def _capture(self, node: str, key_id: str, key: bytes) -> None:
-        assert self.captured is not None
-        self.captured.append((key_id, key))
+        self.saw(key_id, key)
 
     # Frames
 

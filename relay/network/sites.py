@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,6 +83,7 @@ class KeySites:
                 service = KeyService(
                     kme, site, stores[kme], supply,
                     home_of=home_of or authority.home_of, entropy=entropy, limits=limits,
+                    saw=functools.partial(network.saw, site),
                 )  # fmt: skip
                 server = await serve_kme(
                     service, host=host, port=ports.get(site, 0), context=started_context,
@@ -99,7 +101,11 @@ class KeySites:
 
     async def disturb(self, request: FaultRequest) -> None:
         """Do it to the network; stock that came over a link which is not to be trusted is void."""
+        fresh = request.action == "compromise" and request.names[0] not in self.network.captured
         apply(request, self.network, self._clock())
+        if fresh and (taken := self.sites.get(request.names[0])) is not None:
+            held = taken.store.contents()
+            self.network.captured[taken.name] += [(key.key_id, key.key) for key in held]
         if (link := broken(request, self.network.topology)) is not None:
             for site in self.sites.values():
                 site.store.void_stock(link.a, link.b)

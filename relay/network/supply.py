@@ -18,9 +18,11 @@ from relay.kme.keys import (
     MAX_WAITING,
     Assignment,
     EndKey,
+    Fresh,
     KeyStore,
     NotHeld,
     Outlook,
+    TooManyWaiting,
     Wish,
     fresh_key_id,
 )
@@ -35,6 +37,8 @@ IN_USE_SECONDS = 120.0
 """A pair is in use for so long after it was asked for: two rekeys. Its stock is what it used in that time."""
 STOCK_LIFETIME = 3600.0
 ASSIGNED_LIFETIME = 300.0
+GROUP_ATTEMPTS = 2
+"""Keys tried for a group at several sites."""
 OWNER_MARGIN = 60.0
 """Seconds that the owner gives a stock key up earlier than the other side."""
 
@@ -43,11 +47,18 @@ class Carrier(Protocol):
     """The way from one key node to the others, named by KME ID. Times in unix seconds."""
 
     async def carry(
-        self, target: str, key_id: str, key: bytes, wish: Wish, entropy: Callable[[int], bytes], now: float
+        self,
+        target: str,
+        key_id: str,
+        key: bytes,
+        wish: Wish,
+        entropy: Callable[[int], bytes],
+        now: float,
+        again: Fresh | None = None,
     ) -> EndKey:
         """Relay an end key; ``target`` holds it as stock of this key node when this returns.
 
-        Raises :class:`NoKeyMaterial`.
+        ``again`` draws the key of a second attempt; without it there is one. Raises :class:`NoKeyMaterial`.
         """
 
     async def assign(self, target: str, keys: Sequence[Assignment], now: float) -> None:
@@ -102,16 +113,25 @@ class StockedSupply:
 
     async def take(self, targets: Sequence[str], number: int, wish: Wish, now: float) -> list[EndKey]:
         first, *others = targets
+        if others:
+            return [await self._relay_to_all(targets, wish, now) for _ in range(number)]
         taken: list[EndKey] = []
         if wish == ANY_PATH:
             self.expect(first, number, now)
             taken = self._store.take_stock(first, number, now)
-        for _ in range(number - len(taken)):
-            taken.append(await self._relay(first, wish, now))
-        for other in others:  # the same keys once more, to a second site
-            for key in taken:
-                await self._carry(other, key.key_id, key.key, wish, now)
+        try:
+            while len(taken) < number:
+                taken.append(await self._relay(first, wish, now))
+        except NoKeyMaterial:
+            self.give_back(first, taken)
+            raise
         return taken
+
+    def give_back(self, target: str, keys: Sequence[EndKey]) -> None:
+        # A little sooner than the other side, which counts from when the key arrived there.
+        for key in keys:
+            expires = key.ready_at + STOCK_LIFETIME - OWNER_MARGIN
+            self._store.add_stock(target, [key], owned=True, expires=expires)
 
     async def assign(self, target: str, keys: Sequence[Assignment], now: float) -> None:
         try:
@@ -144,18 +164,33 @@ class StockedSupply:
         return False
 
     async def _relay(self, target: str, wish: Wish, now: float) -> EndKey:
-        return await self._carry(target, fresh_key_id(self._entropy, now), self._entropy(32), wish, now)
+        def fresh() -> tuple[str, bytes]:
+            return fresh_key_id(self._entropy, now), self._entropy(32)
 
-    async def _carry(self, target: str, key_id: str, key: bytes, wish: Wish, now: float) -> EndKey:
-        return await self._carrier.carry(target, key_id, key, wish, self._entropy, now)
+        return await self._carrier.carry(target, *fresh(), wish, self._entropy, now, fresh)
+
+    async def _relay_to_all(self, targets: Sequence[str], wish: Wish, now: float) -> EndKey:
+        """One key at several sites; when it does not reach them all, another one has to."""
+        first, *others = targets
+        for attempt in range(1, GROUP_ATTEMPTS + 1):
+            key = await self._relay(first, wish, now)
+            try:
+                for other in others:
+                    await self._carrier.carry(other, key.key_id, key.key, wish, self._entropy, now)
+            except NoKeyMaterial:
+                if attempt == GROUP_ATTEMPTS:
+                    raise
+            else:
+                return key
+        raise AssertionError("the last attempt returns or raises")
 
 
 def room(store: KeyStore, keys: Sequence[Assignment], now: float) -> None:
-    """Raise :class:`NoKeyMaterial` when too many keys of a master wait in ``store`` for one more to wait."""
+    """Raise :class:`TooManyWaiting` when too many keys of a master wait in ``store`` for one more to wait."""
     for master in {key.master for key in keys}:
         if store.count_waiting(master, now) + len(keys) > MAX_WAITING:
             text = "too many keys of this SAE wait for their slaves; fetch them first"
-            raise NoKeyMaterial(text, code="too-many-waiting")
+            raise TooManyWaiting(text)
 
 
 class LocalCarrier:
@@ -179,7 +214,14 @@ class LocalCarrier:
         self._clock = clock
 
     async def carry(
-        self, target: str, key_id: str, key: bytes, wish: Wish, entropy: Callable[[int], bytes], now: float
+        self,
+        target: str,
+        key_id: str,
+        key: bytes,
+        wish: Wish,
+        entropy: Callable[[int], bytes],
+        now: float,
+        again: Fresh | None = None,
     ) -> EndKey:
         relayed = self._network.relay(
             self._nodes[self._kme_id],
@@ -189,6 +231,7 @@ class LocalCarrier:
             self._clock(),
             wish=wish,
             entropy=entropy,
+            again=again,
         )
         arrived = EndKey(
             relayed.key_id,

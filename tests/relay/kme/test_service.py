@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import random
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, MLKEM1024P384Pri
 from qcall.wire import etsi014
 from relay.kme.exchange import Reply, Request
 from relay.kme.keystore import SqliteKeyStore
+from relay.kme.quota import Quota
 from relay.kme.service import KeyService, Limits
 from relay.network.network import Network
 from relay.network.supply import LocalCarrier, StockedSupply
@@ -61,6 +63,7 @@ class World:
             kme: KeyService(
                 kme, nodes[kme], self.stores[kme], self.supplies[kme],
                 home_of=SAES.get, entropy=draw.randbytes, limits=limits,
+                saw=functools.partial(self.network.saw, nodes[kme]),
             )
             for kme in nodes
         }  # fmt: skip
@@ -397,6 +400,58 @@ async def test_two_saes_of_one_site_need_no_quantum_link(world: World) -> None:
     assert key["key_extension"]["qcall_route"] == ["a"]
     assert (await world.fetch(key["key_ID"], "anna"))["key"] == key["key"]
     assert world.network.relayed == before
+
+
+async def test_a_compromised_key_node_gives_away_what_it_makes_for_its_own_saes(world: World) -> None:
+    world.network.compromise("a")
+    key = await world.key("alice", "anna")
+    assert list(world.network.captured["a"]) == [(key["key_ID"], base64.b64decode(key["key"]))]
+
+
+async def test_a_request_that_fails_half_way_burns_no_key_and_no_quota(world: World) -> None:
+    world.services["kme-a"]._quota = quota = Quota(1e-9, 64)
+    world.network.drain("b", "x", world.now)
+    world.network.cut("a", "y", world.now)
+    for end in world.network.state("b", "x").ends:
+        end.set_rate(4 * 512.0, world.now)
+    world.now += 1
+    for end in world.network.state("b", "x").ends:
+        end.set_rate(0.0, world.now)
+    reply = await world.ask("alice", "bob/enc_keys", {"number": 8})
+    assert reply.status == 503
+    assert (
+        world.stores["kme-a"].count_stock("kme-b", world.now) + world.network.budget("a", "b", world.now)[0]
+        == 4
+    )
+    assert quota.take("alice", 64, world.now) == 0
+    got = await world.ok("anna", "bob/enc_keys", {"number": 4})
+    for key in got["keys"]:
+        assert (await world.fetch(key["key_ID"], master="anna"))["key"] == key["key"]
+
+
+async def test_keys_that_may_not_wait_at_another_site_go_back_into_stock(world: World) -> None:
+    world.stores["kme-b"]._waiting_of["alice"] = 1024  # type: ignore[attr-defined]
+    await world.refused(503, "alice", "bob/enc_keys", {"number": 3})
+    assert world.stores["kme-a"].count_stock("kme-b", world.now) == 3
+
+
+async def test_a_group_whose_key_does_not_reach_all_gets_another_one(world: World) -> None:
+    lost: list[str] = []
+
+    def channel(sender: str, receiver: str, frame: bytes) -> bytes:
+        if receiver == "c" and not lost:
+            lost.append(sender)
+            return b"lost"
+        return frame
+
+    world.network.channel = channel
+    seen: list[tuple[str, str]] = []
+    world.network.observe(lambda node, key_id, key: seen.append((node, key_id)))
+    made = await world.ok("alice", "bob/enc_keys", {"additional_slave_SAE_IDs": ["carol"]})
+    [key] = made["keys"]
+    assert len({key_id for _, key_id in seen}) == 2
+    for slave in ("bob", "carol"):
+        assert (await world.fetch(key["key_ID"], slave))["key"] == key["key"]
 
 
 async def test_a_group_at_three_sites_gets_one_key_each_member_once(world: World) -> None:

@@ -80,10 +80,15 @@ def test_whatever_is_asked_is_understood_or_refused(arguments: dict[str, object]
         assert isinstance(understood(arguments, CHAIN), FaultRequest)
 
 
-def test_what_crossed_a_link_that_was_opened_is_not_to_be_trusted() -> None:
-    link = CHAIN.link("jinan", "taian")
-    for action in ("cut", "eve", "drain"):
-        assert broken(FaultRequest(action, ("taian", "jinan")), CHAIN) == link  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("action", "share", "void"),
+    [("eve", 1.0, True), ("drain", 1.0, True), ("eve", 0.01, False), ("cut", 1.0, False)],
+)
+def test_stock_is_void_when_the_alarm_rises_but_not_by_a_cut_or_below_the_alarm(
+    action: str, share: float, void: bool
+) -> None:
+    asked = understood({"action": action, "names": ["taian", "jinan"], "share": share}, CHAIN)
+    assert broken(asked, CHAIN) == (CHAIN.link("jinan", "taian") if void else None)
     assert broken(FaultRequest("restore"), CHAIN) is None
 
 
@@ -120,8 +125,3 @@ def test_the_outlook_names_what_is_wrong_on_the_detour_too(net: Network) -> None
     seen = net.outlook("beijing", "hefei", 0.0)
     assert [fault.condition for fault in seen.faults] == ["cut", "alarm"]
     assert (seen.path, seen.hops) == ((), ())
-
-
-@pytest.mark.parametrize("action", ["cut", "eve", "drain"])
-def test_stock_over_a_disturbed_link_is_void(action: str) -> None:
-    assert broken(understood({"action": action, "names": ["taian", "jinan"]}, CHAIN), CHAIN) is not None

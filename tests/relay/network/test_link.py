@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.errors import NoKeyMaterial, Refused
-from relay.network.link import BLOCK_BITS, LinkEnd
+from relay.network.link import BLOCK_BITS, IN_FLIGHT, WINDOW, LinkEnd
 
 SECRET = bytes(range(32))
 
@@ -58,20 +58,45 @@ def test_a_spent_block_cannot_be_claimed_again() -> None:
         right.peek(block.index, 0.0)
 
 
-def test_a_block_seen_before_another_was_claimed_is_gone() -> None:
+def test_a_block_that_another_overtook_is_still_good_once() -> None:
     left, right = ends()
     first, second = left.reserve(0.0), left.reserve(0.0)
-    early = right.peek(first.index, 0.0)
     right.claim(right.peek(second.index, 0.0))
+    assert (right.lost_bits, right.level(0.0)) == (512, left.level(0.0))
+    early = right.peek(first.index, 0.0)
+    right.claim(early)
+    assert (right.lost_bits, right.spent_bits, right.level(0.0)) == (0, 1024, left.level(0.0))
+    for again in (first, second):
+        with pytest.raises(Refused, match="used before"):
+            right.peek(again.index, 0.0)
     with pytest.raises(Refused, match="used before"):
         right.claim(early)
-    assert right.level(0.0) == left.level(0.0)
+
+
+def test_a_block_overtaken_by_a_whole_window_is_lost() -> None:
+    left, right = ends(level=(WINDOW + 2) * 512.0, capacity=1 << 30)
+    first, *others = (left.reserve(0.0) for _ in range(WINDOW + 1))
+    right.claim(right.peek(others[-1].index, 0.0))
+    with pytest.raises(Refused, match="used before"):
+        right.peek(first.index, 0.0)
+    assert right.peek(others[0].index, 0.0) == others[0]
+
+
+def test_what_both_ends_spent_at_once_is_made_up_for_before_anything_else() -> None:
+    left, right = ends(rate=512.0, level=512.0)
+    mine, yours = left.reserve(0.0), right.reserve(0.0)
+    left.claim(left.peek(yours.index, 0.0))
+    right.claim(right.peek(mine.index, 0.0))
+    assert left.level(0.0) == right.level(0.0) == -512
+    with pytest.raises(NoKeyMaterial):
+        left.reserve(1.9)
+    left.reserve(2.0)
 
 
 def test_a_block_beyond_what_the_link_has_made_is_refused() -> None:
     _, right = ends(level=10 * BLOCK_BITS)
     with pytest.raises(Refused, match="ahead"):
-        right.peek(11, 0.0)
+        right.peek(10 + IN_FLIGHT + 1, 0.0)
 
 
 def test_looking_at_a_block_spends_nothing() -> None:

@@ -17,6 +17,7 @@ from relay.network.link import BLOCK_BITS
 from relay.network.network import Network, Relayed
 
 KEY = bytes(range(32))
+AGAIN = bytes(range(32, 64))
 MAIN = topology.load("beijing-hefei").path("beijing", "hefei")
 
 
@@ -26,8 +27,11 @@ def network(
     return Network(topology.load("beijing-hefei"), seed=bytes(32), now=0.0, warm=warm, channel=channel)
 
 
-def carry(net: Network, now: float = 0.0, wish: Wish = ANY_PATH) -> Relayed:
-    return net.relay("beijing", "hefei", "id", KEY, now, wish=wish, entropy=os.urandom)
+def carry(net: Network, now: float = 0.0, wish: Wish = ANY_PATH, then: bytes = AGAIN) -> Relayed:
+    def again() -> tuple[str, bytes]:
+        return "again", then
+
+    return net.relay("beijing", "hefei", "id", KEY, now, wish=wish, entropy=os.urandom, again=again)
 
 
 def levels(net: Network) -> dict[str, float]:
@@ -70,10 +74,21 @@ def test_a_tampered_hop_is_detected_and_the_key_takes_another_way() -> None:
     def channel(sender: str, receiver: str, frame: bytes) -> bytes:
         return frame[:-1] + bytes([frame[-1] ^ 1]) if (sender, receiver) == ("jinan", "taian") else frame
 
-    net = network(channel=channel)
+    net, seen = network(channel=channel), set()
+    net.observe(lambda node, key_id, key: seen.add((node, key_id, key)))
     arrived = carry(net)
-    assert arrived.key == KEY
     assert "zhengzhou" in arrived.paths[0]
+    assert net.rejected == 1
+    # What the first attempt showed to nodes that are not on this path is another key.
+    assert (arrived.key_id, arrived.key) == ("again", AGAIN)
+    assert {node for node, _, key in seen if key == AGAIN} == set(arrived.paths[0])
+    assert {key for _, key_id, key in seen if key_id == "again"} == {AGAIN}
+
+
+def test_a_key_that_must_not_change_is_sent_once() -> None:
+    net = network(channel=lambda sender, receiver, frame: b"lost")
+    with pytest.raises(NoKeyMaterial, match="1 paths failed"):
+        net.relay("beijing", "hefei", "id", KEY, 0.0, entropy=os.urandom)
     assert net.rejected == 1
 
 
@@ -112,7 +127,11 @@ def test_an_eavesdropper_stops_the_rate_then_raises_the_alarm() -> None:
     net.eavesdrop("jinan", "taian", 0.2, 0.0)
     assert (net.state("jinan", "taian").condition, net.state("jinan", "taian").ends[0].rate) == ("no-key", 0)
     assert carry(net).paths == (MAIN,), "key made before the eavesdropper came is still good"
+    before = net.state("jinan", "taian").ends[0].level(0.0)
+    net.eavesdrop("jinan", "taian", 0.1, 0.0)
+    assert net.state("jinan", "taian").ends[0].level(0.0) == before
     net.eavesdrop("jinan", "taian", 1.0, 0.0)
+    assert [end.level(0.0) for end in net.state("jinan", "taian").ends] == [0, 0], "she was there before"
     assert net.state("jinan", "taian").condition == "alarm"
     assert "jinan" not in carry(net).paths[0]
 
@@ -166,12 +185,13 @@ links = [
     net = Network(grid, seed=bytes(32), now=0.0, channel=channel)
     seen: dict[str, list[bytes]] = {}
     net.observe(lambda node, key_id, key: seen.setdefault(node, []).append(key))
-    assert carry(net, wish=Wish(disjoint=2)).key == KEY
+    assert carry(net, wish=Wish(disjoint=2)).key == AGAIN
     assert net.rejected == 1
     for node in ("p", "q", "r"):
         known = seen.get(node, [])
-        assert KEY not in known
-        assert all(xor(one, other) != KEY for one in known for other in known)
+        for key in (KEY, AGAIN):
+            assert key not in known
+            assert all(xor(one, other) != key for one in known for other in known)
 
 
 def test_more_disjoint_paths_than_there_are_is_a_wish_that_cannot_be_met() -> None:
@@ -243,7 +263,7 @@ def test_whatever_fails_no_link_key_is_used_twice() -> None:
     carried = 0
     for step in range(200):
         try:
-            carried += carry(net, now=step).key == KEY
+            carried += carry(net, now=step, then=KEY).key == KEY
         except NoKeyMaterial:
             continue
     # One key in every frame: equal pads would show as equal 32-byte strings under the same link.

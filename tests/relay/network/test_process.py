@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -28,6 +29,7 @@ links = [
     "test",
 )
 KEY = bytes(range(32))
+AGAIN = bytes(range(32, 64))
 UNIX = 1_800_000_000.0
 
 
@@ -45,6 +47,9 @@ class World:
         self.secrets: list[bytes] = []
         self.frames: list[tuple[str, str, bytes]] = []
         self.lost_acks = 0
+        self.overtaking = 0
+        """So many frames over the first hop are collected and handed on in reverse."""
+        self.held: list[asyncio.Event] = []
         for name in topology.nodes:
             self.boot(name)
 
@@ -55,12 +60,30 @@ class World:
             entropy=self.draw.randbytes, store=self.stores.get(name),
         )  # fmt: skip
 
+    async def overtake(self, to: str) -> None:
+        """Hold a frame back until those that were sent after it have gone."""
+        if to != "x" or not self.overtaking:
+            return
+        mine = asyncio.Event()
+        self.held.append(mine)
+        if len(self.held) == self.overtaking:
+            mine.set()
+        await mine.wait()
+        place = self.held.index(mine)
+        if place:
+            asyncio.get_running_loop().call_soon(self.held[place - 1].set)
+
     async def tend(self) -> None:
         for node in list(self.nodes.values()):
             await node.tend()
 
     async def carry(self, key_id: str = "k", wish: Wish = ANY_PATH) -> EndKey:
-        return await self.nodes["a"].carry("kme-b", key_id, KEY, wish, self.draw.randbytes, UNIX + self.now)
+        def again() -> tuple[str, bytes]:
+            return key_id + "'", AGAIN
+
+        return await self.nodes["a"].carry(
+            "kme-b", key_id, KEY, wish, self.draw.randbytes, UNIX + self.now, again
+        )
 
     def arrived(self, key_id: str = "k") -> EndKey:
         """Take the key out of the store of b, as if its master had assigned it."""
@@ -85,6 +108,7 @@ class _Calls:
             self._world.secrets.append(secret)
         if action == "frame":
             self._world.frames.append((self._name, node, body))
+            await self._world.overtake(node)
         answer = await self._world.nodes[node].handle(self._name, action, body)
         if action == "frame" and self._world.lost_acks:
             self._world.lost_acks -= 1
@@ -175,13 +199,26 @@ async def test_a_link_is_opened_only_by_the_node_it_belongs_to(world: World) -> 
         assert refused.value.fault.code == "bad-link"
 
 
-async def test_a_key_whose_answer_was_lost_is_sent_again_and_kept_once(world: World) -> None:
+async def test_a_key_whose_answer_was_lost_is_replaced_by_one_that_only_its_path_knows(world: World) -> None:
+    seen: dict[str, list[bytes]] = {name: [] for name in world.nodes}
+    for name, node in world.nodes.items():
+        node.node.observer = lambda _, key_id, key, name=name: seen[name].append(key)  # type: ignore[misc]
     world.lost_acks = 1
     sent = await world.carry()
     assert len(world.frames) >= 3
-    assert world.arrived().key == sent.key
-    with pytest.raises(NotHeld):
-        world.arrived()
+    assert (sent.key_id, sent.key, sent.paths) == ("k'", AGAIN, (("a", "y", "b"),))
+    assert world.arrived("k'").key == AGAIN
+    assert {name for name, keys in seen.items() if AGAIN in keys} == {"a", "y", "b"}
+
+
+async def test_keys_that_overtake_each_other_all_arrive_and_no_link_is_left_out(world: World) -> None:
+    world.overtaking = 8
+    async with asyncio.TaskGroup() as group:
+        for number in range(8):
+            group.create_task(world.carry(f"k{number}"))
+    assert [world.arrived(f"k{number}").key for number in range(8)] == [KEY] * 8
+    ends = [world.nodes["x"].node.links[other].end for other in ("a", "b")]
+    assert [(end.spent_bits, end.lost_bits) for end in ends] == [(8 * 512, 0)] * 2
 
 
 async def test_a_replayed_frame_is_refused(world: World) -> None:
@@ -272,5 +309,25 @@ async def test_a_compromised_node_writes_down_what_it_sees(world: World) -> None
     assert captured is not None
     assert set(captured) == {("k", KEY)}
     assert world.nodes["y"].captured is None
+    world.nodes["x"].disturb(fault("compromise", "x"))
+    assert set(world.nodes["x"].captured or ()) == {("k", KEY)}, "what is written down stays"
     world.nodes["x"].disturb(fault("restore", "x"))
     assert world.nodes["x"].captured is None
+
+
+async def test_a_compromised_site_gives_away_its_stock_what_waits_and_what_it_makes(world: World) -> None:
+    await world.carry("stock")
+    world.stores["b"].hold(EndKey("waiting", AGAIN, (("b",),)), "m", ("s",), expires=UNIX + 999)
+    world.nodes["b"].disturb(fault("compromise", "b"))
+    world.nodes["b"].saw("made", KEY)
+    assert set(world.nodes["b"].captured or ()) == {("stock", KEY), ("waiting", AGAIN), ("made", KEY)}
+
+
+@pytest.mark.parametrize(("share", "left"), [(0.01, True), (1.0, False)])
+async def test_the_pool_is_void_when_the_alarm_rises_and_only_then(
+    world: World, share: float, left: bool
+) -> None:
+    for name in ("a", "x"):
+        world.nodes[name].disturb(fault("eve", "a", "x", share=share))
+    ends = world.nodes["a"].node.links["x"].end, world.nodes["x"].node.links["a"].end
+    assert [end.level(world.now) > 0 for end in ends] == [left, left]
