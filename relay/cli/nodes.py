@@ -31,7 +31,11 @@ def kme(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Run one key node as a process of its own; nodes with one home find each other."""
+    """Run one key node as a process of its own; nodes with one home find each other.
+
+    They are processes apart with one root of trust: each reads the home's authority and may issue itself a
+    certificate. Each access site keeps an audit log (audit.log, mode 0600) beside its store.
+    """
     home: RelayHome = context.obj
 
     async def work(stop: Stop) -> None:

@@ -80,7 +80,10 @@ def serve(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Run signalling, media relay and key nodes in one process, or the nodes in processes of their own."""
+    """Run signalling, media relay and key nodes in one process, or the nodes in processes of their own.
+
+    Every request to a key node is in the home's audit.log (with --processes: in that of each site).
+    """
 
     async def work(stop: Stop) -> None:
         chosen = Options(

@@ -30,7 +30,6 @@ class AuditLog(logging.handlers.WatchedFileHandler):
             raise StorageError(f"cannot write the audit log {path}: {error.strerror}") from None
         logger = logging.getLogger(NAME)
         logger.setLevel(logging.INFO)
-        logger.propagate = False
         logger.addHandler(self)
 
     def close(self) -> None:

@@ -37,8 +37,8 @@ PREFIX = "/network/v1/"
 TEND_SECONDS = 0.25
 MAX_BODY = 1 << 20
 CONNECT_TIMEOUT = 1.0
-CONNECTIONS = 16
-"""Towards one neighbour: each is taken until the rest of the path has answered."""
+CONNECTIONS = 4
+"""Towards one neighbour: each is taken until the rest of the path has answered, and costs a handshake."""
 KEEP_ALIVE = 3600.0
 ADDRESS_FILE = "node.url"
 

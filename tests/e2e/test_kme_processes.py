@@ -10,13 +10,18 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import aiohttp
 import pytest
 
 from qcall.errors import Unavailable
 from qcall.net.kme import KeyNode, QkdKey, sae_key_and_request
-from relay.network.topology import kme_id
+from relay.errors import NoKeyMaterial
+from relay.kme.keys import ANY_PATH
+from relay.network.http import TrustedNode
+from relay.network.topology import kme_id, parse
+from relay.network.wire import PeerFailed
 from relay.pki import Authority
 
 PROGRAM = Path(__file__).with_name("trusted_node.py")
@@ -124,3 +129,59 @@ async def test_a_node_is_no_place_for_an_sae(nodes: Nodes) -> None:
         assert response.status == 409
         assert b"not-a-node" in await response.read()
     await phone.close()
+
+
+LINE = parse(
+    """name = "line"
+description = "modelled: one way"
+optics = "ghz"
+sites = ["a", "b"]
+links = [{ a = "a", b = "x", km = 10 }, { a = "x", b = "y", km = 10 }, { a = "y", b = "b", km = 10 }]
+""",
+    "test",
+)
+
+
+@pytest.fixture
+async def line(tmp_path: Path) -> AsyncIterator[dict[str, TrustedNode]]:
+    """Four nodes with servers of their own, joined by real connections, in this process."""
+    authority = Authority.open_or_create(tmp_path / "ca")
+    nodes: dict[str, TrustedNode] = {}
+    try:
+        for name in LINE.nodes:
+            nodes[name] = await TrustedNode.start(
+                name, LINE, authority=authority, directory=tmp_path / "kme", node_key=bytes(32),
+                host="127.0.0.1", entropy=os.urandom,
+            )  # fmt: skip
+        async with asyncio.timeout(20):
+            while any(
+                len(node.process.node.links) < len(LINE.neighbours[name]) for name, node in nodes.items()
+            ):
+                await asyncio.sleep(0.02)
+        yield nodes
+    finally:
+        for node in nodes.values():
+            await node.close()
+
+
+async def test_many_keys_at_once_over_cold_connections_all_arrive(line: dict[str, TrustedNode]) -> None:
+    async def one(number: int) -> None:
+        await asyncio.sleep(0.003 * number)  # as phones would, so that requests meet connections being made
+        await line["a"].process.carry("kme-b", f"k{number}", bytes(32), ANY_PATH, os.urandom, time.time())
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(24):
+            group.create_task(one(number))
+    ends = [line[b].process.node.links[a].end for a, b in (("a", "x"), ("x", "y"), ("y", "b"))]
+    assert [(end.spent_bits, end.lost_bits) for end in ends] == [(24 * 512, 0)] * 3
+
+
+async def test_a_node_whose_certificate_expires_while_its_connection_is_warm_is_refused_on_it(
+    line: dict[str, TrustedNode], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = time.time() + 400 * 86_400
+    monkeypatch.setattr("relay.network.http.time", SimpleNamespace(time=lambda: later))
+    with pytest.raises(NoKeyMaterial):
+        await line["a"].process.carry("kme-b", "k", bytes(32), ANY_PATH, os.urandom, time.time())
+    with pytest.raises(PeerFailed, match="expired"):
+        await line["a"].process._peers.ask("x", "frame", b"", timeout=1.0)

@@ -20,6 +20,7 @@ import pytest
 from qcall.errors import NotSetUp, RelayRefused, Unavailable
 from qcall.net.kme import KeyNode, sae_key_and_request
 from relay.errors import AddressInUse, StorageError
+from relay.kme.audit import AuditLog
 from relay.network import topology
 from relay.network.sites import KeySites, kme_id
 from relay.pki import Authority
@@ -141,6 +142,30 @@ async def test_a_certificate_that_expires_while_the_connection_is_warm_is_refuse
         with pytest.raises(RelayRefused, match="expired") as refused:
             await node.enc_keys("sae-alice")
     assert refused.value.code == "qkd-unauthorized"
+
+
+async def test_every_request_is_in_the_audit_log_and_no_key_byte(town: Town, tmp_path: Path) -> None:
+    town.enrol("alice")
+    file = tmp_path / "audit.log"
+    log = AuditLog(file)
+    try:
+        async with town.node("alice") as node:
+            [key] = await node.enc_keys("sae-alice")
+            file.rename(tmp_path / "audit.log.1")  # as a rotation does
+            await node.status("sae-alice")
+    finally:
+        log.close()
+    old, new = (
+        [json.loads(line) for line in path.read_text().splitlines()]
+        for path in (tmp_path / "audit.log.1", file)
+    )
+    assert (old[-1]["sae"], old[-1]["status"], old[-1]["key_ids"]) == ("sae-alice", 200, [key.key_id])
+    assert [(line["path"], line["key_ids"]) for line in new] == [("/api/v1/keys/sae-alice/status", [])]
+    written = (tmp_path / "audit.log.1").read_bytes()
+    raw = key.key.reveal()
+    for shown in (raw, raw.hex().encode(), base64.b64encode(raw)):
+        assert shown not in written
+    assert file.stat().st_mode & 0o777 == 0o600
 
 
 @pytest.fixture
