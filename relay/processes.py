@@ -21,6 +21,7 @@ from relay.errors import LocalFault, RelayError, UsageError
 from relay.kme.audit import AuditLog
 from relay.network.faults import FaultRequest, broken, understood
 from relay.network.http import TrustedNode
+from relay.network.memory import MemoryFile
 from relay.network.node import Observer
 from relay.network.topology import Link, Topology, kme_id
 from relay.pki import Authority
@@ -122,6 +123,8 @@ class KeyProcesses:
     ) -> KeyProcesses:
         """Start every node of ``topology``, which ``source`` names; nothing is left running when it fails."""
         made = cls(home, topology)
+        for node in topology.nodes:  # the network starts with its relay; a node that restarts in it remembers
+            MemoryFile(home.key_nodes / kme_id(node)).forget()
         gate = asyncio.Semaphore(STARTING_AT_ONCE)
         try:
             async with asyncio.timeout(START_LIMIT), asyncio.TaskGroup() as group:

@@ -28,6 +28,7 @@ from relay.kme.keystore import SqliteKeyStore
 from relay.kme.service import DEFAULT_LIMITS, KeyService, Limits
 from relay.pki import Authority, expiry, write
 
+from .memory import MemoryFile
 from .process import NodeProcess
 from .supply import StockedSupply
 from .topology import Topology, kme_id
@@ -122,9 +123,11 @@ class TrustedNode:
         files = authority.kme_files(directory / kme, kme, [host, "localhost"])
         store = SqliteKeyStore(directory / kme / "keys.db", node_key) if name in topology.sites else None
         peers = HttpPeers(name, authority.client_context(*files), _addresses(directory))
+        memory = MemoryFile(directory / kme)
         process = NodeProcess(
-            name, topology, peers, clock=time.monotonic, unix=time.time, entropy=entropy, store=store
-        )
+            name, topology, peers, clock=time.monotonic, unix=time.time, entropy=entropy, store=store,
+            memory=memory.load(), remember=memory.save,
+        )  # fmt: skip
         node = cls(process, peers, authority.revoked)
         node.store = store
         if store is not None:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal, Protocol
 
@@ -34,6 +33,7 @@ from relay.kme.keys import (
 from .faults import FaultRequest
 from .key_relay import HopReport, Message, join, split
 from .link import BLOCK_BITS, DEFAULT_CAPACITY, SECRET_BYTES, LinkEnd
+from .memory import Disturbance, Memory
 from .network import ATTEMPTS, CAPTURE_LIMIT, WARM_SECONDS, condition, faults_between
 from .node import Adjacency, Arrival, Gathering, Node
 from .report import link_row
@@ -48,14 +48,6 @@ PASSING = frozenset({"replay", "block-ahead"})
 """What befalls one frame and says nothing of the link."""
 HOP_TIMEOUT = 0.25
 """Seconds that a node gives the next one, and again for every hop behind it: the nearest gives up first."""
-
-
-@dataclass(slots=True)
-class Disturbance:
-    """What was done to a link of this node."""
-
-    cut: bool = False
-    eve: float = 0.0
 
 
 class Peers(Protocol):
@@ -83,6 +75,8 @@ class NodeProcess:
         entropy: Callable[[int], bytes],
         store: KeyStore | None = None,
         warm: float = WARM_SECONDS,
+        memory: Memory | None = None,
+        remember: Callable[[Memory], None] = lambda _: None,
     ) -> None:
         self.node = Node(name)
         self.captured: deque[tuple[str, bytes]] | None = None
@@ -100,9 +94,12 @@ class NodeProcess:
         self._sessions: dict[str, bytes] = {}
         self._gathering = Gathering()
         self._sequence = int(unix() * 1000)  # goes on above where a process before this one stopped
-        self._disturbances: dict[str, Disturbance] = {}
+        self._memory = memory or Memory()
+        self._remember = remember
         self._blocked: dict[frozenset[str], float] = {}
         self._levels: dict[frozenset[str], float] = {}
+        if self._memory.compromised:
+            self._compromise()
 
     async def tend(self) -> None:
         """Open the links that are this node's to open, and notice neighbours that went or came back."""
@@ -219,7 +216,8 @@ class NodeProcess:
                 self._settle(other)
                 return
             del self._sessions[other], self.node.links[other]
-        fresh = LinkOffer(self._entropy(16), self._entropy(SECRET_BYTES))
+        warm = other not in self._memory.opened
+        fresh = LinkOffer(self._entropy(16), self._entropy(SECRET_BYTES), warm)
         if (await self._ask_link(other, fresh)).stands:
             self._open(other, link, fresh)
 
@@ -243,8 +241,12 @@ class NodeProcess:
     def _open(self, other: str, link: Link, offer: LinkOffer) -> None:
         at = link.quality()
         side: Literal[0, 1] = 0 if link.a == self._name else 1
-        end = LinkEnd(offer.secret, side, rate=at.rate, now=self._clock(), level=at.rate * self._warm)
+        level = at.rate * self._warm if offer.warm else 0.0
+        end = LinkEnd(offer.secret, side, rate=at.rate, now=self._clock(), level=level)
         self.node.links[other] = Adjacency(end, at.qber)
+        if other not in self._memory.opened:
+            self._memory.opened.add(other)
+            self._remember(self._memory)
         self._sessions[other] = offer.session
         self._settle(other)
 
@@ -256,7 +258,7 @@ class NodeProcess:
         for other in self._topology.neighbours[self._name]:
             if names and names != {self._name, other}:
                 continue
-            done = self._disturbances.setdefault(other, Disturbance())
+            done = self._memory.disturbances.setdefault(other, Disturbance())
             if request.action == "cut":
                 done.cut = True
             elif request.action == "eve":
@@ -270,19 +272,24 @@ class NodeProcess:
                 self.node.links[other].end.drain(self._clock())
             self._settle(other)
         if request.action == "compromise" and names == {self._name} and self.captured is None:
-            self.captured = deque(maxlen=CAPTURE_LIMIT)
-            if self._store is not None:
-                self.captured += [(held.key_id, held.key) for held in self._store.contents()]
+            self._compromise()
         elif request.action == "restore" and (not names or names == {self._name}):
-            self.captured = None
-        self.node.observer = None if self.captured is None else self._capture
+            self.captured, self.node.observer = None, None
+        self._memory.compromised = self.captured is not None
+        self._remember(self._memory)
+
+    def _compromise(self) -> None:
+        self.captured = deque(maxlen=CAPTURE_LIMIT)
+        self.node.observer = self._capture
+        if self._store is not None:
+            self.captured += [(held.key_id, held.key) for held in self._store.contents()]
 
     def report(self) -> list[dict[str, Any]]:
         """This node's links, as :func:`relay.network.report.link_row` shows them."""
         rows = []
         for other, adjacency in self.node.links.items():
             link = self._topology.link(self._name, other)
-            done = self._disturbances.get(other, Disturbance())
+            done = self._memory.disturbances.get(other, Disturbance())
             at = link.quality(eve=done.eve)
             rows.append(link_row(link, adjacency.end, at, self._condition(other), done.eve, self._clock()))
         return rows
@@ -292,7 +299,7 @@ class NodeProcess:
         adjacency = self.node.links.get(other)
         if adjacency is None:
             return
-        done = self._disturbances.get(other, Disturbance())
+        done = self._memory.disturbances.get(other, Disturbance())
         at = self._topology.link(self._name, other).quality(eve=done.eve)
         good = not done.cut and not at.alarm
         adjacency.end.set_rate(at.rate if good else 0.0, self._clock())
@@ -300,7 +307,7 @@ class NodeProcess:
 
     def _condition(self, other: str) -> str:
         adjacency = self.node.links.get(other)
-        done = self._disturbances.get(other, Disturbance())
+        done = self._memory.disturbances.get(other, Disturbance())
         known = condition(done.cut, self._topology.link(self._name, other).quality(eve=done.eve))
         return "down" if known == "up" and (adjacency is None or not adjacency.usable) else known
 

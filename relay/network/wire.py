@@ -20,6 +20,8 @@ class LinkOffer(_Wire, frozen=True):
 
     session: bytes
     secret: bytes = b""
+    warm: bool = False
+    """Whether the link is opened for the first time, and starts as if it had been running for a while."""
 
 
 class LinkAnswer(_Wire, frozen=True):

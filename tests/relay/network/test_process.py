@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import random
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from relay.errors import NoKeyMaterial
 from relay.kme.keys import ANY_PATH, Assignment, EndKey, NotHeld, Wish
 from relay.kme.keystore import SqliteKeyStore
 from relay.network.faults import FaultRequest, understood
+from relay.network.memory import Memory
 from relay.network.process import NodeProcess
 from relay.network.topology import Topology, parse
 from relay.network.wire import Fault, LinkOffer, PeerFailed
@@ -44,6 +46,7 @@ class World:
             s: SqliteKeyStore(directory / f"{s}.db", bytes(32), boot_id="x") for s in topology.sites
         }
         self.nodes: dict[str, NodeProcess] = {}
+        self.memories: dict[str, Memory] = {}
         self.secrets: list[bytes] = []
         self.frames: list[tuple[str, str, bytes]] = []
         self.lost_acks = 0
@@ -53,11 +56,15 @@ class World:
         for name in topology.nodes:
             self.boot(name)
 
+    def remember(self, name: str, memory: Memory) -> None:
+        self.memories[name] = msgspec.json.decode(msgspec.json.encode(memory), type=Memory)
+
     def boot(self, name: str) -> None:
-        """Start a node, or start it again with nothing in memory."""
+        """Start a node, or start it again with what it saved."""
         self.nodes[name] = NodeProcess(
             name, self.topology, _Calls(self, name), clock=lambda: self.now, unix=lambda: UNIX + self.now,
             entropy=self.draw.randbytes, store=self.stores.get(name),
+            memory=self.memories.setdefault(name, Memory()), remember=functools.partial(self.remember, name),
         )  # fmt: skip
 
     async def overtake(self, to: str) -> None:
@@ -177,13 +184,14 @@ async def test_whoever_crashes_no_frame_is_ever_padded_with_the_same_bits(world:
             world.now += 5
             world.boot(crashed)
             await world.tend()
+            world.now += 5
     # The end key is the same every time, so equal pads would show as equal bytes.
     padded = [frame[frame.index(b"\xc4\x20") + 2 :][:32] for _, _, frame in world.frames]
     assert len(set(padded)) == len(padded) >= 12
 
 
 async def test_an_offer_repeated_does_not_rewind_a_link(world: World) -> None:
-    offer = LinkOffer(b"session", bytes(32))
+    offer = LinkOffer(b"session", bytes(32), True)
     body = msgspec.msgpack.encode(offer)
     await world.nodes["x"].handle("a", "link", body)
     world.nodes["x"].node.links["a"].end.reserve(world.now)
@@ -297,7 +305,30 @@ async def test_a_disturbance_outlives_the_link_session(world: World) -> None:
     world.nodes["x"].disturb(fault("cut", "x", "b"))
     world.boot("b")
     await world.tend()
+    world.now += 5
     assert [row["condition"] for row in world.nodes["x"].report() if row["b"] == "b"] == ["cut"]
+    assert (await world.carry()).paths == (("a", "y", "b"),)
+
+
+@pytest.mark.parametrize("restarted", ["a", "x"])
+async def test_a_restart_makes_no_key_that_no_link_made(world: World, restarted: str) -> None:
+    world.boot(restarted)
+    await world.tend()
+    ends = world.nodes["a"].node.links["x"].end, world.nodes["x"].node.links["a"].end
+    assert [end.level(world.now) for end in ends] == [0, 0]
+
+
+@pytest.mark.parametrize("restarted", ["a", "x"])
+async def test_a_restart_forgets_no_fault(world: World, restarted: str) -> None:
+    for name in ("a", "x"):
+        world.nodes[name].disturb(fault("cut", "a", "x"))
+        world.nodes[name].disturb(fault("compromise", restarted))
+    world.boot(restarted)
+    await world.tend()
+    world.now += 5
+    [row] = [row for row in world.nodes[restarted].report() if {row["a"], row["b"]} == {"a", "x"}]
+    assert (row["condition"], row["rate"], row["pool"]) == ("cut", 0, 0)
+    assert world.nodes[restarted].captured is not None
     assert (await world.carry()).paths == (("a", "y", "b"),)
 
 
