@@ -8,7 +8,7 @@ from .messages import VERSION, RefuseCode
 
 TOLD = {code.value: code for code in RefuseCode if code is not RefuseCode.QKD_FRESH}
 TEXTS = {
-    RefuseCode.FAILED: "the other phone broke the call off: it found the key agreement wrong; try again",
+    RefuseCode.FAILED: "the other phone broke the call off, for a reason shown there; ask, or try again",
     RefuseCode.BUSY: "the other phone is busy with a call; try again later",
     RefuseCode.DECLINED: "the call was declined",
     RefuseCode.NO_ANSWER: "nobody answered in time; try again later",

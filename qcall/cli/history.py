@@ -82,7 +82,8 @@ def listed(call: CallRecord, as_json: bool) -> None:
     quantum = "QKD" if qkd.get("state") == "present" else "no QKD"
     layers = f"{kept['suite']}, {quantum}" if kept["suite"] else ""
     arrow = "→" if call.outgoing else "←"
-    seconds = f"{call.ended_at - call.began_at:.0f} s"
+    talked = security.get("talked")
+    seconds = f"{call.ended_at - call.began_at if talked is None else talked:.0f} s"
     name = call.call_id.hex()[:ID_SHOWN] or "-"
     typer.echo(f"{name:{ID_SHOWN}}  {began}  {arrow} {call.contact:16}{seconds:>8}  {call.reason:14}{layers}")
 

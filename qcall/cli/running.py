@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
@@ -69,7 +70,7 @@ def with_phone(
         tell = desk.tell
         async with (
             Phone(home, settings, identity, sound=opener(sound, tell), tell=tell) as phone,
-            attended(desk, phone, home),
+            attended(desk, phone, home, alone=True),
         ):
             await first(phone.online(kme_url=kme), stop)
             return await work(phone, stop)
@@ -114,6 +115,14 @@ def run(prepare: Callable[[], Callable[[asyncio.Event], Awaitable[int]]]) -> Non
     report(prepared)
 
 
+def cannot_write(error: OSError) -> int:
+    """Say that standard output takes no more; what is left in its buffer would only fail again."""
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+    typer.echo(f"qcall: cannot write the output: {error.strerror or error}", err=True)
+    return 1
+
+
 def end_soon() -> None:
     """End the program in a moment, whatever a thread of a library still waits for."""
     watchdog = threading.Timer(PATIENCE, os._exit, (INTERRUPTED,))
@@ -144,6 +153,8 @@ def report(work: Callable[[], int]) -> NoReturn:
     except QcallError as error:
         typer.echo(f"qcall: {error}", err=True)
         code = error.exit_code
+    except OSError as error:
+        code = cannot_write(error)
     except (asyncio.CancelledError, KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     raise typer.Exit(code)

@@ -88,7 +88,7 @@ class Card:
             import pyaudio
         except ImportError:
             raise DeviceError(
-                "PyAudio is not installed; run: pip install 'qcall[audio]', or give --input and --output"
+                "PyAudio is not installed (see the README), or give --input and --output; silence now"
             ) from None
         self._pyaudio = pyaudio
         self.name = ""

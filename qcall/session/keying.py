@@ -159,7 +159,12 @@ class Keying:
     def security(self) -> dict[str, Any]:
         """What protects the call; empty before it is agreed."""
         info, outgoing = self.agreement.security, isinstance(self.agreement, Caller)
-        return {} if info is None else security(info, self._line.kme_id, outgoing=outgoing)
+        if info is None:
+            return {}
+        # The users may have compared their words since the call was agreed, and found that they differ.
+        contact = self._line.records.contact(self.agreement.peer_name)
+        verified = contact is not None and contact.verified and contact.fingerprint == info.peer.fingerprint
+        return security(info, self._line.kme_id, outgoing=outgoing, verified=verified)
 
     def _run(self, effects: agree.Effects) -> None:
         for effect in effects:

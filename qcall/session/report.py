@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from qcall.agreement.peer import ContactStatus
 from qcall.agreement.security import SecurityInfo
 from qcall.media.devices import Sink, Source
 from qcall.media.quality import opinion_score, rating
@@ -83,9 +84,16 @@ def security_line(security: Mapping[str, Any]) -> str:
     )
 
 
-def security(info: SecurityInfo, own_kme: str | None, *, outgoing: bool) -> dict[str, Any]:
-    """What protects the call, with where each layer came from; the caller's SAE is the master."""
+def security(info: SecurityInfo, own_kme: str | None, *, outgoing: bool, verified: bool) -> dict[str, Any]:
+    """What protects the call, with where each layer came from; the caller's SAE is the master.
+
+    ``verified`` is what the users say of the peer's identity now.
+    """
     known = info.as_json()
+    if verified:
+        known["trust"] = str(ContactStatus.VERIFIED)
+    elif known["trust"] == ContactStatus.VERIFIED:
+        known["trust"] = str(ContactStatus.PINNED)
     master, slave = (own_kme, info.peer.kme_id) if outgoing else (info.peer.kme_id, own_kme)
     qkd = {**known["qkd"], "master_kme": master, "slave_kme": slave, "simulated": True}
     known |= {

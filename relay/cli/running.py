@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
@@ -125,6 +126,12 @@ def run(work: Callable[[Stop], Awaitable[None]], *, drains: bool = False) -> Non
     except RelayError as error:
         typer.echo(f"relay: {error}", err=True)
         code = error.exit_code
+    except OSError as error:
+        # What is left in the buffer of standard output would only fail again.
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        typer.echo(f"relay: cannot write the output: {error.strerror or error}", err=True)
+        code = 1
     except asyncio.CancelledError:
         code = 130
     raise typer.Exit(code)

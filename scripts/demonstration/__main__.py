@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -106,8 +107,16 @@ def show_faults(directory: Path, as_json: bool, say: Console) -> int:
     return 0 if trial.proved else 1
 
 
+def empty(directory: Path) -> bool:
+    """Whether ``directory`` is one with nothing in it, or could be made."""
+    return not directory.exists() or (directory.is_dir() and not any(directory.iterdir()))
+
+
 def main() -> int:
     """The command line of ``scripts/demo``."""
+    # Whoever ends this program otherwise than by Ctrl-C wants nothing left running either.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     parser = argparse.ArgumentParser(prog="scripts/demo", description=__doc__)
     parser.add_argument("--seconds", type=float, default=10.0, help="length of the call (default 10)")
     parser.add_argument("--topology", default="beijing-hefei", help="see: relay topology list")
@@ -122,7 +131,7 @@ def main() -> int:
     options = parser.parse_args()
     if not 2 <= options.seconds <= 3000:
         parser.error("--seconds: between 2 and 3000")
-    if options.keep is not None and options.keep.exists() and any(options.keep.iterdir()):
+    if options.keep is not None and not empty(options.keep):
         parser.error(f"--keep {options.keep}: give a directory that is empty or not there yet")
     say = Console(stderr=options.json)
     with tempfile.TemporaryDirectory(prefix="qcall-demo-") as scratch:

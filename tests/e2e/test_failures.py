@@ -249,6 +249,23 @@ async def test_a_peer_that_speaks_another_version(phones: Stage) -> None:
         assert "update" in one_line(phone)
 
 
+async def test_a_second_phone_in_the_same_home_is_refused(phones: Stage) -> None:
+    bob = await phones.listen("bob", "--auto-answer")
+    said = await refused(phones, "bob", "call", "alice", code=2)
+    assert "a phone runs with the home" in said
+    assert bob.process.returncode is None
+
+
+async def test_an_output_that_takes_nothing_is_one_line(phones: Stage) -> None:
+    with open("/dev/full", "w") as full:
+        command = map(str, phones.phone("alice", "doctor"))
+        program = await asyncio.create_subprocess_exec(*command, stdout=full, stderr=asyncio.subprocess.PIPE)
+        _, said = await asyncio.wait_for(program.communicate(), 20)
+    assert program.returncode == 1
+    assert said.decode().startswith("qcall: ")
+    assert len(said.decode().splitlines()) == 1
+
+
 async def test_a_recording_that_cannot_go_on_ends_no_call(homes: Stage) -> None:
     relay = await homes.serve("--record", "/dev/full")
     bob = await homes.listen("bob", "--auto-answer", "--once")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 
 import pytest
@@ -71,6 +72,7 @@ async def test_whoever_keeps_pressing_ctrl_c_is_out_at_once_and_reads_nothing(ph
 
 async def test_a_phone_whose_name_logs_in_elsewhere_says_so_and_ends(phones: Stage) -> None:
     first = await phones.listen("bob", "--auto-answer")
-    await phones.listen("bob", "--auto-answer")
+    shutil.copytree(phones.home("bob"), phones.home("bobs-copy"), ignore=shutil.ignore_patterns("*.sock"))
+    await phones.listen("bobs-copy", "--auto-answer")
     assert await first.ended(limit=5) == 1, first.account()
     assert "another phone has logged in" in one_line(first)
