@@ -75,6 +75,18 @@ class Swap(Command, frozen=True):
     """Talk to the other call; the one in front is put on hold."""
 
 
+class Policy(Command, frozen=True):
+    """How much quantum keys matter from the next call on: require, prefer or off."""
+
+    qkd: Literal["require", "prefer", "off"]
+
+
+class Presence(Command, frozen=True):
+    """Tell mutual contacts when this phone is online, or do not."""
+
+    state: Literal["on", "off"]
+
+
 class Verify(Command, frozen=True):
     """Say whether the four words were the same on both phones."""
 
@@ -148,6 +160,8 @@ Any: TypeAlias = (
     | Dtmf
     | Text
     | Swap
+    | Policy
+    | Presence
     | Verify
     | Accept
     | Status

@@ -140,6 +140,14 @@ class Desk:
                 return {"sent": text}
             case commands.Swap():
                 return self._swap()
+            case commands.Policy(qkd):
+                self._online.adopt(qkd=qkd)
+                self._show(replace(self.snapshot, policy=qkd))
+                return {"qkd": qkd}
+            case commands.Presence(state):
+                self._online.adopt(presence=state == "on")
+                self._stir()
+                return {"presence": state == "on"}
             case commands.Subscribe():
                 raise UsageError("subscribe needs a connection of its own: qcall control subscribe")
             case commands.Status():

@@ -11,6 +11,8 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+import msgspec
+
 from qcall.agreement.callee import Callee
 from qcall.agreement.caller import Caller
 from qcall.agreement.machine import Phone as AgreementPhone
@@ -129,6 +131,12 @@ class Phone:
         conversation = self._begin(Conversation(self._line(contact, dialogue), caller, dialogue))
         conversation.dial()
         return conversation
+
+    def adopt(self, *, qkd: str | None = None, presence: bool | None = None) -> None:
+        """Hold to another policy from the next call on, or tell of this phone's presence or not."""
+        changed = {"qkd": qkd, "presence": presence}
+        chosen = {name: value for name, value in changed.items() if value is not None}
+        self._settings = msgspec.structs.replace(self._settings, **chosen)
 
     @property
     def conversation(self) -> Conversation | None:
@@ -288,12 +296,17 @@ class Phone:
         return run
 
     def watch(self, names: Iterable[str]) -> None:
-        """Let the relay tell of the presence of ``names``, and them of ours if they name this phone."""
-        if self._signalling is not None and self._settings.presence and not self._closing:
-            busy = bool(self.conversations)
-            if (wanted := (frozenset(names), busy)) != self._watched:
+        """Let the relay tell of the presence of ``names``, and them of ours if they name this phone.
+
+        Without presence it is told that there is nobody to watch, so that it tells nobody of this phone.
+        """
+        if self._signalling is None or self._closing:
+            return
+        if self._settings.presence or self._watched is not None:
+            seen = frozenset(names) if self._settings.presence else frozenset()
+            if (wanted := (seen, bool(self.conversations))) != self._watched:
                 self._watched = wanted
-                self._start(self._signalling.watch(wanted[0], busy=busy))
+                self._start(self._signalling.watch(seen, busy=wanted[1]))
 
     def _on_presence(self, people: Mapping[str, str]) -> None:
         self._say("presence", people=dict(people))

@@ -46,7 +46,7 @@ LAST_MOMENT = 6.0
 INTERRUPTED = 130
 TRIES = 3
 """Times that a wrong passphrase may be typed."""
-LATER = frozenset({"qkd", "presence", "microphone", "speaker"})
+LATER = frozenset({"microphone", "speaker"})
 """Settings that the phone takes when it starts."""
 
 
@@ -151,6 +151,10 @@ class QcallApp(App[int]):
             self.theme = value
         if name == "reduced_motion":
             self.animation_level = "none" if value or self.no_color else "full"
+        if name == "qkd":
+            self.command("policy", qkd=value)
+        if name == "presence":
+            self.command("presence", state="on" if value else "off")
         if name in LATER:
             self.notify(f"{name} holds from the next start on", timeout=NOTICE)
 

@@ -56,6 +56,17 @@ async def test_a_call_by_remote_control_alone(phones: Stage) -> None:
     ]
 
 
+async def test_another_policy_holds_for_the_next_call(phones: Stage) -> None:
+    alice = await phones.listen("alice", "--qkd", "prefer", *SOUND)
+    bob = await phones.listen("bob", "--qkd", "prefer", *SOUND)
+    assert await control(phones, "alice", "policy", "off") == {"qkd": "off"}
+    assert await control(phones, "alice", "presence", "off") == {"presence": False}
+    await control(phones, "alice", "dial", "bob")
+    assert (await bob.event("incoming"))["qkd"]["state"] != "present"
+    assert (await alice.event("ringing"))["qkd"]["state"] != "present"
+    await control(phones, "alice", "hangup")
+
+
 async def test_what_cannot_be_done_is_an_error_with_its_exit_code(phones: Stage) -> None:
     refused = await control(phones, "alice", "status", code=1)
     assert refused["code"] == "not-running"

@@ -64,9 +64,18 @@ async def test_a_command_is_carried_out_and_answered(path, desk):
 
 
 async def test_every_command_can_be_told_by_its_name(path, desk):
-    given = {"contact": "bob", "digits": "1", "text": "hi", "same": True, "name": "bob", "file": "x.vcf"}
+    given = {
+        "contact": "bob",
+        "digits": "1",
+        "text": "hi",
+        "same": True,
+        "name": "bob",
+        "file": "x.vcf",
+        "qkd": "require",
+    }
     for name, kind in commands.BY_NAME.items():
         needed = {field: given[field] for field in kind.__struct_fields__ if field in given}
+        needed |= {"state": "on"} if kind is commands.Presence else {}
         if kind is not commands.Subscribe:
             assert await ask(path, {"command": name, **needed}) == {"told": kind.__name__}
 

@@ -118,6 +118,17 @@ async def test_a_setting_is_written_at_once_and_the_theme_changes(running):
         assert app.theme == "qcall-day"
 
 
+async def test_policy_and_presence_are_told_to_the_phone_at_once(running):
+    async with running(IDLE) as (app, link, pilot):
+        app.choose("qkd", "require")
+        app.choose("presence", not app.settings.presence)
+        await app.workers.wait_for_complete()
+        await pilot.pause()
+        state = "on" if app.settings.presence else "off"
+        assert link.told == [commands.Policy("require"), commands.Presence(state)]
+        assert not app._notifications
+
+
 async def test_a_setting_that_cannot_be_written_stays_as_it_was(running):
     def fail(changes):
         raise StorageError("cannot write config.toml: the disk is full")
