@@ -103,6 +103,20 @@ def mute(context: typer.Context, state: State = "toggle") -> None:
 
 
 @control.command()
+def policy(
+    context: typer.Context, qkd: Annotated[str, typer.Argument(help="require, prefer or off.")]
+) -> None:
+    """How much quantum keys matter from the next call on."""
+    tell(context, "policy", qkd=qkd)
+
+
+@control.command()
+def presence(context: typer.Context, state: Annotated[str, typer.Argument(help="on or off.")]) -> None:
+    """Tell mutual contacts when this phone is online, or do not."""
+    tell(context, "presence", state=state)
+
+
+@control.command()
 def dtmf(context: typer.Context, digits: Annotated[str, typer.Argument(help="0-9, *, #, A-D.")]) -> None:
     """Send keypad digits."""
     tell(context, "dtmf", digits=digits)
