@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -126,6 +127,38 @@ def dtmf(context: typer.Context, digits: Annotated[str, typer.Argument(help="0-9
 def text(context: typer.Context, line: Annotated[str, typer.Argument(help="What to say.")]) -> None:
     """Send a line of text into the call in front."""
     tell(context, "text", text=line)
+
+
+@control.command()
+def record(
+    context: typer.Context,
+    state: State = "toggle",
+    file: Annotated[Path | None, typer.Argument(help="A new WAV file, to begin.")] = None,
+    sides: Annotated[str, typer.Option(metavar="own|both", help="Whose speech is recorded.")] = "both",
+) -> None:
+    """Record the call in front, once the far phone has notice of it, or end the recording."""
+    tell(context, "record", state=state, file="" if file is None else str(file.absolute()), sides=sides)
+
+
+@control.command()
+def device(
+    context: typer.Context,
+    kind: Annotated[
+        str,
+        typer.Argument(
+            metavar="microphone|speaker|input|output",
+            help="What to change, as the options of qcall call have it.",
+            autocompletion=lambda: ["microphone", "speaker", "input", "output"],
+        ),
+    ],
+    name: Annotated[
+        str, typer.Argument(help="A part of the card's name (none: the default one), or a WAV file or null.")
+    ] = "",
+) -> None:
+    """Change a device of the call in front, and of those to come."""
+    if kind in ("input", "output") and name not in ("", "null", "tone"):
+        name = str(Path(name).absolute())
+    tell(context, "device", kind=kind, name=name)
 
 
 @control.command()

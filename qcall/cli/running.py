@@ -20,7 +20,7 @@ from qcall.records.store import Records
 from qcall.session.attendance import attended
 from qcall.session.desk import Desk
 from qcall.session.phone import Phone
-from qcall.session.sound import Wishes, opener
+from qcall.session.sound import Opener, Wishes
 from qcall.session.sound import check as check_sound
 
 from .passphrases import unlock
@@ -69,7 +69,7 @@ def with_phone(
         desk = Desk(home, policy=settings.qkd, forward=forward)
         tell = desk.tell
         async with (
-            Phone(home, settings, identity, sound=opener(sound, tell), tell=tell) as phone,
+            Phone(home, settings, identity, sound=Opener(sound, tell), tell=tell) as phone,
             attended(desk, phone, home, alone=True),
         ):
             await first(phone.online(kme_url=kme), stop)

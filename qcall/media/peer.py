@@ -118,7 +118,7 @@ class Peer:
         self._inbound = Inbound(initial=playout_delay)
         self._ear = Earpiece(sink, self._inbound.pull, tones or Tones(enabled=False))
         self._mouth = Mouthpiece(source, Encoder(frame_ms=frame_ms, bitrate=bitrate), self._fail)
-        self._mouth.processing = self._ear.processing = processing
+        self.change_processing(processing)
         self._recording: Recording | None = None
         self._heard = False
         self._playing: asyncio.Task[None] | None = None
@@ -239,6 +239,10 @@ class Peer:
         """Hear from another device from now on; the one before is closed."""
         before, self._ear.sink = self._ear.sink, sink
         before.close()
+
+    def change_processing(self, processing: Processing | None) -> None:
+        """Clean what the microphone picks up by this from now on, or leave it as it is."""
+        self._mouth.processing = self._ear.processing = processing
 
     def record(self, recording: Recording | None) -> None:
         """Record into ``recording`` from now on, or no more; the one before is closed."""

@@ -15,6 +15,7 @@ from msgspec import Meta
 Contact = Annotated[str, Meta(min_length=1, max_length=64)]
 Line = Annotated[str, Meta(min_length=1, max_length=500)]
 Digits = Annotated[str, Meta(pattern=r"^[0-9A-D*#]{1,32}$")]
+DeviceKind: TypeAlias = Literal["microphone", "speaker", "input", "output"]
 Switch: TypeAlias = Literal["on", "off", "toggle"]
 
 
@@ -69,6 +70,21 @@ class Text(Command, frozen=True):
     """Send a line of text into the call in front."""
 
     text: Line
+
+
+class Record(Command, frozen=True):
+    """Record the call in front into a new WAV file, once the far phone has notice of it; or end that."""
+
+    state: Switch = "toggle"
+    file: Annotated[str, Meta(max_length=4096)] = ""
+    sides: Literal["own", "both"] = "both"
+
+
+class Device(Command, frozen=True):
+    """Change what the call in front speaks into or is heard from, as --microphone, --input, … have it."""
+
+    kind: DeviceKind
+    name: Annotated[str, Meta(max_length=4096)] = ""
 
 
 class Swap(Command, frozen=True):
@@ -159,6 +175,8 @@ Any: TypeAlias = (
     | Mute
     | Dtmf
     | Text
+    | Record
+    | Device
     | Swap
     | Policy
     | Presence

@@ -18,7 +18,7 @@ from qcall.errors import LocalFault, QcallError, UsageError
 from qcall.media.recording import Sides
 from qcall.records.addressbook import AddressBook
 
-from . import board, commands
+from . import board, commands, controls
 from .books import Books
 from .conversation import Conversation
 from .phone import Phone
@@ -123,21 +123,6 @@ class Desk:
                 return await self._refuse(text)
             case commands.Hangup():
                 return self._hang_up()
-            case commands.Hold(state):
-                conversation = self._front()
-                conversation.hold(commands.turned(state, conversation.held))
-                return {"held": conversation.held}
-            case commands.Mute(state):
-                conversation = self._front()
-                conversation.mute(commands.turned(state, conversation.muted))
-                self._stir()
-                return {"muted": conversation.muted}
-            case commands.Dtmf(digits):
-                self._front().press(digits)
-                return {"sent": digits}
-            case commands.Text(text):
-                self._front().say(text)
-                return {"sent": text}
             case commands.Swap():
                 return self._swap()
             case commands.Policy(qkd):
@@ -150,6 +135,10 @@ class Desk:
                 return {"presence": state == "on"}
             case commands.Subscribe():
                 raise UsageError("subscribe needs a connection of its own: qcall control subscribe")
+            case _ if isinstance(command, controls.Control):
+                answer = controls.carry_out(command, self._front(), self._online.devices)
+                self._stir()
+                return answer
             case commands.Status():
                 return status(self.snapshot)
             case commands.Seen():

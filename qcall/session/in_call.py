@@ -18,6 +18,7 @@ from qcall.agreement.control import LONGEST_TEXT, Hold, Message, Mute, Recording
 from qcall.errors import DeviceError, UsageError
 from qcall.media.recording import Recording, Sides
 
+from .sound import Opener
 from .voice import Voice
 from .wording import harmless
 from .work import Work
@@ -99,6 +100,10 @@ class InCall(abc.ABC):
         self._voice.hold(on)
         self._say(Hold(on))
         self._tell("held", on=on, own=True)
+
+    def change_device(self, devices: Opener, kind: str, name: str) -> None:
+        """Speak into, or hear from, another device, as ``Voice.change_device`` does."""
+        self._voice.change_device(devices, kind, name)
 
     def press(self, digits: str) -> None:
         """Send keypad digits. Raises ``UsageError`` while nobody talks, and for what is no digit."""

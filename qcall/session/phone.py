@@ -32,7 +32,7 @@ from .conversation import Conversation
 from .enrolment import RelaySigner
 from .line import Line
 from .report import Event
-from .sound import Sound
+from .sound import Opener
 from .suites import offered
 
 REFUSED_KEPT = 64
@@ -60,7 +60,7 @@ class Phone:
         settings: Settings,
         identity: Identity,
         *,
-        sound: Callable[[], Sound],
+        sound: Opener,
         tell: Callable[[Event], None],
         lines: int = 1,
     ) -> None:
@@ -77,7 +77,7 @@ class Phone:
         self._home = home
         self._settings = settings
         self._identity = identity
-        self._sound = sound
+        self.devices = sound
         self._tell = tell
         self._attempts = AttemptLimit()
         self._sequence: dict[bytes, int] = {}
@@ -212,7 +212,7 @@ class Phone:
             relay=relay,
             qkd=self._qkd,
             records=self.records,
-            sound=self._sound,
+            sound=self.devices,
             tell=self._tell,
             frame_ms=self._settings.frame_ms,
             bitrate=self._settings.bitrate,

@@ -12,7 +12,8 @@ from typing import Any
 from qcall.agreement.peer import ContactStatus
 from qcall.agreement.security import SecurityInfo
 from qcall.media.devices import Sink, Source
-from qcall.media.quality import opinion_score, rating
+from qcall.media.opus import SAMPLE_RATE
+from qcall.media.quality import opinion_score, rating, unrepaired
 
 TICK, CROSS = "✓", "✗"
 
@@ -107,14 +108,15 @@ def security(info: SecurityInfo, own_kme: str | None, *, outgoing: bool, verifie
 def quality(stats: Mapping[str, float], frame_ms: int) -> dict[str, Any]:
     """webrtc-stats of the call, and the E-model's verdict on them.
 
-    The delay it judges is what this phone can know: one frame, half the round trip, the playout buffer.
+    The delay it judges is what this phone can know: one frame, half the round trip, the playout buffer. The
+    loss is what repair has left of it (``unrepairedLoss``, 0 to 1): what came in a copy is heard.
     """
     expected = int(stats["packetsReceived"]) + int(stats["packetsLost"])
-    loss = max(0.0, stats["packetsLost"] / expected) if expected else 0.0
     if not expected:
         return {**stats, "packetsExpected": 0}  # Nothing was heard: there is nothing to judge.
     emitted = max(1, stats["jitterBufferEmittedCount"])
     one_way = frame_ms / 1000 + stats.get("roundTripTime", 0.0) / 2 + stats["relativePlayoutDelay"] / emitted
-    r = rating(one_way, loss, stats["burstRatio"])
+    loss, bursts = unrepaired(stats, frame_ms * SAMPLE_RATE // 1000)
+    r = rating(one_way, loss, bursts)
     verdict = {"oneWayDelay": round(one_way, 4), "r": round(r, 1), "mos": round(opinion_score(r), 2)}
-    return {**stats, "packetsExpected": expected, **verdict}
+    return {**stats, "packetsExpected": expected, "unrepairedLoss": round(loss, 4), **verdict}

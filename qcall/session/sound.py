@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -66,23 +66,55 @@ def check(wishes: Wishes) -> None:
         Processing()
 
 
-def opener(wishes: Wishes, tell: Callable[[Event], None]) -> Callable[[], Sound]:
-    """A function that opens the devices of one call."""
+class Opener:
+    """Opens the devices of one call after the other. Raises ``DeviceError`` for what cannot be opened."""
 
-    def say(message: object) -> None:
-        tell(Event("sound", time.monotonic(), {"message": str(message)}))
+    def __init__(self, wishes: Wishes, tell: Callable[[Event], None]) -> None:
+        self._wishes = wishes
+        self._tell = tell
 
-    def open_both() -> Sound:
-        source = open_source(wishes, say)
+    def __call__(self) -> Sound:
+        """The devices of a call."""
+        source = open_source(self._wishes, self._say)
         try:
-            sink = open_sink(wishes, say)
+            sink = open_sink(self._wishes, self._say)
         except DeviceError:
             source.close()
             raise
-        tones = isinstance(sink, Speaker) if wishes.tones == "auto" else wishes.tones == "on"
-        return Sound(source, sink, tones, processing_for(wishes, source, sink, say))
+        tones = isinstance(sink, Speaker) if self._wishes.tones == "auto" else self._wishes.tones == "on"
+        return Sound(source, sink, tones, processing_for(self._wishes, source, sink, self._say))
 
-    return open_both
+    def changed(self, sound: Sound, kind: str, name: str) -> Sound:
+        """``sound`` with another device, which is opened now, and by every call from now on.
+
+        ``kind`` is the option that chooses it and ``name`` its value: ``microphone`` or ``speaker`` with a
+        part of the card's name, empty for the default one; ``input`` or ``output`` with a file or ``null``,
+        ``input`` with ``tone`` too. What it replaces is still open.
+        """
+        wishes = wished(self._wishes, kind, name)
+        if kind in ("microphone", "input"):
+            sound = replace(sound, source=open_source(wishes, self._say))
+        else:
+            sound = replace(sound, sink=open_sink(wishes, self._say))
+        self._wishes = wishes
+        return replace(sound, processing=processing_for(wishes, sound.source, sound.sink, self._say))
+
+    def _say(self, message: object) -> None:
+        self._tell(Event("sound", time.monotonic(), {"message": str(message)}))
+
+
+def wished(wishes: Wishes, kind: str, name: str) -> Wishes:
+    """``wishes`` with another device. Raises ``UsageError`` for a file that was not named."""
+    match kind:
+        case "microphone":
+            return replace(wishes, spoken=None, microphone=name or None)
+        case "speaker":
+            return replace(wishes, heard=None, speaker=name or None)
+    if not name:
+        raise UsageError(f"{kind} needs a WAV file or null; give one, or choose a microphone or a speaker")
+    if kind == "input":
+        return replace(wishes, spoken=name, microphone=None)
+    return replace(wishes, heard=name, speaker=None)
 
 
 def open_source(wishes: Wishes, say: Callable[[object], None]) -> Source:

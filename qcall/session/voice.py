@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from qcall.agreement import effects as agree
-from qcall.errors import QcallError, Unavailable
+from qcall.errors import QcallError, Unavailable, UsageError
 from qcall.media.devices import NullSink, NullSource
 from qcall.media.peer import Peer
 from qcall.media.quality import SILENT
@@ -18,7 +18,7 @@ from qcall.media.tones import HOLDING, Tone, Tones
 
 from .line import Line
 from .report import Timing, quality
-from .sound import Sound
+from .sound import Opener, Sound
 from .work import Work
 
 LAST_TONE = 1.4
@@ -46,6 +46,7 @@ class Voice:
         self._timing = timing
         self._work = work
         self.peer: Peer | None = None
+        self._sound: Sound
         self.held = False
         self._held_by_peer = False
         self._muted = False
@@ -148,6 +149,24 @@ class Voice:
             self.peer.change_sink(sound.sink)
         self.held = on
         self._rest()
+
+    def change_device(self, devices: Opener, kind: str, name: str) -> None:
+        """Speak into, or hear from, another device from now on; ``kind`` and ``name`` as ``Opener`` has them.
+
+        Raises ``UsageError`` while there is none to change, ``DeviceError`` when it cannot be opened; the one
+        before then stays.
+        """
+        if self.peer is None or self.held:
+            raise UsageError(
+                "the call has no devices now; take it back from hold, or wait until it is set up"
+            )
+        before = self._sound
+        self._sound = devices.changed(before, kind, name)
+        self.peer.change_processing(self._sound.processing)
+        if self._sound.source is not before.source:
+            self.peer.change_source(self._sound.source)
+        if self._sound.sink is not before.sink:
+            self.peer.change_sink(self._sound.sink)
 
     @property
     def held_by_peer(self) -> bool:

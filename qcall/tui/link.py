@@ -158,7 +158,7 @@ class PhoneThread:
         from qcall.session.desk import Desk
         from qcall.session.enrolment import open_identity
         from qcall.session.phone import Phone
-        from qcall.session.sound import Wishes, check, opener
+        from qcall.session.sound import Opener, Wishes, check
 
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         settings = self._home.settings(self._flags, self._environment)
@@ -172,7 +172,7 @@ class PhoneThread:
             speaker=None if heard else settings.speaker or None,
         )
         check(wishes)
-        sound = opener(wishes, desk.tell)
+        sound = Opener(wishes, desk.tell)
         phone = Phone(self._home, settings, identity, sound=sound, tell=desk.tell, lines=LINES)
         async with phone, attended(desk, phone, self._home, alone=True):
             self._desk = desk

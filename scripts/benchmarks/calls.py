@@ -12,7 +12,7 @@ import contextlib
 import json
 import os
 import wave
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,6 +27,8 @@ OTHER = {CALLER: CALLEE, CALLEE: CALLER}
 SPEECH = Path(__file__).parents[2] / "tests/data/speech"
 SETTLE = 2.0
 """Seconds of talk after which processor time is counted, and before its end until which."""
+SRTP_TAG = 16
+"""Bytes that AEAD_AES_256_GCM adds to a packet (RFC 7714, section 5.1)."""
 TICKS = os.sysconf("SC_CLK_TCK")
 
 Fates = list[float | None]
@@ -42,6 +44,8 @@ class Placed:
     heard: Mapping[str, Path]
     stats: Mapping[str, list[Event]]
     fates: Mapping[str, Fates] = field(default_factory=dict)
+    rates: Mapping[str, float] = field(default_factory=dict)
+    """Bytes a second of RTP payload that each phone sent, copies included."""
     cpu: Mapping[str, float] = field(default_factory=dict)
     """Share of one core that each phone and the ``relay`` took while the call was up."""
 
@@ -99,6 +103,7 @@ class Slot:
             heard=heard,
             stats={name: [e for e in programs[name].events if e["event"] == "stats"] for name in heard},
             fates=fates(recording) if record else {},
+            rates=rates(recording) if record else {},
             cpu=cpu,
         )
 
@@ -154,11 +159,9 @@ def ticks(process: int) -> int:
     return int(fields[11]) + int(fields[12])
 
 
-def fates(recording: Path) -> dict[str, Fates]:
-    """What became of every voice packet, by who sent it, out of a relay's recording."""
+def voice(recording: Path) -> Iterator[tuple[str, Event, bytes]]:
+    """Every SRTP packet of a relay's recording: whose phone's transport, the entry, the packet."""
     senders: dict[str, str] = {}
-    came: dict[str, dict[int, float]] = {CALLER: {}, CALLEE: {}}
-    went: dict[str, dict[int, float]] = {CALLER: {}, CALLEE: {}}
     for line in recording.read_text().splitlines():
         entry = json.loads(line)
         if entry["kind"] != "turn":
@@ -167,19 +170,50 @@ def fates(recording: Path) -> dict[str, Fates]:
         payload = channel_payload(data)
         if payload is None:
             # TURN user names end in the phone's name, and travel in clear.
-            for name in came:
+            for name in OTHER:
                 if f":{name}".encode() in data:
                     senders[client] = name
         elif is_srtp(payload) and client in senders:
-            sequence = int.from_bytes(payload[2:4], "big")
-            if entry["direction"] == "in":
-                came[senders[client]].setdefault(sequence, entry["time"])
-            else:
-                went[OTHER[senders[client]]].setdefault(sequence, entry["time"])
+            yield senders[client], entry, payload
+
+
+def fates(recording: Path) -> dict[str, Fates]:
+    """What became of every voice packet, by who sent it, out of a relay's recording."""
+    came: dict[str, dict[int, float]] = {CALLER: {}, CALLEE: {}}
+    went: dict[str, dict[int, float]] = {CALLER: {}, CALLEE: {}}
+    for name, entry, payload in voice(recording):
+        sequence = int.from_bytes(payload[2:4], "big")
+        if entry["direction"] == "in":
+            came[name].setdefault(sequence, entry["time"])
+        else:
+            went[OTHER[name]].setdefault(sequence, entry["time"])
     return {
         name: [None if s not in went[name] else went[name][s] - at for s, at in came[name].items()]
         for name in came
     }
+
+
+def rates(recording: Path) -> dict[str, float]:
+    """Bytes a second of RTP payload that each phone sent, copies included, out of a relay's recording."""
+    sizes: dict[str, list[int]] = {CALLER: [], CALLEE: []}
+    moments: dict[str, list[float]] = {CALLER: [], CALLEE: []}
+    for sender, entry, payload in voice(recording):
+        if entry["direction"] == "in":
+            sizes[sender].append(payload_bytes(payload) - SRTP_TAG)
+            moments[sender].append(entry["time"])
+    return {
+        name: sum(sizes[name][:-1]) / (moments[name][-1] - moments[name][0])
+        for name in sizes
+        if len(sizes[name]) > 1
+    }
+
+
+def payload_bytes(packet: bytes) -> int:
+    """The bytes behind the header of an RTP packet (RFC 3550, section 5.1), an SRTP tag included."""
+    header = 12 + 4 * (packet[0] & 0x0F)
+    if packet[0] & 0x10:
+        header += 4 + 4 * int.from_bytes(packet[header + 2 : header + 4], "big")
+    return len(packet) - header
 
 
 def read_wav(file: Path) -> Samples:

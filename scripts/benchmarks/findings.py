@@ -30,8 +30,12 @@ class Promise:
         return self.found <= self.limit if self.at_most else self.found >= self.limit
 
     def __str__(self) -> str:
-        bound = "at most" if self.at_most else "at least"
-        return f"{self.what}: {self.found:.4g} ({bound} {self.limit:g}) {'held' if self.held else 'NOT HELD'}"
+        return f"{self.bounded} {'held' if self.held else 'NOT HELD'}"
+
+    @property
+    def bounded(self) -> str:
+        """The figure and its limit, without a verdict."""
+        return f"{self.what}: {self.found:.4g} ({'at most' if self.at_most else 'at least'} {self.limit:g})"
 
 
 @dataclass
@@ -45,13 +49,24 @@ class Findings:
     details: dict[str, Any] = field(default_factory=dict)
     unmeasured: Sequence[str] = ()
     """Promises that could not be judged here, each with the reason; they are not held."""
+    spoiled: Sequence[str] = ()
+    """Why this run did not measure what it set out to; then no promise is held, and none is broken."""
     plot: Callable[[Any], None] | None = None
     """Draws onto a matplotlib figure; ``None`` where a plot would say nothing."""
+
+    @property
+    def exit_code(self) -> int:
+        """0: every promise held; 1: one did not; 3: the run is spoiled and says nothing."""
+        if self.spoiled:
+            return 3
+        return 0 if all(promise.held for promise in self.promises) else 1
 
     def as_json(self) -> dict[str, Any]:
         """Everything that was found, with the machine it was found on."""
         machine = {"python": platform.python_version(), "cores": os.cpu_count(), "system": platform.system()}
-        promises = [{**vars(promise), "held": promise.held} for promise in self.promises]
+        promises = [
+            {**vars(promise), "held": None if self.spoiled else promise.held} for promise in self.promises
+        ]
         return {
             "title": self.title,
             "machine": machine,
@@ -59,6 +74,7 @@ class Findings:
             "rows": list(self.rows),
             "promises": promises,
             "not_measured": list(self.unmeasured),
+            "spoiled": list(self.spoiled),
             **self.details,
         }
 
@@ -72,7 +88,12 @@ class Findings:
         console.print(table)
         for name, version in self.versions.items():
             console.print(f"[dim]{name}: {version}[/]")
+        for reason in self.spoiled:
+            console.print(f"spoiled: {reason}", style="bold yellow", markup=False)
         for promise in self.promises:
+            if self.spoiled:
+                console.print(f"{promise.bounded} not judged: spoiled", style="yellow", markup=False)
+                continue
             console.print(str(promise), style="green" if promise.held else "bold red", markup=False)
         for what in self.unmeasured:
             console.print(f"not measured: {what}", style="yellow", markup=False)

@@ -2,7 +2,11 @@
 
 PESQ (ITU-T P.862.2, wideband) of two speakers in both directions of calls between two phones over the relay
 and its modelled path: random loss, bursts (their mean length), jitter, distance. Beside it the E-model's
-verdict (ITU-T G.107), whose Bpl for this product is fitted to the losses of the same run.
+verdict (ITU-T G.107) on the loss that repair left, whose Bpl for this product is fitted to the random losses
+of the same run. The rate is that of the RTP payload, copies included, of either phone.
+
+A run in which a row was heard before its path allows, whose phrases were not found again, or which lost
+what the path was not told to lose, is spoiled: the machine was too busy, and no promise is held or broken.
 
 With ``--virtual`` the product's own parts run in virtual time instead, without programs, network and rival:
 the figures are then the same on every machine, however busy it is.
@@ -23,10 +27,11 @@ from typing import Any
 import numpy as np
 
 from qcall.media.opus import SAMPLE_RATE, Samples
-from qcall.media.quality import BEST_RATING, OPUS_BPL, OPUS_IE, locate, opinion_score, rating
+from qcall.media.quality import BEST_RATING, OPUS_BPL, OPUS_IE, locate, opinion_score, rating, unrepaired
 from scripts.benchmarks.calls import CALLEE, CALLER, OTHER, SPEECH, Fates, Slot, read_wav, slot, write_wav
 from scripts.benchmarks.findings import Findings, Promise
 from scripts.benchmarks.rivals import VERSIONS, Heard, ours, stock
+from scripts.benchmarks.validity import doubts
 from scripts.benchmarks.virtual_call import VirtualCall
 
 HELP = "PESQ and E-model against loss, bursts, jitter and distance, beside stock aiortc"
@@ -36,6 +41,8 @@ LEAD = 5 * SAMPLE_RATE // 2
 LONGEST = 2 * SAMPLE_RATE
 """Samples; a later answer than this is not looked for."""
 WIDEBAND = 16_000
+FRAME = SAMPLE_RATE // 50
+"""Samples of the frames that the product sends."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,8 @@ class Condition:
     jitter: float | None = None
     least: float | None = None
     topology: str = "beijing-hefei"
+    bitrate: int | None = None
+    """Of the voice, bit/s, where it is not that of the other rows."""
 
     @property
     def relay(self) -> tuple[str, ...]:
@@ -65,7 +74,10 @@ def lossy(percent: int, burst: int = 1, least: float | None = None) -> Condition
 
 
 MUST = [lossy(0, least=4.3), lossy(5, least=4.0), lossy(10, least=3.5), lossy(10, 3, least=3.0)]
+HALF = 16_000
+"""Bit/s of a voice that with its copies takes what the promised one takes without."""
 SWEEP = [
+    Condition("rate", "10 %, 16 kb/s voice", 0.1, bitrate=HALF),
     *(lossy(percent) for percent in (1, 3, 15, 20)),
     *(lossy(percent, burst) for percent, burst in ((5, 3), (5, 6), (10, 6))),
     *(Condition("jitter", f"{ms} ms", jitter=ms / 1000) for ms in (10, 30, 60, 100)),
@@ -78,9 +90,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only", choices=("must", "all"), default="all", help="the promised paths, or all")
     parser.add_argument("--rounds", type=int, default=3, help="times that both speakers speak in each call")
     parser.add_argument("--virtual", action="store_true", help="in virtual time; one seed for each round")
-    parser.add_argument(
-        "--parallel", type=int, default=1, help="calls at once; more are heard in the figures"
-    )
+    parser.add_argument("--parallel", type=int, default=1, help="calls at once; more may spoil the run")
     parser.add_argument("--seed", type=int, default=1, help="of the modelled path")
     parser.add_argument("--bitrate", type=int, default=32_000, help="of the product's voice, bit/s")
 
@@ -117,11 +127,15 @@ def conclude(
 ) -> Findings:
     """What the rows say together."""
     promises = [
-        Promise(f"PESQ-WB, {each.name}", row["PESQ"], each.least, at_most=False)
+        Promise(f"PESQ-WB, {each.name}, {row['kb/s']:g} kb/s sent", row["PESQ"], each.least, at_most=False)
         for each, row in zip(wanted, rows, strict=True)
         if each.least is not None
     ]
-    fitted = fit([row for row in rows if row["kind"] in ("loss", "burst")])
+    fitted = fit([row for row in rows if row["kind"] == "loss"])
+    bursts = [row for row in rows if row["kind"] == "burst"]
+    if bursts:
+        fitted["error_on_bursts"] = round(error(bursts, fitted["fitted_Bpl"]), 3)
+    spoiled = [f"{row['kind']} {row['path']}: {doubt}" for row in rows for doubt in row.pop("doubts")]
     load = os.getloadavg()[0]
     details = {
         "parallel": options.parallel,
@@ -131,7 +145,7 @@ def conclude(
     }
     plot = (lambda figure: draw(figure, rows)) if options.only == "all" else None
     title = "Speech in virtual time" if options.virtual else "Speech after the whole product"
-    return Findings(title, rows, promises, versions, details, plot)
+    return Findings(title, rows, promises, versions, details, spoiled=spoiled, plot=plot)
 
 
 class Program:
@@ -177,13 +191,17 @@ async def compare(
         speech,
         program.seconds,
         relay=(*condition.relay, "--seed", str(options.seed)),
-        phone=("--bitrate", str(options.bitrate)),
+        phone=("--bitrate", str(condition.bitrate or options.bitrate)),
     )
     rival = await stock(placed, speech, program.seconds, directory / f"stock-{condition.name}")
-    mine = [ours(placed, listener, OTHER[listener]) for listener in OTHER]
-    found = await asyncio.to_thread(judge, condition, mine, list(placed.fates.values()), program)
+    taken = [
+        Taken(ours(placed, name, far), placed.fates[far], placed.ended[name]["quality"], placed.rates[far])
+        for name, far in OTHER.items()
+    ]
+    found = await asyncio.to_thread(judge, condition, taken, placed.path, program)
     theirs = [await asyncio.to_thread(score, heard, program) for heard in rival.heard.values()]
     found["stock aiortc"] = round(float(np.mean(theirs)), 2)
+    found["stock kb/s"] = round(8 * rival.sent / 1000, 1)
     found["stock ms"] = round(
         1000 * float(np.median([late(heard, program) for heard in rival.heard.values()]))
     )
@@ -192,7 +210,7 @@ async def compare(
 
 def simulate(condition: Condition, program: Program, options: argparse.Namespace) -> dict[str, Any]:
     """One line of the table, in virtual time: one call for each seed."""
-    heard, fates = [], []
+    taken = []
     with tempfile.TemporaryDirectory(prefix="qcall-bench-") as scratch:
         for seed in range(options.seed, options.seed + options.rounds):
             outcome = VirtualCall(
@@ -201,30 +219,56 @@ def simulate(condition: Condition, program: Program, options: argparse.Namespace
                 burst=condition.burst,
                 jitter=condition.jitter,
                 seed=seed,
-                bitrate=options.bitrate,
+                bitrate=condition.bitrate or options.bitrate,
             ).run(program.sound)
             file = write_wav(Path(scratch) / f"{seed}.wav", outcome.sound)
-            heard.append(Heard(file, 0.0, 0.0))
-            fates.append(outcome.fates)
-        return judge(condition, heard, fates, program)
+            taken.append(Taken(Heard(file, 0.0, 0.0), outcome.fates, outcome.stats, outcome.sent))
+        least = min(fate for each in taken for fate in each.fates if fate is not None)
+        return judge(condition, taken, least, program)
 
 
-def judge(
-    condition: Condition, heard: Sequence[Heard], fates: Sequence[Fates], program: Program
-) -> dict[str, Any]:
-    """What the product made of a path."""
-    scores = [score(each, program) for each in heard]
-    delay = float(np.median([late(each, program) for each in heard]))
-    bursts = burst_ratio(fates)
+@dataclass(frozen=True)
+class Taken:
+    """One direction of a call: what was heard, lost on the path, counted, and sent."""
+
+    heard: Heard
+    fates: Fates
+    stats: Mapping[str, float]
+    sent: float
+    """Bytes a second of RTP payload."""
+
+
+def judge(condition: Condition, taken: Sequence[Taken], path: float, program: Program) -> dict[str, Any]:
+    """What the product made of a path that takes ``path`` seconds at least."""
+    fates = [each.fates for each in taken]
+    scores = [score(each.heard, program) for each in taken]
+    found = [phrase for each in taken for phrase in phrases(each.heard, program)]
+    delay = float(np.median([phrase.late for phrase in found]))
+    left, left_bursts = np.mean([unrepaired(each.stats, FRAME) for each in taken], axis=0)
+    missing = doubts(
+        delay=min(phrase.late for phrase in found),
+        path=path,
+        peak=float(np.median([phrase.peak for phrase in found])),
+        loss=lost(fates),
+        nominal=condition.loss,
+        burst=condition.burst,
+        packets=sum(map(len, fates)),
+        counted=sum(each.stats["packetsLost"] for each in taken)
+        / sum(each.stats["packetsLost"] + each.stats["packetsReceived"] for each in taken),
+    )
     return {
         "kind": condition.kind,
         "path": condition.name,
         "lost %": round(100 * lost(fates), 1),
-        "burst ratio": round(bursts, 2),
-        "delay ms": round(1000 * delay),
+        "burst": round(burst_ratio(fates), 2),
+        "left %": round(100 * float(left), 2),
+        "left burst": round(float(left_bursts), 2),
+        "kb/s": round(8 * float(np.mean([each.sent for each in taken])) / 1000, 1),
+        "ms": round(1000 * delay),
         "PESQ": round(float(np.mean(scores)), 2),
         "worst": round(float(np.min(scores)), 2),
-        "E-model": round(opinion_score(rating(delay, lost(fates), bursts)), 2),
+        "E-model": round(opinion_score(rating(delay, float(left), float(left_bursts))), 2),
+        "doubts": list(missing),
     }
 
 
@@ -243,25 +287,41 @@ def score(heard: Heard, program: Program) -> list[float]:
 def piece(sound: Samples, heard: Heard, start: int, length: int) -> Samples:
     """What was heard while the samples from ``start`` on were spoken, as late as they came."""
     begin = start + round((heard.spoke_from - heard.heard_from) * SAMPLE_RATE)
-    begin += round(latest(sound, heard, start) * SAMPLE_RATE)
+    begin += round(latest(sound, heard, start).late * SAMPLE_RATE)
     cut = sound[max(0, begin) : begin + length]
     return np.pad(cut, (max(0, -begin), max(0, length - len(cut) - max(0, -begin))))
 
 
-def latest(sound: Samples, heard: Heard, start: int) -> float:
-    """Seconds by which the first phrase of a round is late."""
+@dataclass(frozen=True)
+class Found:
+    """Where the first phrase of a round was heard."""
+
+    late: float
+    """Seconds after it was spoken."""
+    peak: float
+    """Likeness, as ``qcall.media.quality.Match`` has it."""
+
+
+def latest(sound: Samples, heard: Heard, start: int) -> Found:
+    """By how much the first phrase of a round is late."""
     phrase = read_wav(SPEECH / "F1_harvard_phrases.wav")[: 2 * SAMPLE_RATE]
     begin = start + round((heard.spoke_from - heard.heard_from) * SAMPLE_RATE)
     window = sound[max(0, begin) : begin + len(phrase) + LONGEST]
     if len(window) < len(phrase) or not window.any():
-        return 0.0
-    return (locate(phrase, window).lag - min(0, begin)) / SAMPLE_RATE
+        return Found(0.0, 0.0)
+    match = locate(phrase, window)
+    return Found((match.lag - min(0, begin)) / SAMPLE_RATE, match.peak)
+
+
+def phrases(heard: Heard, program: Program) -> list[Found]:
+    """The first phrase of every round."""
+    sound = read_wav(heard.file)
+    return [latest(sound, heard, start) for start in program.starts]
 
 
 def late(heard: Heard, program: Program) -> float:
     """Seconds from mouth to ear, in the middle of all rounds."""
-    sound = read_wav(heard.file)
-    return float(np.median([latest(sound, heard, start) for start in program.starts]))
+    return float(np.median([found.late for found in phrases(heard, program)]))
 
 
 def wideband(sound: Samples) -> Samples:
@@ -285,20 +345,21 @@ def burst_ratio(fates: Sequence[Fates]) -> float:
     return max(1.0, share * sum(map(len, gone)) / runs * (1 - share)) if runs else 1.0
 
 
+def error(rows: Sequence[dict[str, Any]], bpl: float) -> float:
+    """How far the E-model with ``bpl`` is off PESQ on these paths, delay apart: the root mean square."""
+    errors = []
+    for row in rows:
+        percent = row["left %"]
+        equipment = OPUS_IE + (95 - OPUS_IE) * percent / (percent / row["left burst"] + bpl)
+        errors.append(opinion_score(BEST_RATING - equipment) - row["PESQ"])
+    return float(np.sqrt(np.mean(np.square(errors))))
+
+
 def fit(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Bpl that brings the E-model nearest to PESQ on these paths, delay apart, and how far off it is then."""
-
-    def off(bpl: float) -> float:
-        errors = []
-        for row in rows:
-            percent = row["lost %"]
-            equipment = OPUS_IE + (95 - OPUS_IE) * percent / (percent / row["burst ratio"] + bpl)
-            errors.append(opinion_score(BEST_RATING - equipment) - row["PESQ"])
-        return float(np.sqrt(np.mean(np.square(errors))))
-
-    candidates = np.arange(2.0, 200.0, 0.5)
-    best = min(candidates, key=off)
-    return {"fitted_Bpl": float(best), "error_of_the_fit": round(off(best), 3)}
+    """Bpl that brings the E-model nearest to PESQ on these paths, and how far off it is then."""
+    candidates = np.arange(0.1, 100.0, 0.1)
+    best = float(min(candidates, key=lambda bpl: error(rows, float(bpl))))
+    return {"fitted_Bpl": round(best, 1), "error_of_the_fit": round(error(rows, best), 3)}
 
 
 def draw(figure: Any, rows: Sequence[dict[str, Any]]) -> None:

@@ -39,6 +39,8 @@ class StockCall:
 
     heard: Mapping[str, Heard]
     cpu: float
+    sent: float
+    """Bytes a second of RTP payload, in the mean of both."""
 
 
 async def stock(placed: Placed, speech: Mapping[str, Path], seconds: float, directory: Path) -> StockCall:
@@ -63,4 +65,5 @@ async def stock(placed: Placed, speech: Mapping[str, Path], seconds: float, dire
         listener: Heard(files[listener], spoken[speaker], moments[listener]["playout_started_at"])
         for listener, speaker in ((CALLER, CALLEE), (CALLEE, CALLER))
     }
-    return StockCall(heard, program.events[-1]["cpu"])
+    sent = program.events[-1]["sent"]
+    return StockCall(heard, program.events[-1]["cpu"], sum(sent.values()) / len(sent))

@@ -31,7 +31,7 @@ from aiortc.rtp import is_rtcp
 from qcall.media.devices import NullSink, WavSink, WavSource
 from qcall.media.opus import SAMPLE_RATE, Samples
 from qcall.media.playout import BLOCK, SILENCE
-from scripts.benchmarks.calls import CALLEE, CALLER, OTHER, Fates
+from scripts.benchmarks.calls import CALLEE, CALLER, OTHER, Fates, payload_bytes
 
 FRAME = 2 * BLOCK
 
@@ -84,17 +84,26 @@ class VoicePath:
     def __init__(self, fates: Fates) -> None:
         self._fates = fates
         self._first: int | None = None
+        self._sent: list[tuple[float, int]] = []
         self._floor = min((fate for fate in fates if fate is not None), default=0.0)
 
     def fate(self, packet: bytes) -> float | None:
         """Seconds that ``packet`` takes, or ``None`` when it is lost."""
         if is_rtcp(packet):
             return self._floor
+        self._sent.append((time.monotonic(), payload_bytes(packet)))
         sequence = int.from_bytes(packet[2:4], "big")
         if self._first is None:
             self._first = sequence
         number = (sequence - self._first) & 0xFFFF
         return self._fates[number] if number < len(self._fates) else self._floor
+
+    @property
+    def rate(self) -> float:
+        """Bytes a second of RTP payload that were sent."""
+        if len(self._sent) < 2:
+            return 0.0
+        return sum(size for _, size in self._sent[:-1]) / (self._sent[-1][0] - self._sent[0][0])
 
 
 class Call:
@@ -124,6 +133,7 @@ class Call:
         began, used = time.monotonic(), time.process_time()
         await asyncio.sleep(self._seconds)
         cpu = (time.process_time() - used) / (time.monotonic() - began)
+        sent = {name: path.rate for name, path in self._paths.items()}
         moments = {
             name: {
                 "capture_started_at": self.speech[name].source.started,
@@ -137,7 +147,7 @@ class Call:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for speaker in self.speakers.values():
             speaker.sink.close()
-        return {"event": "stock", "moments": moments, "cpu": cpu}
+        return {"event": "stock", "moments": moments, "cpu": cpu, "sent": sent}
 
     def _put_paths_in_place(self) -> None:
         send = RTCDtlsTransport._send_rtp

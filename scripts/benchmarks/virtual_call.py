@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +22,7 @@ from qcall.media.opus import SAMPLE_RATE, Encoder, Samples
 from qcall.media.srtp import KEY_LENGTH, SrtpEpochs, SrtpKeyPair
 from relay.network.topology import load
 from relay.serve import Options, routes
-from scripts.benchmarks.calls import Fates
+from scripts.benchmarks.calls import SRTP_TAG, Fates, payload_bytes
 
 TAIL = 0.8
 """Seconds of silence after the speech, for what is still on its way."""
@@ -38,6 +38,10 @@ class Outcome:
 
     sound: Samples
     fates: Fates
+    stats: Mapping[str, float]
+    """The listener's, as in webrtc-stats."""
+    sent: float
+    """Bytes a second of RTP payload: voice, and copies of it."""
 
 
 class VirtualCall:
@@ -66,6 +70,7 @@ class VirtualCall:
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._heard: list[Samples] = []
         self._fates: Fates = []
+        self._sent = 0
 
     def run(self, speech: Samples) -> Outcome:
         """Say ``speech``."""
@@ -82,7 +87,8 @@ class VirtualCall:
         while self._due:
             self._now, _, work = heapq.heappop(self._due)
             work()
-        return Outcome(np.concatenate(self._heard), self._fates)
+        heard = np.concatenate(self._heard)
+        return Outcome(heard, self._fates, self._inbound.stats(), self._sent / seconds)
 
     def _carrier(self, send: int, receive: int) -> Carrier:
         keys = (Secret(bytes([number]) * KEY_LENGTH) for number in (send, receive))
@@ -100,6 +106,7 @@ class VirtualCall:
         timestamp = number * len(piece) & 0xFFFFFFFF
         header = struct.pack("!BBHII", 0x80, 96, number & 0xFFFF, timestamp, 7)
         packet = self._speaker.protect(header + self._encoder.encode(piece))
+        self._sent += payload_bytes(packet) - SRTP_TAG
         released = self._there.release("voice", len(packet), self._now)
         self._fates.append(None if released is None else released - self._now)
         if released is not None:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pytest
+
+from qcall.media.opus import SAMPLE_RATE
+from scripts.benchmarks.calls import read_wav
 from scripts.demonstration.stage import Stage
 
 SOUND = ("--input", "tone", "--output", "null")
@@ -94,3 +100,29 @@ async def test_those_who_have_each_other_see_each_other_come_and_go(phones: Stag
     await alice.until(lambda events: {"bob": "online"} in [event.get("people") for event in events])
     await bob.stop()
     await alice.until(lambda events: {"bob": "offline"} in [event.get("people") for event in events][-1:])
+
+
+async def test_recording_and_devices_change_in_a_running_call(phones: Stage, tmp_path: Path) -> None:
+    heard, recorded = tmp_path / "heard.wav", tmp_path / "call.wav"
+    await phones.listen("alice", "--input", "null", "--output", "null")
+    bob = await phones.listen("bob", "--auto-answer", "--input", "null", "--output", heard)
+    await control(phones, "alice", "dial", "bob")
+    await bob.event("media")
+    assert await control(phones, "alice", "record", "on", str(recorded), "--sides", "own") == {
+        "recording": True,
+        "file": str(recorded),
+    }
+    assert (await bob.event("recording"))["sides"] == "own"
+    assert await control(phones, "alice", "device", "input", "tone") == {"input": "tone"}
+    refused = await control(phones, "alice", "device", "input", str(tmp_path / "none.wav"), code=1)
+    assert "none.wav" in refused["text"]
+    assert "telephone" in (await control(phones, "alice", "device", "telephone", code=2))["text"]
+    assert (await control(phones, "alice", "record", "off"))["recording"] is False
+    await control(phones, "alice", "hangup")
+    await bob.event("ended")
+    for file in (heard, recorded):
+        sound = read_wav(file)
+        assert np.abs(sound[:4_800]).max() < 50, f"{file.name} begins with silence"
+        assert np.abs(np.fft.rfft(sound[-SAMPLE_RATE // 2 :].astype(float), SAMPLE_RATE)).argmax() == (
+            pytest.approx(440, abs=5)
+        ), f"{file.name} ends with the tone"

@@ -17,6 +17,7 @@ from qcall.media.quality import (
     locate,
     opinion_score,
     rating,
+    unrepaired,
 )
 
 NOISE = np.random.default_rng(7).integers(-8_000, 8_000, 48_000).astype(np.int16)
@@ -116,3 +117,16 @@ def test_bursts_of_losses_are_told_from_random_ones() -> None:
     assert bursts.burst_ratio == pytest.approx(3 * 0.9, rel=0.05)
     assert alone.burst_ratio == 1.0
     assert Reception().burst_ratio == 1.0
+
+
+def test_what_was_repaired_does_not_count_as_lost() -> None:
+    stats = {"totalSamplesReceived": 480_000, "concealedSamples": 4_800, "concealmentEvents": 5}
+    assert unrepaired(stats, 960) == (0.01, 1.0)
+    assert unrepaired({**stats, "concealedSamples": 0, "concealmentEvents": 0}, 960) == (0.0, 1.0)
+
+
+def test_what_was_made_up_in_a_row_counts_as_a_burst() -> None:
+    stats = {"totalSamplesReceived": 960_000, "concealedSamples": 28_800, "concealmentEvents": 10}
+    assert unrepaired(stats, 960) == (pytest.approx(0.03), pytest.approx(3 * 0.97))
+    assert unrepaired(stats, 480) == (pytest.approx(0.03), pytest.approx(6 * 0.97))
+    assert rating(0, *unrepaired(stats, 960)) < rating(0, 0.03)

@@ -72,6 +72,7 @@ async def test_every_command_can_be_told_by_its_name(path, desk):
         "name": "bob",
         "file": "x.vcf",
         "qkd": "require",
+        "kind": "speaker",
     }
     for name, kind in commands.BY_NAME.items():
         needed = {field: given[field] for field in kind.__struct_fields__ if field in given}

@@ -1,0 +1,123 @@
+"""What commands do to the call in front: recordings and devices, with what cannot be done refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qcall.errors import DeviceError, UsageError
+from qcall.media.devices import NullSink, NullSource, ToneSource, WavSink
+from qcall.media.recording import Sides
+from qcall.session import commands
+from qcall.session.controls import carry_out
+from qcall.session.sound import Opener, Sound, Wishes
+from qcall.session.voice import Voice
+
+
+class Call:
+    """What the controls ask of a ``Conversation``."""
+
+    held = muted = False
+    recording: Path | None = None
+    sides: Sides | None = None
+
+    def start_recording(self, file: Path, sides: Sides) -> None:
+        self.recording, self.sides = file, sides
+
+    def stop_recording(self) -> None:
+        self.recording = None
+
+
+def done(call: Any, command: Any) -> dict[str, Any]:
+    return carry_out(command, call, Opener(Wishes(), lambda _: None))
+
+
+def test_a_recording_begins_and_ends() -> None:
+    call = Call()
+    assert done(call, commands.Record("on", "/music/call.wav", "own")) == {
+        "recording": True,
+        "file": "/music/call.wav",
+    }
+    assert (call.recording, call.sides) == (Path("/music/call.wav"), Sides.OWN)
+    assert done(call, commands.Record()) == {"recording": False, "file": "/music/call.wav"}
+    assert call.recording is None
+
+
+def test_ending_a_recording_that_is_not_made_does_nothing() -> None:
+    assert done(Call(), commands.Record("off")) == {"recording": False, "file": None}
+
+
+def test_a_recording_needs_a_file() -> None:
+    call = Call()
+    with pytest.raises(UsageError, match="new file"):
+        done(call, commands.Record("on"))
+    assert call.recording is None
+
+
+class Peer:
+    """What ``Voice`` asks of a ``Peer`` when devices change."""
+
+    def __init__(self) -> None:
+        self.changed: list[Any] = []
+
+    def change_source(self, source: Any) -> None:
+        self.changed.append(source)
+
+    def change_sink(self, sink: Any) -> None:
+        self.changed.append(sink)
+
+    def change_processing(self, processing: Any) -> None:
+        assert processing is None
+
+
+@pytest.fixture
+def opener() -> Opener:
+    return Opener(Wishes(spoken="null", heard="null"), lambda _: None)
+
+
+@pytest.fixture
+def voice(opener: Opener) -> Iterator[Any]:
+    voice: Any = Voice(None, None, None)  # type: ignore[arg-type]
+    voice.peer, voice._sound = Peer(), opener()
+    yield voice
+    voice._sound.source.close()
+    voice._sound.sink.close()
+
+
+def test_another_input_is_opened_and_kept_for_the_calls_to_come(voice: Any, opener: Opener) -> None:
+    voice.change_device(opener, "input", "tone")
+    (source,) = voice.peer.changed
+    assert isinstance(source, ToneSource)
+    assert isinstance(opener().source, ToneSource)
+    assert isinstance(voice._sound.sink, NullSink)
+
+
+def test_another_output_leaves_the_input_alone(voice: Any, opener: Opener, tmp_path: Path) -> None:
+    before: Sound = voice._sound
+    voice.change_device(opener, "output", str(tmp_path / "heard.wav"))
+    assert [type(each) for each in voice.peer.changed] == [WavSink]
+    assert voice._sound.source is before.source
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "error"),
+    [("input", "/nowhere/speech.wav", DeviceError), ("output", "", UsageError), ("input", "", UsageError)],
+)
+def test_a_device_that_cannot_be_opened_changes_nothing(
+    voice: Any, opener: Opener, kind: str, name: str, error: type[Exception]
+) -> None:
+    before = voice._sound
+    with pytest.raises(error):
+        voice.change_device(opener, kind, name)
+    assert voice._sound is before
+    assert voice.peer.changed == []
+    assert isinstance(opener().source, NullSource)
+
+
+def test_a_call_on_hold_has_no_devices_to_change(voice: Any, opener: Opener) -> None:
+    voice.held = True
+    with pytest.raises(UsageError, match="hold"):
+        voice.change_device(opener, "input", "tone")
