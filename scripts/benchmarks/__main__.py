@@ -40,7 +40,7 @@ def main() -> int:
     if options.json:
         print(json.dumps(findings.as_json()))
     else:
-        findings.show(Console())
+        findings.show(Console(width=None if sys.stdout.isatty() else 160))
     return findings.exit_code
 
 

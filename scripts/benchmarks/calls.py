@@ -178,7 +178,10 @@ def voice(recording: Path) -> Iterator[tuple[str, Event, bytes]]:
 
 
 def fates(recording: Path) -> dict[str, Fates]:
-    """What became of every voice packet, by who sent it, out of a relay's recording."""
+    """What became of every voice packet, by who sent it, out of a relay's recording.
+
+    Those behind the last that arrived went to a phone that had hung up, and are left out.
+    """
     came: dict[str, dict[int, float]] = {CALLER: {}, CALLEE: {}}
     went: dict[str, dict[int, float]] = {CALLER: {}, CALLEE: {}}
     for name, entry, payload in voice(recording):
@@ -187,10 +190,17 @@ def fates(recording: Path) -> dict[str, Fates]:
             came[name].setdefault(sequence, entry["time"])
         else:
             went[OTHER[name]].setdefault(sequence, entry["time"])
-    return {
+    every = {
         name: [None if s not in went[name] else went[name][s] - at for s, at in came[name].items()]
         for name in came
     }
+    return {name: until_the_last(call) for name, call in every.items()}
+
+
+def until_the_last(call: Fates) -> Fates:
+    """``call`` without the packets behind the last one that arrived."""
+    ends = (at + 1 for at in reversed(range(len(call))) if call[at] is not None)
+    return call[: next(ends, 0)]
 
 
 def rates(recording: Path) -> dict[str, float]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from qcall.media.quality import BEST_RATING, opinion_score
-from scripts.benchmarks.calls import payload_bytes
+from scripts.benchmarks.calls import payload_bytes, until_the_last
 from scripts.benchmarks.quality import MUST, SWEEP, Condition, conclude, fit
 from scripts.benchmarks.virtual_call import VirtualCall
 
@@ -57,6 +57,11 @@ def test_a_doubt_spoils_the_run() -> None:
 def test_the_rate_counts_copies_and_no_headers() -> None:
     assert payload_bytes(bytes([0x80]) + bytes(11 + 80)) == 80
     assert payload_bytes(bytes([0x92]) + bytes(11 + 8) + bytes([0xBE, 0xDE, 0, 1]) + bytes(4 + 80)) == 80
+
+
+def test_packets_to_a_phone_that_hung_up_are_not_lost() -> None:
+    assert until_the_last([0.1, None, 0.2, None, None]) == [0.1, None, 0.2]
+    assert until_the_last([None, None]) == []
 
 
 @pytest.mark.parametrize(("loss", "kilobits"), [(0.0, (31, 40)), (0.1, (62, 68))])

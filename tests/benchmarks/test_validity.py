@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scripts.benchmarks.validity import doubts, loss_tolerance
+from scripts.benchmarks.validity import count_tolerance, doubts, loss_tolerance
 
 SOUND: dict[str, Any] = {
     "delay": 0.046,
@@ -57,3 +57,9 @@ def test_chance_alone_spoils_no_run(burst: int) -> None:
             share += lost
         spoiled += abs(share / packets - loss) > loss_tolerance(loss, burst, packets)
     assert spoiled == 0
+
+
+def test_the_ends_of_a_call_spoil_no_run_and_a_long_one_less_than_a_short_one() -> None:
+    assert count_tolerance(0.1, 1, 1_700) > 0.01
+    assert count_tolerance(0.1, 1, 20_000) < 0.002
+    assert count_tolerance(0.0, 1, 5_000) < 0.001
