@@ -169,6 +169,14 @@ def chirps(samples: int, period: int = CHIRP_PERIOD) -> Samples:
     return sound
 
 
+def chirps_due(samples: int, started: float, period: int = CHIRP_PERIOD) -> int:
+    """How many chirps can be found in so many samples heard; ``started`` as for ``chirp_delays``."""
+    begins = (
+        spoken - round(started * SAMPLE_RATE) for spoken in range(period // 2, samples + period, period)
+    )
+    return sum(begin >= 0 and samples - begin >= 2 * CHIRP_SAMPLES for begin in begins)
+
+
 def chirp_delays(heard: Samples, started: float, period: int = CHIRP_PERIOD) -> NDArray[np.float64]:
     """Seconds from mouth to ear of every chirp found in ``heard``.
 

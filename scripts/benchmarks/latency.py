@@ -12,7 +12,7 @@ import asyncio
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 
 from qcall.media.delay import WINDOW
 from qcall.media.opus import SAMPLE_RATE
-from qcall.media.quality import CHIRP_PERIOD, chirp_delays, chirps
+from qcall.media.quality import CHIRP_PERIOD, chirp_delays, chirps, chirps_due
 from scripts.benchmarks.calls import CALLEE, CALLER, OTHER, Placed, Slot, read_wav, slot, write_wav
+from scripts.benchmarks.crowd import gather
 from scripts.benchmarks.findings import Findings, Promise
 from scripts.benchmarks.rivals import VERSIONS, Heard, ours, stock
 from scripts.demonstration.soundserver import SoundServer, is_available
@@ -31,6 +32,8 @@ HELP = "mouth to ear by chirps, beside stock aiortc; with PulseAudio; processor 
 BAD_PATH = ("--loss", "0.05", "--jitter", "30")
 RARELY = 2 * SAMPLE_RATE
 """Samples between two chirps where delays may be longer than half a second."""
+SURVIVE = 95.0
+"""Percent of the chirps that must be heard on a clean path."""
 LATE = 10.0
 """Seconds at the end of a long call over which its delay is compared with its target."""
 
@@ -48,6 +51,8 @@ class Condition:
     limit: float | None = None
     """Milliseconds that the 95th percentile may have beyond the modelled path."""
     period: int = CHIRP_PERIOD
+    frames: int = 20
+    """Milliseconds of the product's frames."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,6 +61,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bad", type=float, default=65.0, help="length of the call on a bad path; 0: none")
     parser.add_argument("--rounds", type=int, default=1, help="calls of each kind on a clean path")
     parser.add_argument("--seed", type=int, default=1, help="of the modelled path")
+    parser.add_argument("--phones", type=int, default=6, help="headless phones at once, even; 0: none")
     parser.add_argument("--no-pulseaudio", action="store_true", help="leave the real devices out")
 
 
@@ -64,7 +70,7 @@ def conditions(options: argparse.Namespace) -> list[Condition]:
     seed = ("--seed", str(options.seed))
     clean = [
         Condition("clean, 20 ms frames", options.seconds, seed, (), 50.0),
-        Condition("clean, 10 ms frames", options.seconds, seed, ("--frame", "10"), 35.0),
+        Condition("clean, 10 ms frames", options.seconds, seed, ("--frame", "10"), 35.0, frames=10),
     ]
     bad = Condition("5 % loss, 30 ms jitter", options.bad, (*BAD_PATH, *seed), period=RARELY)
     return clean * options.rounds + ([bad] if options.bad else [])
@@ -85,38 +91,27 @@ async def measure(options: argparse.Namespace, scratch: Path) -> Findings:
     }
     rows: list[dict[str, Any]] = []
     promises: list[Promise] = []
-    details: dict[str, Any] = {"delays_ms": {}}
     clean: Placed | None = None
     async with slot(scratch / "slot") as phones:
         for number, condition in enumerate(conditions(options)):
-            speech = dict.fromkeys((CALLER, CALLEE), files[condition.period])
-            given = {"relay": condition.relay, "phone": condition.phone}
-            placed = await phones.place(speech, condition.seconds, **given)
-            found = both(placed, condition.period)
-            rows.append(row("qcall", condition, found, placed.path, placed.cpu))
+            file = files[condition.period]
+            placed, pair = await compare(phones, condition, file, scratch / f"stock-{number}")
+            rows += pair
             clean = clean or placed
-            rival = await stock(placed, speech, condition.seconds, scratch / f"stock-{number}")
-            theirs = np.concatenate([delays(heard, condition.period) for heard in rival.heard.values()])
-            twice = {CALLER: rival.cpu / 2, CALLEE: rival.cpu / 2}
-            rows.append(row("stock aiortc", condition, theirs, placed.path, twice))
-            details["delays_ms"] |= {f"{r['what']}: {r['condition']}": r for r in rows[-2:]}
             if condition.limit is not None:
-                p95 = 1000 * (np.quantile(found, 0.95) - placed.path)
-                what = f"mouth to ear beyond the path, p95, {condition.name}, ms"
-                promises.append(Promise(what, round(float(p95), 1), condition.limit))
+                promises += [within_limit(condition, pair[0]), survived(condition, pair[0])]
             else:
-                promises.append(stays_at_target(placed, clean))
+                promises += [stays_at_target(placed, clean), waits_as_aimed(placed)]
         if is_available() and not options.no_pulseaudio:
-            found, path = await with_pulseaudio(phones, scratch, options.seconds)
-            rows.append(row("qcall", Condition("PulseAudio, 20 ms frames", options.seconds), found, path, {}))
+            found, path, spoken = await with_pulseaudio(phones, scratch, options.seconds)
+            rows.append(row("qcall", Condition("PulseAudio, 20 ms frames", 0), found, spoken, path, {}))
             p95 = 1000 * float(np.quantile(found, 0.95))
             promises.append(
                 Promise("mouth to ear with PulseAudio, path included, p95, ms", round(p95, 1), 110)
             )
-    cpu = next(r["cpu % per phone"] for r in rows)
-    details["processor"] = {
-        "percent_of_a_core_per_call_and_direction": round(cpu / 2, 2),
-        "headless_phones_per_core": round(100 / cpu, 1),
+    details = {
+        "delays_ms": {f"{r['what']}: {r['condition']}": r for r in rows},
+        "processor": await processor(options, rows, files[CHIRP_PERIOD], scratch),
     }
     return Findings(
         "Mouth to ear, milliseconds, the modelled path included",
@@ -128,15 +123,64 @@ async def measure(options: argparse.Namespace, scratch: Path) -> Findings:
     )
 
 
+async def compare(
+    phones: Slot, condition: Condition, file: Path, scratch: Path
+) -> tuple[Placed, list[dict[str, Any]]]:
+    """A call of the product and its twin over the stock path: a line of the table for each."""
+    speech = dict.fromkeys((CALLER, CALLEE), file)
+    placed = await phones.place(speech, condition.seconds, relay=condition.relay, phone=condition.phone)
+    twin = stock_condition(condition)
+    thin = thinned(placed, twin.frames // condition.frames)
+    rival = await stock(thin, speech, condition.seconds, scratch)
+    twice = dict.fromkeys((CALLER, CALLEE), rival.cpu / 2)
+    period, mine = condition.period, [ours(placed, listener, OTHER[listener]) for listener in OTHER]
+    theirs = list(rival.heard.values())
+    return placed, [
+        row("qcall", condition, every(mine, period), due(mine, period), placed.path, placed.cpu),
+        row("stock aiortc", twin, every(theirs, period), due(theirs, period), placed.path, twice),
+    ]
+
+
+def within_limit(condition: Condition, line: Mapping[str, Any]) -> Promise:
+    """Late by no more than the condition allows beyond the path."""
+    what = f"mouth to ear beyond the path, p95, {condition.name}, ms"
+    assert condition.limit is not None
+    return Promise(what, round(line["p95"] - line["path"], 1), condition.limit)
+
+
+def survived(condition: Condition, line: Mapping[str, Any]) -> Promise:
+    """Delays are those of what was heard: nearly all has to be."""
+    what = f"chirps that were heard, {condition.name}, %"
+    return Promise(what, round(100 * line["chirps"] / max(1, line["of"]), 1), SURVIVE, at_most=False)
+
+
+async def processor(
+    options: argparse.Namespace, rows: Sequence[Mapping[str, Any]], speech: Path, scratch: Path
+) -> dict[str, float]:
+    """What a call takes of a core, alone and beside others."""
+    alone = float(rows[0]["cpu % per phone"])
+    found = {"percent_of_a_core_per_call_and_direction": round(alone / 2, 2)}
+    if options.phones:
+        crowd = await gather(scratch / "crowd", options.phones, options.seconds, speech)
+        found |= {
+            "headless_phones_at_once": crowd.phones,
+            "percent_of_a_core_per_phone": round(100 * crowd.share, 2),
+            "headless_phones_per_core": round(crowd.per_core, 1),
+            "percent_of_a_core_for_the_relay": round(100 * crowd.relay, 1),
+        }
+    return found
+
+
 def row(
-    what: str, condition: Condition, found: Delays, path: float, cpu: Mapping[str, float]
+    what: str, condition: Condition, found: Delays, due: int, path: float, cpu: Mapping[str, float]
 ) -> dict[str, Any]:
-    """One line of the table."""
+    """One line of the table; ``found`` are the delays of those ``due`` chirps that were heard."""
     used = [cpu[name] for name in (CALLER, CALLEE) if name in cpu]
     return {
         "what": what,
         "condition": condition.name,
         "chirps": len(found),
+        "of": due,
         "p50": round(1000 * float(np.quantile(found, 0.5)), 1),
         "p95": round(1000 * float(np.quantile(found, 0.95)), 1),
         "max": round(1000 * float(found.max()), 1),
@@ -151,9 +195,28 @@ def delays(heard: Heard, period: int = CHIRP_PERIOD) -> Delays:
     return chirp_delays(read_wav(heard.file), heard.heard_from - heard.spoke_from, period)
 
 
-def both(placed: Placed, period: int) -> Delays:
-    """The delays of both directions."""
-    return np.concatenate([delays(ours(placed, listener, OTHER[listener]), period) for listener in OTHER])
+def due(heard: Sequence[Heard], period: int) -> int:
+    """Chirps that were spoken while the other side listened."""
+    return sum(
+        chirps_due(len(read_wav(each.file)), each.heard_from - each.spoke_from, period) for each in heard
+    )
+
+
+def every(heard: Sequence[Heard], period: int) -> Delays:
+    """The delays of all who listened."""
+    return np.concatenate([delays(each, period) for each in heard])
+
+
+def stock_condition(condition: Condition) -> Condition:
+    """What the stock path is given: its frames are 20 ms long, whatever the product's are."""
+    if condition.frames == 20:
+        return condition
+    return replace(condition, name="clean, 20 ms frames (has no shorter)", frames=20)
+
+
+def thinned(placed: Placed, frames: int) -> Placed:
+    """``placed`` as a path for packets that carry so many of its frames each: the fate of each one's last."""
+    return replace(placed, fates={name: call[frames - 1 :: frames] for name, call in placed.fates.items()})
 
 
 def stays_at_target(placed: Placed, clean: Placed) -> Promise:
@@ -185,14 +248,34 @@ def fastest(placed: Placed, speaker: str) -> float:
 
 def target(placed: Placed, listener: str) -> float:
     """Seconds that the listener's buffer aimed at in the last seconds of its call."""
+    return late_mean(placed, listener, "jitterBufferTargetDelay")
+
+
+def late_mean(placed: Placed, listener: str, name: str) -> float:
+    """Seconds of a sum of webrtc-stats, for each sample emitted in the last seconds of a call."""
     told = [event["quality"] for event in placed.stats[listener]]
     early, last = told[-min(len(told), round(LATE))], told[-1]
     emitted = last["jitterBufferEmittedCount"] - early["jitterBufferEmittedCount"]
-    return float(last["jitterBufferTargetDelay"] - early["jitterBufferTargetDelay"]) / emitted
+    return float(last[name] - early[name]) / emitted
 
 
-async def with_pulseaudio(phones: Slot, scratch: Path, seconds: float) -> tuple[Delays, float]:
-    """The delays from what one phone's microphone hears to what the other's loudspeaker plays."""
+def waits_as_aimed(placed: Placed) -> Promise:
+    """How far jitterBufferDelay is from jitterBufferTargetDelay at the end of a long call.
+
+    The target is what the fastest packet is to wait, the delay what packets did wait. By as much as the
+    path took longer with the mean of them, they waited less; the relay's recording tells how much that is.
+    """
+    off = []
+    for listener, speaker in OTHER.items():
+        came = [each for each in placed.fates[speaker][-round(LATE / 0.02) :] if each is not None]
+        slower = float(np.mean(came)) - fastest(placed, speaker)
+        waited = late_mean(placed, listener, "jitterBufferDelay") + slower
+        off.append(1000 * abs(waited - target(placed, listener)))
+    return Promise("jitterBufferDelay off its target after that minute, ms", round(max(off), 1), 20)
+
+
+async def with_pulseaudio(phones: Slot, scratch: Path, seconds: float) -> tuple[Delays, float, int]:
+    """Delays from what one phone's microphone hears to what the other's speaker plays; path, chirps due."""
     server = await SoundServer.start(scratch, ["mouth", "ear"])
     alsa = server.alsa_configuration(scratch, microphones=["mouth"], speakers=["ear"])
     os.environ["ALSA_CONFIG_PATH"] = str(alsa)
@@ -218,7 +301,8 @@ async def with_pulseaudio(phones: Slot, scratch: Path, seconds: float) -> tuple[
         del os.environ["ALSA_CONFIG_PATH"]
     first = int(np.argmax(np.abs(spoken) > 1000)) - round(0.0025 * SAMPLE_RATE)
     began = spoken_at + (first - CHIRP_PERIOD // 2) / SAMPLE_RATE
-    return chirp_delays(played, played_at - began), ready
+    started = played_at - began
+    return chirp_delays(played, started), ready, chirps_due(len(played), started)
 
 
 def draw(figure: Any, rows: Sequence[dict[str, Any]]) -> None:

@@ -12,6 +12,7 @@ from qcall.media.quality import (
     chirp,
     chirp_delays,
     chirps,
+    chirps_due,
     delay_impairment,
     level,
     locate,
@@ -130,3 +131,13 @@ def test_what_was_made_up_in_a_row_counts_as_a_burst() -> None:
     assert unrepaired(stats, 960) == (pytest.approx(0.03), pytest.approx(3 * 0.97))
     assert unrepaired(stats, 480) == (pytest.approx(0.03), pytest.approx(6 * 0.97))
     assert rating(0, *unrepaired(stats, 960)) < rating(0, 0.03)
+
+
+@pytest.mark.parametrize("started", [0.0, 0.31, 1.0])
+def test_chirps_that_did_not_survive_are_missed(started: float) -> None:
+    heard = chirps(10 * 48_000)[round(started * 48_000) :]
+    due = chirps_due(len(heard), started)
+    assert len(chirp_delays(heard, started)) == due
+    heard[: len(heard) // 2] = 0
+    assert len(chirp_delays(heard, started)) == pytest.approx(due / 2, abs=1)
+    assert chirps_due(len(heard), started) == due

@@ -1,0 +1,57 @@
+"""Many headless phones at once, in pairs, on one relay: what each takes of a core, by proc(5)."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from scripts.benchmarks.calls import processor_time
+from scripts.demonstration.stage import Program, StageError, stage
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """What ``phones`` took while all of them talked."""
+
+    phones: int
+    share: float
+    """Of one core, for one phone that speaks and listens, in the mean."""
+    relay: float
+    """Of one core, for the relay and its key nodes."""
+
+    @property
+    def per_core(self) -> float:
+        """Phones that one core would carry at this price."""
+        return 1 / self.share
+
+
+async def gather(directory: Path, phones: int, seconds: float, speech: Path) -> Crowd:
+    """Let ``phones`` (even, two at least) talk in pairs for ``seconds``, all at once."""
+    if phones < 2 or phones % 2:
+        raise ValueError("phones talk in pairs; give an even number")
+    pairs = [(f"caller-{number}", f"callee-{number}") for number in range(phones // 2)]
+    sound = ("--input", speech, "--output", "null")
+    async with stage(directory) as theatre:
+        relay = await theatre.serve()
+        sites = theatre.ready["sites"]
+        for caller, callee in pairs:
+            await theatre.enrol(caller, sites[0])
+            await theatre.enrol(callee, sites[-1])
+        programs: dict[str, Program] = {"relay": relay}
+        for _, callee in pairs:
+            programs[callee] = await theatre.listen(callee, "--auto-answer", "--once", *sound)
+        for caller, callee in pairs:
+            # Those who came first wait for the last: the price is that of all of them at once.
+            length = str(seconds + 2 * len(pairs))
+            programs[caller] = await theatre.call(caller, callee, "--duration", length, *sound)
+            await programs[caller].event("media")
+        used = await processor_time(programs, seconds)
+        ends = [program.ended(limit=seconds + 60) for name, program in programs.items() if name != "relay"]
+        if any(await asyncio.gather(*ends)):
+            raise StageError("a call of the crowd failed")
+        await relay.stop()
+    share = float(np.mean([each for name, each in used.items() if name != "relay"]))
+    return Crowd(phones, share, used["relay"])
