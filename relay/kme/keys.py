@@ -13,6 +13,8 @@ from typing import Any, Protocol
 
 from relay.errors import NoKeyMaterial, Refused
 
+from .reservations import WayLink
+
 UNIT_BITS = 256
 """Size of one end key as the network relays it; longer keys are made of several."""
 MAX_WAITING = 1024
@@ -177,6 +179,9 @@ class Supply(Protocol):
 
     def budget(self, target: str, now: float) -> tuple[int, float]:
         """End keys that could be had now, stock and link pools together, and how many a second come after."""
+
+    def way(self, target: str) -> Sequence[WayLink]:
+        """The links that a key would cross now, full pools or not; none when there is no way."""
 
     def outlook(self, target: str) -> Outlook:
         """Which way a key towards ``target`` would go now, and what is wrong on the shorter ones."""

@@ -8,7 +8,6 @@ JSON body. What it stands on are two interfaces, :class:`~relay.kme.keys.KeyStor
 from __future__ import annotations
 
 import base64
-import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -37,6 +36,7 @@ from .keys import (
     fresh_key_id,
 )
 from .quota import Quota
+from .reservations import Reservations, WayLink
 from .sharing import NoShare, Sharing
 
 MAX_SAE_ID = 256
@@ -73,7 +73,8 @@ def _unseen(key_id: str, key: bytes) -> None:
 class KeyService:
     """One key node. ``home_of`` tells which key node serves an SAE, ``entropy`` gives n random bytes.
 
-    ``saw`` gets key ID and key of what is made here for two SAEs of this key node.
+    ``saw`` gets key ID and key of what is made here for two SAEs of this key node. ``reservations`` are
+    shared by all key nodes whose keys cross the same links.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class KeyService:
         entropy: Callable[[int], bytes],
         limits: Limits = DEFAULT_LIMITS,
         saw: Callable[[str, bytes], None] = _unseen,
+        reservations: Reservations | None = None,
     ) -> None:
         self.kme_id = kme_id
         self.limits = limits
@@ -97,7 +99,7 @@ class KeyService:
         self._entropy = entropy
         self._saw = saw
         self._quota = Quota(limits.keys_per_second, limits.burst)
-        self._sharing = Sharing()
+        self._sharing = Sharing(reservations)
 
     async def respond(self, request: Request, now: float) -> Reply:
         """Answer ``request`` at unix time ``now``; every fault becomes an answer."""
@@ -200,16 +202,43 @@ class KeyService:
             )
         units = math.ceil(size / UNIT_BITS)
         targets = [target for target in by_target if target != self.kme_id]
+        try:
+            for target in targets:
+                self._admit(master, target, number * units, now)
+            if wait := self._quota.take(master, number * units, now):
+                raise KmeRefusal(
+                    HTTPStatus.SERVICE_UNAVAILABLE,
+                    "this SAE takes more than its share of the keys; ask again later",
+                    {"code": "quota"},
+                    after=wait,
+                )
+            keys = await self._drawn(master, by_target, number, size, options, now)
+        except (NoKeyMaterial, KmeRefusal, StorageError):
+            for target in targets:
+                self._sharing.failed(master, target)
+            raise
         for target in targets:
-            budget = functools.partial(self._supply.budget, target, now)
-            self._sharing.admit(master, target, number * units, budget, now)
-        if wait := self._quota.take(master, number * units, now):
-            raise KmeRefusal(
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                "this SAE takes more than its share of the keys; ask again later",
-                {"code": "quota"},
-                after=wait,
-            )
+            self._sharing.took(master, target, number * units, now)
+        return self._container(keys, master, slave, options.seal_to, now)
+
+    def _admit(self, master: str, target: str, number: int, now: float) -> None:
+        def budget() -> tuple[int, Sequence[WayLink]]:
+            return self._supply.budget(target, now)[0], self._supply.way(target)
+
+        self._sharing.admit(master, target, number, budget, now)
+
+    async def _drawn(
+        self,
+        master: str,
+        by_target: dict[str, list[str]],
+        number: int,
+        size: int,
+        options: Options,
+        now: float,
+    ) -> list[EndKey]:
+        """Keys that every key node concerned knows the slaves of; a failure gives back what it can."""
+        units = math.ceil(size / UNIT_BITS)
+        targets = [target for target in by_target if target != self.kme_id]
         try:
             taken = await self._take(targets, number * units, options, now)
             groups = [taken[i : i + units] for i in range(0, len(taken), units)]
@@ -223,9 +252,7 @@ class KeyService:
         except (NoKeyMaterial, KmeRefusal, StorageError):
             self._quota.give_back(master, number * units)
             raise
-        for target in targets:
-            self._sharing.took(master, target, number * units, now)
-        return self._container(keys, master, slave, options.seal_to, now)
+        return keys
 
     async def _take(self, targets: Sequence[str], number: int, options: Options, now: float) -> list[EndKey]:
         if not targets:  # both SAEs are at this key node: no quantum link lies between them

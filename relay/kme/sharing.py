@@ -1,29 +1,31 @@
 """Fair shares of what the links can carry, and whether one call more can be kept in keys.
 
-A phone has one call at a time and its SAE draws the keys, so an SAE that draws is a call. Over a window in
-which every call rekeys at least once, all who draw towards one key node may take equally much of what pools
-and links give in it. A call that begins is admitted while that leaves everybody a key to rekey with, and is
-refused otherwise, so that those that run go on. With full pools the shares are so large that nobody meets
-them: then only the quota holds (:mod:`relay.kme.quota`).
+A call that begins is admitted while every link on its way makes key for one more (see
+:mod:`relay.kme.reservations`) and the pools are not empty, and is refused otherwise, so that those that run
+go on. Whoever runs gets the keys of its rekeys; what is drawn beyond them is shared in equal parts. With full
+pools these are so large that nobody meets them: then only the quota holds (:mod:`relay.kme.quota`).
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from relay.errors import NoKeyMaterial
 
-WINDOW = 90.0
-"""Seconds: phones rekey every 60 s, give or take a tenth, and may fail once."""
-KEYS_PER_CALL = 2.0
-"""End keys that a call draws in a window: what a newcomer has to leave everybody."""
+from .reservations import HOLD, KEYS_PER_CALL, Reservations, WayLink
+
+WINDOW = HOLD
+"""Seconds over which draws are compared."""
 BUDGET_AGE = 0.25
 """Seconds for which a budget is believed: finding it costs as much as choosing a path."""
 TARGETS_LIMIT = 4096
 """Key nodes remembered; the one first met is forgotten first."""
+
+Budget = Callable[[], tuple[int, Sequence[WayLink]]]
+"""End keys that can be had now, and the links that they would cross; no links when there is no way."""
 
 
 @dataclass(slots=True)
@@ -34,7 +36,7 @@ class _Draws:
     by_sae: dict[str, int] = field(default_factory=dict)
     total: int = 0
     left: float = 0.0
-    rate: float = 0.0
+    way: Sequence[WayLink] = ()
     told_at: float = -math.inf
     """When the budget was asked; ``left`` follows what is taken since."""
 
@@ -58,47 +60,39 @@ class NoShare(NoKeyMaterial):
 
 
 class Sharing:
-    """The shares at one key node, by the key node at the other end. Times in unix seconds."""
+    """The shares at one key node, by the key node at the other end. Times in unix seconds.
 
-    def __init__(self) -> None:
+    ``reservations`` are those of all key nodes whose keys cross the same links.
+    """
+
+    def __init__(self, reservations: Reservations | None = None) -> None:
+        self._reservations = reservations or Reservations()
         self._targets: dict[str, _Draws] = {}
 
     def calls(self, target: str, now: float) -> int:
-        """SAEs that drew towards ``target`` within a window."""
-        return len(self._draws(target, now).by_sae)
+        """Calls with which one towards ``target`` shares the link that carries most."""
+        draws = self._draws(target, now)
+        self._reservations.here(now)
+        return max((self._reservations.carried(link.name) for link in draws.way), default=0)
 
-    def admit(
-        self, sae: str, target: str, number: int, budget: Callable[[], tuple[int, float]], now: float
-    ) -> None:
+    def admit(self, sae: str, target: str, number: int, budget: Budget, now: float) -> None:
         """Refuse ``number`` end keys that are not ``sae``'s to take: raises :class:`NoShare`.
 
-        ``budget`` tells the end keys that can be had now towards ``target``, and how many a second come
-        after; it is asked again when what it said is old, or would refuse.
+        ``budget`` is asked again when what it said is old, or would refuse. Whoever is admitted has to be
+        followed by :meth:`took` or :meth:`failed`.
         """
         draws = self._draws(target, now)
-        drawn = draws.by_sae.get(sae, 0)
-        calls = len(draws.by_sae) + (not drawn)
-        fresh = now - draws.told_at > BUDGET_AGE
-        while True:
-            if fresh:
-                draws.left, draws.rate = budget()
-                draws.told_at = now
-            supply = draws.total + draws.left + draws.rate * WINDOW
-            room = bool(drawn) or supply >= calls * KEYS_PER_CALL
-            if room and (drawn + number) * calls <= supply:
-                return
-            if fresh:
-                break
-            fresh = True
-        if draws.left < number:
-            return  # there is nothing to share: whoever relays says what is missing
-        wait = draws.taken[0][0] + WINDOW - now if draws.taken else math.inf
-        if room:
-            text = f"keys to {target} are low and shared by {calls} calls; this SAE has had its share"
-            raise NoShare(text, wait=wait)
-        carries, running = int(supply / KEYS_PER_CALL), len(draws.by_sae)
-        text = f"the links to {target} can keep {carries} calls in keys and {running} are up; try again later"
-        raise NoShare(text, wait=wait, code="no-capacity")
+        believed = now - draws.told_at <= BUDGET_AGE and draws.left >= number
+        if believed and self._refusal(sae, target, number, draws, now) is None:
+            self._reservations.renew(sae, target, draws.way, now)
+            return
+        draws.left, draws.way = budget()
+        draws.told_at = now
+        refusal = self._refusal(sae, target, number, draws, now)
+        if refusal is None or self._reservations.holds(sae, target, now):
+            self._reservations.renew(sae, target, draws.way, now)
+        if refusal is not None:
+            raise refusal
 
     def took(self, sae: str, target: str, number: int, now: float) -> None:
         """Note that ``sae`` has taken ``number`` end keys."""
@@ -107,6 +101,35 @@ class Sharing:
         draws.by_sae[sae] = draws.by_sae.get(sae, 0) + number
         draws.total += number
         draws.left -= number
+        self._reservations.keep(sae, target)
+
+    def failed(self, sae: str, target: str) -> None:
+        """Note that ``sae`` was admitted and got nothing."""
+        self._reservations.withdraw(sae, target)
+
+    def _refusal(self, sae: str, target: str, number: int, draws: _Draws, now: float) -> NoShare | None:
+        running = self._reservations.holds(sae, target, now)
+        wait = draws.taken[0][0] + WINDOW - now if draws.taken else WINDOW
+        if draws.left < number and not any(link.carries for link in draws.way):
+            return None  # whoever relays says what is missing
+        if not running and (full := self._reservations.full(draws.way)):
+            text = (
+                f"the links to {target} can keep {full.carries} calls in keys and"
+                f" {self._reservations.carried(full.name)} are up; try again later"
+            )
+            return NoShare(text, wait=wait, code="no-capacity")
+        if draws.left < number:
+            if running:
+                return None
+            text = f"the key pools to {target} are empty and calls that are up come first; try again later"
+            return NoShare(text, wait=wait, code="no-capacity")
+        drawn = draws.by_sae.get(sae, 0) + number
+        carried = (self._reservations.carried(link.name) for link in draws.way)
+        calls = max(carried, default=0) + (not running)
+        if drawn <= KEYS_PER_CALL or drawn * calls <= draws.total + draws.left:
+            return None
+        text = f"keys to {target} are low and shared by {calls} calls; this SAE has had its share"
+        return NoShare(text, wait=wait)
 
     def _draws(self, target: str, now: float) -> _Draws:
         draws = self._targets.get(target)

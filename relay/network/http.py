@@ -146,6 +146,7 @@ class TrustedNode:
                     entropy=entropy,
                     limits=limits,
                     saw=process.saw,
+                    reservations=process.reservations,
                 )
 
                 async def upkeep(now: float) -> bool:

@@ -15,12 +15,13 @@ from typing import Any
 
 from relay.errors import NoKeyMaterial, UsageError
 from relay.kme.keys import ANY_PATH, Fresh, LinkFault, Outlook, Wish
+from relay.kme.reservations import WayLink
 
 from .key_relay import HopRejected, HopReport, Message, join, split
 from .link import BLOCK_BITS, DEFAULT_CAPACITY, LinkEnd
 from .node import Adjacency, Arrival, Forward, Node, Observer
 from .physics import LinkQuality
-from .routing import choose, link_cost
+from .routing import cheapest, choose, link_cost
 from .topology import Link, Topology
 
 WARM_SECONDS = 60.0
@@ -182,6 +183,20 @@ class Network:
         ends = [self._graph[a][b].ends[0] for a, b in pairwise(path)]
         left = min(end.level(now) for end in ends)
         return int(left // BLOCK_BITS), min(end.rate for end in ends) / BLOCK_BITS
+
+    def way(self, source: str, target: str, now: float) -> tuple[WayLink, ...]:
+        """The links that a key would cross now; with empty pools, those that it waits for."""
+        try:
+            [path] = self.route(source, target, now)
+        except NoKeyMaterial:
+            found = cheapest(self._graph, source, target, lambda s: s.link.km if s.usable else math.inf)
+            path = found or ()
+        states = [self._graph[a][b] for a, b in pairwise(path)]
+        return tuple(
+            WayLink(state.link.name, end.rate / BLOCK_BITS, end.level(now) / BLOCK_BITS)
+            for state in states
+            for end in state.ends[:1]
+        )
 
     def outlook(self, source: str, target: str, now: float) -> Outlook:
         """The way a key would take now, and what is wrong on the shorter ones."""

@@ -29,6 +29,7 @@ from relay.kme.keys import (
     TooManyWaiting,
     Wish,
 )
+from relay.kme.reservations import Reservations, WayLink
 
 from .faults import FaultRequest
 from .key_relay import HopReport, Message, join, split
@@ -37,7 +38,7 @@ from .memory import Disturbance, Memory
 from .network import ATTEMPTS, CAPTURE_LIMIT, WARM_SECONDS, condition, faults_between
 from .node import Adjacency, Arrival, Gathering, Node
 from .report import link_row
-from .routing import choose, link_cost
+from .routing import cheapest, choose, link_cost
 from .supply import ASSIGNED_LIFETIME, STOCK_LIFETIME, room
 from .topology import Link, Topology, kme_id
 from .wire import Ack, Fault, LinkAnswer, LinkOffer, PeerFailed, decode, encode
@@ -81,6 +82,8 @@ class NodeProcess:
         self.node = Node(name)
         self.captured: deque[tuple[str, bytes]] | None = None
         """When the node is compromised: key IDs and end keys (or shares) that it saw since."""
+        self.reservations = Reservations()
+        """Of the calls whose keys are drawn here."""
         self.relayed = 0
         """End keys that this node sent on their way and that arrived."""
         self._name = name
@@ -180,6 +183,17 @@ class NodeProcess:
         links = [self._topology.link(a, b) for a, b in pairwise(path)]
         left = min(self._level(link) for link in links)
         return int(left // BLOCK_BITS), min(link.quality().rate for link in links) / BLOCK_BITS
+
+    def way(self, target: str) -> tuple[WayLink, ...]:
+        destination = target.removeprefix(kme_id(""))
+        graph = self._topology.neighbours
+        path = cheapest(graph, self._name, destination, self._cost)
+        path = path or cheapest(graph, self._name, destination, self._length) or ()
+        links = [self._topology.link(a, b) for a, b in pairwise(path)]
+        return tuple(
+            WayLink(link.name, link.quality().rate / BLOCK_BITS, self._level(link) / BLOCK_BITS)
+            for link in links
+        )
 
     def outlook(self, target: str) -> Outlook:
         destination = target.removeprefix(kme_id(""))
@@ -384,11 +398,15 @@ class NodeProcess:
 
     # Routes
 
-    def _cost(self, link: Link) -> float:
+    def _length(self, link: Link) -> float:
+        """Kilometres of a link that is up, as far as is known here."""
         pair = frozenset((link.a, link.b))
         own = self.node.links.get(link.b if link.a == self._name else link.a)
         down = self._name in pair and (own is None or not own.usable)
-        if down or self._blocked.get(pair, -math.inf) > self._clock() or self._level(link) < BLOCK_BITS:
+        return math.inf if down or self._blocked.get(pair, -math.inf) > self._clock() else link.km
+
+    def _cost(self, link: Link) -> float:
+        if self._length(link) == math.inf or self._level(link) < BLOCK_BITS:
             return math.inf
         return link_cost(link.km, self._level(link), DEFAULT_CAPACITY)
 

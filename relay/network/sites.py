@@ -11,6 +11,7 @@ from typing import Any
 from relay.kme.commit import GroupCommit
 from relay.kme.http import KmeServer, serve_kme
 from relay.kme.keystore import SqliteKeyStore
+from relay.kme.reservations import Reservations
 from relay.kme.service import DEFAULT_LIMITS, KeyService, Limits
 from relay.pki import Authority
 
@@ -68,6 +69,7 @@ class KeySites:
         maps SAE ID to KME ID and is the authority's record unless given. Nothing is left running when this
         fails.
         """
+        reservations = Reservations()
         network = Network(topology, seed=entropy(32), now=clock())
         nodes = {kme_id(site): site for site in topology.sites}
         stores: dict[str, SqliteKeyStore] = {}
@@ -83,6 +85,7 @@ class KeySites:
                 service = KeyService(
                     kme, site, stores[kme], supply,
                     home_of=home_of or authority.home_of, entropy=entropy, limits=limits,
+                    reservations=reservations,
                     saw=functools.partial(network.saw, site),
                 )  # fmt: skip
                 server = await serve_kme(

@@ -26,6 +26,7 @@ from relay.kme.keys import (
     Wish,
     fresh_key_id,
 )
+from relay.kme.reservations import WayLink
 
 from .network import Network
 
@@ -67,6 +68,9 @@ class Carrier(Protocol):
     def budget(self, target: str) -> tuple[int, float]:
         """End keys that the links could carry now, and a second from then on."""
 
+    def way(self, target: str) -> Sequence[WayLink]:
+        """The links that a key would cross now, full pools or not; none when there is no way."""
+
     def outlook(self, target: str) -> Outlook:
         """Which way a key would go now, and what is wrong on the shorter ones."""
 
@@ -107,6 +111,9 @@ class StockedSupply:
     def budget(self, target: str, now: float) -> tuple[int, float]:
         left, rate = self._carrier.budget(target)
         return self._store.count_stock(target, now) + left, rate
+
+    def way(self, target: str) -> Sequence[WayLink]:
+        return self._carrier.way(target)
 
     def outlook(self, target: str) -> Outlook:
         return self._carrier.outlook(target)
@@ -252,6 +259,9 @@ class LocalCarrier:
 
     def budget(self, target: str) -> tuple[int, float]:
         return self._network.budget(self._nodes[self._kme_id], self._nodes[target], self._clock())
+
+    def way(self, target: str) -> Sequence[WayLink]:
+        return self._network.way(self._nodes[self._kme_id], self._nodes[target], self._clock())
 
     def outlook(self, target: str) -> Outlook:
         return self._network.outlook(self._nodes[self._kme_id], self._nodes[target], self._clock())

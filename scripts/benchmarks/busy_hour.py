@@ -28,6 +28,7 @@ from typing import Any
 from qcall.agreement.rekey import EPOCH_GRACE, INTERVAL
 from qcall.agreement.rekey_caller import RETRY
 from relay.errors import NoKeyMaterial
+from relay.kme.reservations import Reservations, WayLink
 from relay.kme.sharing import Sharing
 from relay.network.network import Network
 from relay.network.physics import PRESETS
@@ -87,7 +88,8 @@ class BusyHour:
         self.network = Network(self.topology, seed=self.draw.randbytes(32), now=0.0)
         self.cities = load("backbone-16").sites
         self.access = load("hefei-metro").sites
-        self.sharing = {site: Sharing() for site in self.topology.sites}
+        reservations = Reservations()
+        self.sharing = {site: Sharing(reservations) for site in self.topology.sites}
         self.stock: Counter[tuple[str, str]] = Counter()
         self.tally = Tally(attempts)
         self.lowest = {state.link.name: 1.0 for state in self.network.states}
@@ -153,10 +155,14 @@ class BusyHour:
         pair, sae = (call.source, call.target), f"call-{call.number}"
         sharing = self.sharing[call.source]
         sharing.admit(sae, call.target, 1, lambda: self._budget(pair, now), now)
-        if self.stock[pair]:
-            self.stock[pair] -= 1
-        else:
-            self._relay(pair, now)
+        try:
+            if self.stock[pair]:
+                self.stock[pair] -= 1
+            else:
+                self._relay(pair, now)
+        except NoKeyMaterial:
+            sharing.failed(sae, call.target)
+            raise
         sharing.took(sae, call.target, 1, now)
         try:
             while self.stock[pair] < FIRST_STOCK:
@@ -165,9 +171,8 @@ class BusyHour:
         except NoKeyMaterial:
             return
 
-    def _budget(self, pair: tuple[str, str], now: float) -> tuple[int, float]:
-        left, rate = self.network.budget(*pair, now)
-        return left + self.stock[pair], rate
+    def _budget(self, pair: tuple[str, str], now: float) -> tuple[int, tuple[WayLink, ...]]:
+        return self.network.budget(*pair, now)[0] + self.stock[pair], self.network.way(*pair, now)
 
     def _relay(self, pair: tuple[str, str], now: float) -> None:
         key, key_id = self.draw.randbytes(32), str(self.tally.keys)
