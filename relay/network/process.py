@@ -17,9 +17,10 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any, Literal, Protocol
 
+import msgspec
+
 from relay.errors import NoKeyMaterial, Refused
 from relay.kme.keys import (
-    ANY_PATH,
     Assignment,
     EndKey,
     Fresh,
@@ -29,24 +30,25 @@ from relay.kme.keys import (
     TooManyWaiting,
     Wish,
 )
-from relay.kme.reservations import Reservations, WayLink
+from relay.kme.reservations import WayLink
 
 from .faults import FaultRequest
 from .key_relay import HopReport, Message, join, split
-from .link import BLOCK_BITS, DEFAULT_CAPACITY, SECRET_BYTES, LinkEnd
+from .link import SECRET_BYTES, LinkEnd
 from .memory import Disturbance, Memory
-from .network import ATTEMPTS, CAPTURE_LIMIT, WARM_SECONDS, condition, faults_between
+from .network import ATTEMPTS, CAPTURE_LIMIT, WARM_SECONDS
 from .node import Adjacency, Arrival, Gathering, Node
 from .report import link_row
-from .routing import cheapest, choose, link_cost
+from .routing import choose
 from .supply import ASSIGNED_LIFETIME, STOCK_LIFETIME, room
 from .topology import Link, Topology, kme_id
+from .vantage import Vantage
 from .wire import Ack, Fault, LinkAnswer, LinkOffer, PeerFailed, decode, encode
 
-BLOCKED_SECONDS = 3.0
-"""How long a link that failed is left out of routes."""
 PASSING = frozenset({"replay", "block-ahead"})
 """What befalls one frame and says nothing of the link."""
+SILENT_SECONDS = 2.0
+"""After which a neighbour that should have asked for its link counts as gone."""
 HOP_TIMEOUT = 0.25
 """Seconds that a node gives the next one, and again for every hop behind it: the nearest gives up first."""
 
@@ -82,8 +84,6 @@ class NodeProcess:
         self.node = Node(name)
         self.captured: deque[tuple[str, bytes]] | None = None
         """When the node is compromised: key IDs and end keys (or shares) that it saw since."""
-        self.reservations = Reservations()
-        """Of the calls whose keys are drawn here."""
         self.relayed = 0
         """End keys that this node sent on their way and that arrived."""
         self._name = name
@@ -95,30 +95,37 @@ class NodeProcess:
         self._store = store
         self._warm = warm
         self._sessions: dict[str, bytes] = {}
+        self._asked: dict[str, float] = {}
         self._gathering = Gathering()
         self._sequence = int(unix() * 1000)  # goes on above where a process before this one stopped
         self._memory = memory or Memory()
+        self._vantage = Vantage(self.node, topology, self._memory, clock=clock, unix=unix, warm=warm)
+        self.reservations = self._vantage.reservations
         self._remember = remember
-        self._blocked: dict[frozenset[str], float] = {}
-        self._levels: dict[frozenset[str], float] = {}
         if self._memory.compromised:
             self._compromise()
 
     async def tend(self) -> None:
-        """Open the links that are this node's to open, and notice neighbours that went or came back."""
+        """Open the links that are this node's to open, and notice neighbours that went or came back.
+
+        With every question goes news of the network, and with every answer.
+        """
+        self._vantage.count_calls()
         for other, link in self._topology.neighbours[self._name].items():
             if link.a == self._name:
                 try:
                     await self._offer(other, link)
                 except PeerFailed:
                     self._settle(other, reachable=False)
+            elif self._clock() - self._asked.get(other, math.inf) > SILENT_SECONDS:
+                self._settle(other, reachable=False)
 
     async def handle(self, peer: str, action: str, body: bytes) -> bytes:
         """Answer the node ``peer``; raises :class:`PeerFailed` with what to tell it."""
         try:
             match action:
                 case "link":
-                    return encode(self._accept(peer, decode(body, LinkOffer)))
+                    return encode(self._answer(peer, decode(body, LinkOffer)))
                 case "frame":
                     return encode(await self._take(peer, body))
                 case "assign":
@@ -147,7 +154,7 @@ class NodeProcess:
         for attempt in range(attempts):
             if again and attempt:
                 key_id, key = again()
-            paths = choose(self._topology.neighbours, self._name, destination, self._cost, wish)
+            paths = choose(self._topology.neighbours, self._name, destination, self._vantage.cost, wish)
             shares = [key] if wish.disjoint == 1 else split(key, wish.disjoint, entropy)
             try:
                 hops = await self._send(key_id, shares, paths)
@@ -155,8 +162,7 @@ class NodeProcess:
                 if not failed.fault.a:
                     raise
                 if failed.code not in PASSING:
-                    link = frozenset((failed.fault.a, failed.fault.b))
-                    self._blocked[link] = self._clock() + BLOCKED_SECONDS
+                    self._vantage.block(failed.fault.a, failed.fault.b)
                 continue
             self.relayed += 1
             delay = max(map(self._topology.delay, paths))
@@ -175,51 +181,13 @@ class NodeProcess:
             raise
 
     def budget(self, target: str) -> tuple[int, float]:
-        destination = target.removeprefix(kme_id(""))
-        try:
-            [path] = choose(self._topology.neighbours, self._name, destination, self._cost, ANY_PATH)
-        except NoKeyMaterial:
-            return 0, 0.0
-        links = [self._topology.link(a, b) for a, b in pairwise(path)]
-        left = min(self._level(link) for link in links)
-        return int(left // BLOCK_BITS), min(link.quality().rate for link in links) / BLOCK_BITS
+        return self._vantage.budget(target.removeprefix(kme_id("")))
 
     def way(self, target: str) -> tuple[WayLink, ...]:
-        destination = target.removeprefix(kme_id(""))
-        graph = self._topology.neighbours
-        path = cheapest(graph, self._name, destination, self._cost)
-        path = path or cheapest(graph, self._name, destination, self._length) or ()
-        links = [self._topology.link(a, b) for a, b in pairwise(path)]
-        return tuple(
-            WayLink(link.name, link.quality().rate / BLOCK_BITS, self._level(link) / BLOCK_BITS)
-            for link in links
-        )
+        return self._vantage.way(target.removeprefix(kme_id("")))
 
     def outlook(self, target: str) -> Outlook:
-        destination = target.removeprefix(kme_id(""))
-        try:
-            [path] = choose(self._topology.neighbours, self._name, destination, self._cost, ANY_PATH)
-        except NoKeyMaterial:
-            path = ()
-
-        def wrong(a: str, b: str) -> str | None:
-            if self._name not in (
-                a,
-                b,
-            ):  # of another's link a node knows only that no key came over it
-                return "down" if self._cost(self._topology.link(a, b)) == math.inf else None
-            known = self._condition(b if a == self._name else a)
-            if known != "up":
-                return known
-            return "empty" if self._level(self._topology.link(a, b)) < BLOCK_BITS else None
-
-        faults = faults_between(self._topology, self._name, destination, wrong)
-        return Outlook(path, faults, tuple(self._hop_row(a, b) for a, b in pairwise(path)))
-
-    def _hop_row(self, a: str, b: str) -> dict[str, Any]:
-        link = self._topology.link(a, b)
-        level = int(self._level(link))
-        return {"a": a, "b": b, "km": link.km, "pool": level, "capacity": DEFAULT_CAPACITY}
+        return self._vantage.outlook(target.removeprefix(kme_id("")))
 
     # Links
 
@@ -236,21 +204,38 @@ class NodeProcess:
             self._open(other, link, fresh)
 
     async def _ask_link(self, other: str, offer: LinkOffer) -> LinkAnswer:
-        answer = await self._peers.ask(other, "link", encode(offer), timeout=HOP_TIMEOUT * 4)
-        decoded: LinkAnswer = decode(answer, LinkAnswer)
-        return decoded
+        desk = self._vantage.news
+        self._vantage.publish()
+        told = desk.untold(other)
+        body = encode(msgspec.structs.replace(offer, news=told))
+        answer: LinkAnswer = decode(
+            await self._peers.ask(other, "link", body, timeout=HOP_TIMEOUT * 4), LinkAnswer
+        )
+        desk.heard(told, other)
+        desk.take(answer.news, other)
+        return answer
 
-    def _accept(self, peer: str, offer: LinkOffer) -> LinkAnswer:
+    def _answer(self, peer: str, offer: LinkOffer) -> LinkAnswer:
+        desk = self._vantage.news
+        desk.take(offer.news, peer)
+        self._vantage.publish()
+        told = desk.untold(peer)
+        desk.heard(told, peer)  # an answer that is lost is made good by what is published next
+        return LinkAnswer(self._accept(peer, offer), told)
+
+    def _accept(self, peer: str, offer: LinkOffer) -> bool:
         link = self._topology.neighbours[self._name].get(peer)
         if link is None or link.a != peer:
             raise Refused(f"the link {peer}–{self._name} is not for {peer} to open", code="bad-link")
+        self._asked[peer] = self._clock()
         if not offer.secret:
-            return LinkAnswer(self._sessions.get(peer) == offer.session)
+            self._settle(peer)
+            return self._sessions.get(peer) == offer.session
         if len(offer.secret) != SECRET_BYTES:
             raise Refused("a link secret has 32 bytes", code="bad-link")
         if self._sessions.get(peer) != offer.session:  # the same offer again must not rewind the link
             self._open(peer, link, offer)
-        return LinkAnswer(True)
+        return True
 
     def _open(self, other: str, link: Link, offer: LinkOffer) -> None:
         at = link.quality()
@@ -305,7 +290,9 @@ class NodeProcess:
             link = self._topology.link(self._name, other)
             done = self._memory.disturbances.get(other, Disturbance())
             at = link.quality(eve=done.eve)
-            rows.append(link_row(link, adjacency.end, at, self._condition(other), done.eve, self._clock()))
+            rows.append(
+                link_row(link, adjacency.end, at, self._vantage.condition(link), done.eve, self._clock())
+            )
         return rows
 
     def _settle(self, other: str, *, reachable: bool = True) -> None:
@@ -318,12 +305,6 @@ class NodeProcess:
         good = not done.cut and not at.alarm
         adjacency.end.set_rate(at.rate if good else 0.0, self._clock())
         adjacency.qber, adjacency.usable = at.qber, good and reachable
-
-    def _condition(self, other: str) -> str:
-        adjacency = self.node.links.get(other)
-        done = self._memory.disturbances.get(other, Disturbance())
-        known = condition(done.cut, self._topology.link(self._name, other).quality(eve=done.eve))
-        return "down" if known == "up" and (adjacency is None or not adjacency.usable) else known
 
     def saw(self, key_id: str, key: bytes) -> None:
         """An end key is here: when the node is compromised, it writes it down."""
@@ -347,7 +328,7 @@ class NodeProcess:
             ack = await self._onward(message, part)
             hops += ack.hops
             for (a, b), level in zip(pairwise(path), ack.levels, strict=False):
-                self._levels[frozenset((a, b))] = level
+                self._vantage.met(a, b, level)
         return hops
 
     async def _onward(self, message: Message, key: bytes) -> Ack:
@@ -395,29 +376,6 @@ class NodeProcess:
         room(self._store, keys, now)
         arrives = now + self._topology.delay(self._topology.path(peer, self._name))
         self._store.assign(kme_id(peer), keys, ready_at=arrives, expires=now + ASSIGNED_LIFETIME)
-
-    # Routes
-
-    def _length(self, link: Link) -> float:
-        """Kilometres of a link that is up, as far as is known here."""
-        pair = frozenset((link.a, link.b))
-        own = self.node.links.get(link.b if link.a == self._name else link.a)
-        down = self._name in pair and (own is None or not own.usable)
-        return math.inf if down or self._blocked.get(pair, -math.inf) > self._clock() else link.km
-
-    def _cost(self, link: Link) -> float:
-        if self._length(link) == math.inf or self._level(link) < BLOCK_BITS:
-            return math.inf
-        return link_cost(link.km, self._level(link), DEFAULT_CAPACITY)
-
-    def _level(self, link: Link) -> float:
-        """Bits in a link's pool: this node's own, what was heard last, or what a warm link would hold."""
-        if self._name in (link.a, link.b):
-            own = self.node.links.get(link.b if link.a == self._name else link.a)
-            return own.end.level(self._clock()) if own else 0.0
-        known = self._levels.get(frozenset((link.a, link.b)))
-        # What was heard is old: an empty pool may have filled since, so it is asked again, at its price.
-        return link.quality().rate * self._warm if known is None else max(known, float(BLOCK_BITS))
 
 
 def _columns(hops: Sequence[HopReport]) -> tuple[tuple[float, ...], tuple[float, ...]]:

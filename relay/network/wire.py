@@ -15,6 +15,26 @@ class _Wire(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     """Everything between nodes is msgpack and rejects what it does not know."""
 
 
+class LinkNews(_Wire, frozen=True):
+    """A link as one of its ends sees it: rate in bits a second, level in bits."""
+
+    a: str
+    b: str
+    condition: str
+    rate: float
+    level: float
+    qber: float
+
+
+class NodeNews(_Wire, frozen=True):
+    """What a node published at a unix time: its links, and how many calls draw keys there, by link."""
+
+    node: str
+    at: float
+    links: tuple[LinkNews, ...]
+    calls: dict[str, int]
+
+
 class LinkOffer(_Wire, frozen=True):
     """From a link's first node: a new session and its secret, or the question whether one still stands."""
 
@@ -22,12 +42,14 @@ class LinkOffer(_Wire, frozen=True):
     secret: bytes = b""
     warm: bool = False
     """Whether the link is opened for the first time, and starts as if it had been running for a while."""
+    news: tuple[NodeNews, ...] = ()
 
 
 class LinkAnswer(_Wire, frozen=True):
     """Whether the session stands now."""
 
     stands: bool
+    news: tuple[NodeNews, ...] = ()
 
 
 class Ack(_Wire, frozen=True):

@@ -177,6 +177,50 @@ async def test_a_running_call_sees_every_fault_within_a_rekey_and_goes_on(phones
     assert all(0 < each < 25 for each in lost), "only what was under way while the fibre was switched"
 
 
+@pytest.mark.parametrize("where", [(), ("--processes",)], ids=["one process", "processes"])
+async def test_a_running_call_sees_faults_on_links_of_others_wherever_nodes_run(
+    theatre: Stage, where: tuple[str, ...]
+) -> None:
+    ring = theatre.directory / "ring.toml"
+    ring.write_text(
+        """name = "ring"
+description = "modelled: two ways from a to b, each with a link that neither of them ends"
+sites = ["a", "b"]
+links = [
+  { a = "a", b = "x", km = 30 }, { a = "x", b = "z", km = 30 }, { a = "z", b = "b", km = 30 },
+  { a = "a", b = "y", km = 40 }, { a = "y", b = "w", km = 40 }, { a = "w", b = "b", km = 40 },
+]
+"""
+    )
+    await theatre.serve("--topology", ring, *where)
+    for name, site in (("alice", "a"), ("bob", "b")):
+        await theatre.enrol(name, site, ring)
+    bob = await theatre.listen("bob", "--auto-answer", "--once", *SOUND)
+    alice = await theatre.call("alice", "bob", *SOUND)
+    usual = await Told(alice).event("qkd-outlook", lambda told: not told["faults"])
+    assert usual["path"] == ["a", "x", "z", "b"]
+    await bob.event("qkd-outlook")
+
+    both = Told(alice), Told(bob)
+    cut = frozenset(("x", "z")), "cut"
+    await fault(theatre, "cut", "x", "z")
+    for each in both:
+        told = await each.event("qkd-outlook", lambda told: faulty(told) == {cut}, limit=20)
+        assert "y" in told["path"]
+    both = Told(alice), Told(bob)
+    await fault(theatre, "eve", "y", "w")
+    for each in both:
+        told = await each.event("qkd-outlook", lambda told: len(faulty(told)) == 2, limit=20)
+        assert faulty(told) == {cut, (frozenset(("y", "w")), "alarm")}
+        assert (told["alarm"], told["path"]) == (True, [])
+    both = Told(alice), Told(bob)
+    await fault(theatre, "restore")
+    for each in both:
+        await each.event("qkd-outlook", lambda told: not told["faults"], limit=20)
+    alice.interrupt()
+    assert (await alice.ended(), await bob.ended()) == (0, 0), alice.account() + bob.account()
+
+
 async def test_a_call_that_cannot_be_keyed_is_refused_with_the_reason_under_require(phones: Stage) -> None:
     for link in (("beijing", "langfang"), ("beijing", "zhuozhou")):
         await fault(phones, "eve", *link)  # who listens to the keys does not stop the voice

@@ -169,8 +169,9 @@ async def test_a_node_that_is_back_gets_new_link_secrets_and_is_used_again(world
     world.boot("x")
     before = len(world.secrets)
     assert (await world.carry("k2")).paths == (("a", "y", "b"),)
-    await world.tend()
-    world.now += 5
+    for _ in range(8):
+        await world.tend()
+        world.now += 1.5
     assert len(world.secrets) > before
     assert len(set(world.secrets)) == len(world.secrets)
     assert (await world.carry("k3")).paths == (("a", "x", "b"),)
@@ -330,6 +331,88 @@ async def test_a_restart_forgets_no_fault(world: World, restarted: str) -> None:
     assert (row["condition"], row["rate"], row["pool"]) == ("cut", 0, 0)
     assert world.nodes[restarted].captured is not None
     assert (await world.carry()).paths == (("a", "y", "b"),)
+
+
+RING = parse(
+    """name = "ring"
+description = "modelled: two ways from a to b, each with a link that neither of them ends"
+sites = ["a", "b"]
+links = [
+  { a = "a", b = "x", km = 30 }, { a = "x", b = "z", km = 30 }, { a = "z", b = "b", km = 30 },
+  { a = "a", b = "y", km = 40 }, { a = "y", b = "w", km = 40 }, { a = "w", b = "b", km = 40 },
+]""",
+    "test",
+)
+
+
+@pytest.fixture
+async def ring(tmp_path: Path) -> AsyncIterator[World]:
+    made = World(tmp_path, RING)
+    await made.tend()
+    yield made
+    for store in made.stores.values():
+        store.close()
+
+
+async def settled(world: World) -> None:
+    """Time for news to come around."""
+    for _ in range(12):
+        await world.tend()
+        world.now += 0.25
+
+
+async def test_a_fault_on_a_link_of_others_is_seen_from_afar_before_any_key_meets_it(ring: World) -> None:
+    seen = ring.nodes["a"].outlook("kme-b")
+    assert (seen.path, seen.faults) == (("a", "x", "z", "b"), ())
+    for action, link, way in (
+        ("cut", ("x", "z"), ("a", "y", "w", "b")),
+        ("eve", ("y", "w"), ()),
+    ):
+        for name in link:
+            ring.nodes[name].disturb(understood({"action": action, "names": list(link)}, RING))
+        await settled(ring)
+        assert ring.nodes["a"].outlook("kme-b").path == way
+    faults = {(each.a, each.b, each.condition) for each in ring.nodes["a"].outlook("kme-b").faults}
+    assert faults == {("x", "z", "cut"), ("y", "w", "alarm")}
+    assert ring.nodes["a"].way("kme-b") == ()
+    for node in ring.nodes.values():
+        node.disturb(understood({"action": "restore", "names": []}, RING))
+    await settled(ring)
+    seen = ring.nodes["a"].outlook("kme-b")
+    assert (seen.path, seen.faults) == (("a", "x", "z", "b"), ())
+    assert [hop["state"] for hop in seen.hops] == ["up"] * 3
+
+
+async def test_a_node_that_died_afar_is_seen_as_links_that_are_down(ring: World) -> None:
+    await settled(ring)
+    del ring.nodes["z"]
+    await settled(ring)
+    seen = ring.nodes["a"].outlook("kme-b")
+    assert seen.path == ("a", "y", "w", "b")
+    assert {(each.a, each.b, each.condition) for each in seen.faults} == {
+        ("x", "z", "down"),
+        ("z", "b", "down"),
+    }
+
+
+async def test_a_pool_that_was_drained_afar_is_known_and_fills_again(ring: World) -> None:
+    for name in ("x", "z"):
+        ring.nodes[name].disturb(understood({"action": "drain", "names": ["x", "z"]}, RING))
+    ring.now += 6  # the next time that levels are told
+    for name in ("x", "z"):
+        ring.nodes[name].disturb(understood({"action": "drain", "names": ["x", "z"]}, RING))
+    await settled(ring)
+    [told] = [link for link in ring.nodes["a"].way("kme-b") if link.name == RING.link("x", "z").name]
+    end = ring.nodes["x"].node.links["z"].end
+    assert told.left == pytest.approx(end.level(ring.now) / 512, rel=0.01)
+
+
+async def test_calls_of_other_sites_count_on_the_links_they_share(ring: World) -> None:
+    way = ring.nodes["b"].way("kme-a")
+    ring.nodes["b"].reservations.renew("sae", "kme-a", way, UNIX + ring.now)
+    ring.now += 6
+    await settled(ring)
+    assert [ring.nodes["a"].reservations.carried(link.name) for link in way] == [1, 1, 1]
 
 
 async def test_a_compromised_node_writes_down_what_it_sees(world: World) -> None:
