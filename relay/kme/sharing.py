@@ -126,7 +126,8 @@ class Sharing:
         drawn = draws.by_sae.get(sae, 0) + number
         carried = (self._reservations.carried(link.name) for link in draws.way)
         calls = max(carried, default=0) + (not running)
-        if drawn <= KEYS_PER_CALL or drawn * calls <= draws.total + draws.left:
+        made = min((link.rate for link in draws.way), default=0.0) * WINDOW  # of which ``total`` is a part
+        if drawn <= KEYS_PER_CALL or drawn * calls <= max(draws.total, made) + draws.left:
             return None
         text = f"keys to {target} are low and shared by {calls} calls; this SAE has had its share"
         return NoShare(text, wait=wait)

@@ -201,7 +201,7 @@ class BusyHour:
         self._at(now + SAMPLE, self._sample)
 
     def hottest(self, count: int) -> list[dict[str, Any]]:
-        """The links that were used most, as a share of what they made and of their pool at the start."""
+        """The links that were used most, as a share of what they made while it lasted."""
         rows = []
         for state in self.network.states:
             end = state.ends[0]

@@ -118,16 +118,16 @@ async def check(masters: Sequence[Sae], slaves: Sequence[Sae]) -> None:
 
 
 async def kill(found: EtsiRounds, kme: Server, directory: Path, count: int) -> None:
-    """kill -9 amid requests: what had been acknowledged is there after the restart."""
+    """kill -9 of both key nodes amid requests: what one acknowledged is at the other after the restart."""
     masters = await connect(directory, "master", count, kme.ports["near"], "near")
-    asking = asyncio.ensure_future(enc_keys(masters, "slave", 60.0))
+    asking = asyncio.ensure_future(enc_keys(masters, "guest", 60.0))
     await asyncio.sleep(1.0)
     await kme.kill()
     (ended,) = await asyncio.gather(asking, return_exceptions=True)
     if not isinstance(ended, LoadError):
         raise LoadError("the kill did not come amid requests")
     await kme.start()
-    slaves = await connect(directory, "slave", count, kme.ports["near"], "near")
+    slaves = await connect(directory, "guest", count, kme.ports["far"], "far")
     for index, (master, slave) in enumerate(zip(masters, slaves, strict=True)):
         given = keys_of(master.bodies)
         got: dict[str, str] = {}

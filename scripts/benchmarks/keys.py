@@ -40,8 +40,8 @@ HELP = "end keys a second, ETSI GS QKD 014 requests a second, a busy hour of the
 HOPS = (1, 3, 7, 15, 31)
 SLICE = 0.5
 """Seconds of one measurement of the relay."""
-HOUR_LOADS = ((10_000, 60.0), (160_000, 5.0), (320_000, 4.0))
-"""Call attempts an hour, and the minutes simulated."""
+HOUR_LOADS = ((10_000, 60.0), (160_000, 30.0), (320_000, 30.0))
+"""Call attempts an hour, and the minutes simulated: a call is dropped after five without a key, so thirty."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -169,15 +169,15 @@ def with_no_wait(work: Any) -> None:
 
 
 def per_second(work: Callable[[], Any]) -> float:
-    """The best of three slices: others use this machine too."""
+    """The median of five slices."""
     rates = []
-    for _ in range(3):
+    for _ in range(5):
         count, began = 0, time.perf_counter()
         while (spent := time.perf_counter() - began) < SLICE:
             work()
             count += 1
         rates.append(count / spent)
-    return max(rates)
+    return statistics.median(rates)
 
 
 # ETSI GS QKD 014
@@ -193,6 +193,7 @@ def requested(options: argparse.Namespace) -> Findings:
         rows.append(row("requests", name, rate, "/s", f"p99 {p99:.1f} ms"))
     ours = statistics.median(each["rate"] for each in found.rounds[found.OURS])
     p99 = statistics.median(each["p99"] for each in found.rounds[found.OURS])
+    across = statistics.median(each["rate"] for each in found.rounds[found.ACROSS])
     ratio = statistics.median(
         mine["rate"] / peer["rate"]
         for mine, peer in zip(found.rounds[found.OURS], found.rounds[found.BARE], strict=True)
@@ -202,11 +203,16 @@ def requested(options: argparse.Namespace) -> Findings:
         rows.append(
             row("requests", f"enc_keys, {saes} SAEs", each["rate"], "/s", f"p99 {each['p99']:.1f} ms")
         )
-    rows.append(row("kill -9", "keys acknowledged before, then fetched", found.fetched, "keys"))
+    rows.append(
+        row("kill -9", "keys acknowledged before, then fetched at the other key node", found.fetched, "keys")
+    )
     promises = [
-        Promise("enc_keys a second on one core", ours, 4000, at_most=False),
-        Promise("p99 of enc_keys in ms", p99, 20),
-        Promise("acknowledged keys that a kill -9 lost", found.lost, 0),
+        Promise("enc_keys a second on one core, both SAEs at one key node", ours, 4000, at_most=False),
+        Promise(
+            "enc_keys a second on one core, to another key node over a link", across, 1000, at_most=False
+        ),
+        Promise("p99 of enc_keys in ms, both SAEs at one key node", p99, 20),
+        Promise("acknowledged keys that a kill -9 of both key nodes lost", found.lost, 0),
     ]
     return Findings("", rows, promises, details={"rounds": found.rounds})
 
