@@ -223,7 +223,9 @@ class KeyService:
 
     def _admit(self, master: str, target: str, number: int, now: float) -> None:
         def budget() -> tuple[int, Sequence[WayLink]]:
-            return self._supply.budget(target, now)[0], self._supply.way(target)
+            way = self._supply.way(target)
+            left = min((link.left for link in way), default=0.0)
+            return self._supply.stored(target, now) + int(left), way
 
         self._sharing.admit(master, target, number, budget, now)
 

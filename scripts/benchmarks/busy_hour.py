@@ -172,7 +172,8 @@ class BusyHour:
             return
 
     def _budget(self, pair: tuple[str, str], now: float) -> tuple[int, tuple[WayLink, ...]]:
-        return self.network.budget(*pair, now)[0] + self.stock[pair], self.network.way(*pair, now)
+        way = self.network.way(*pair, now)
+        return int(min((link.left for link in way), default=0.0)) + self.stock[pair], way
 
     def _relay(self, pair: tuple[str, str], now: float) -> None:
         key, key_id = self.draw.randbytes(32), str(self.tally.keys)

@@ -40,7 +40,7 @@ HELP = "end keys a second, ETSI GS QKD 014 requests a second, a busy hour of the
 HOPS = (1, 3, 7, 15, 31)
 SLICE = 0.5
 """Seconds of one measurement of the relay."""
-HOUR_LOADS = ((10_000, 60.0), (160_000, 30.0), (320_000, 30.0))
+HOUR_LOADS = ((10_000, 60.0), (160_000, 30.0))
 """Call attempts an hour, and the minutes simulated: a call is dropped after five without a key, so thirty."""
 
 
