@@ -152,8 +152,9 @@ async def enc_keys(saes: Sequence[Sae], role: str, seconds: float) -> dict[str, 
         )
     )
     spent = time.perf_counter() - began
-    if any(sae.lost for sae in saes):
-        raise LoadError("a server refused or hung up")
+    for sae in saes:
+        if sae.lost:
+            raise LoadError(f"a server refused or hung up; its last answer: {sae.bodies[-1:]!r}")
     times = np.concatenate([sae.latencies for sae in saes])
     return {
         "rate": len(times) / spent,

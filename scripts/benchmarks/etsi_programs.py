@@ -32,8 +32,8 @@ optics = "ghz"
 sites = ["near", "far"]
 links = [{ a = "near", b = "far", km = 5 }]
 """
-LIMITS = dataclasses.replace(DEFAULT_LIMITS, keys_per_second=1e9, burst=1 << 40)
-"""Without the quota, which exists to keep one SAE from doing what this benchmark does."""
+LIMITS = dataclasses.replace(DEFAULT_LIMITS, keys_per_second=1e9, burst=1 << 40, max_key_count=1 << 20)
+"""Without the quotas, which exist to keep one SAE from doing what this benchmark does."""
 
 
 async def key_nodes(directory: Path) -> None:
