@@ -89,7 +89,7 @@ def _turn(turn: Counters) -> Iterable[Metric]:
         "How late datagrams left the modelled path.",
         RELEASE_ERROR_BOUNDS,
         turn.release_errors,
-        turn.late_seconds,
+        turn.error_seconds,
     )
 
 

@@ -1,9 +1,11 @@
 """Whether the server can take one more without those it has noticing: by what it measures of itself. Pure.
 
-Three figures tell: how much of its core the server's thread has used, how many datagrams left the modelled
-path late, and how many sockets it may still open. ``scripts/bench relay`` shows that at four fifths of the
-most a core can carry nothing is lost and releases are in time, and that beyond it they are not; so four
-fifths is full, and it stays full until there is room for more than one call.
+Three figures tell: how much of its core the server's thread uses to carry media, how many datagrams left
+the modelled path late, and how many sockets it may still open. ``scripts/bench relay`` shows that at four
+fifths of the most a core can carry nothing is lost and releases are in time, and that beyond it they are not;
+so four fifths is full, and it stays full until there is room for more than one call. Answering requests is
+work that passes: a thousand phones that come at once after an outage are no reason to send one away. Should
+it cost the calls that are there, their releases tell.
 """
 
 from __future__ import annotations
@@ -29,13 +31,18 @@ _WEIGHT: Final = 0.3
 
 
 class Admission:
-    """Follows the server's load. ``busy``: the share of its core that it uses, over about a second."""
+    """Follows the server's load.
+
+    ``busy``: the share of its core that it uses, and ``carrying``: that share without what goes into answering
+    requests, both over about a second.
+    """
 
     def __init__(self) -> None:
         self.busy = 0.0
+        self.carrying = 0.0
         self._overloaded = False
         self._scarce = False
-        self._before: tuple[float, float, int, int] | None = None
+        self._before: tuple[float, float, float, int, int] | None = None
 
     @property
     def full(self) -> bool:
@@ -46,15 +53,17 @@ class Admission:
         """Take in how many more sockets the process may open."""
         self._scarce = left < LEAST_DESCRIPTORS
 
-    def measure(self, now: float, processor: float, released: int, late: int) -> None:
-        """Take in the clock, the thread's time on the processor (both in seconds) and counts of releases."""
+    def measure(self, now: float, processor: float, answering: float, released: int, late: int) -> None:
+        """Take in the clock, the thread's time on the processor, what of that went into answering requests (all
+        in seconds), and counts of releases."""
+        figures = (now, processor, answering, released, late)
         if self._before is not None:
-            elapsed, used, came, were_late = (
-                figure - before
-                for figure, before in zip((now, processor, released, late), self._before, strict=True)
+            elapsed, used, answered, came, were_late = (
+                figure - before for figure, before in zip(figures, self._before, strict=True)
             )
             if elapsed > 0:
                 self.busy += _WEIGHT * (min(1.0, used / elapsed) - self.busy)
+                self.carrying += _WEIGHT * (min(1.0, (used - answered) / elapsed) - self.carrying)
             is_late = came >= LEAST_RELEASES and were_late > LATE * came
-            self._overloaded = self.busy > (ROOM if self._overloaded else FULL) or is_late
-        self._before = (now, processor, released, late)
+            self._overloaded = self.carrying > (ROOM if self._overloaded else FULL) or is_late
+        self._before = figures

@@ -59,8 +59,8 @@ class Allocation:
     """Of the Allocate that made it, so that a retransmission gets the same answer (RFC 8656 §7.2)."""
     token: ReservationToken | None = None
     permissions: dict[str, float] = field(default_factory=dict)
-    channels: dict[int, Channel] = field(default_factory=dict)
-    bound: dict[Address, Channel] = field(default_factory=dict)
+    _channels: dict[int | Address, Channel] = field(default_factory=dict)
+    """By number and by peer; one table for both, because an allocation's memory is counted."""
 
     def relayed_for(self, host: str) -> Address | None:
         """The relayed address of the same family as ``host``."""
@@ -78,28 +78,30 @@ class Allocation:
         """Install or refresh the permission for ``host``."""
         self.permissions[host] = now + PERMISSION_LIFETIME
 
+    @property
+    def channels(self) -> int:
+        """How many are bound, those that have run out and were not purged included."""
+        return len(self._channels) // 2
+
     def channel(self, number: int, now: float) -> Channel | None:
         """The live channel of that number."""
-        channel = self.channels.get(number)
+        channel = self._channels.get(number)
         return channel if channel is not None and channel.expires > now else None
 
     def channel_to(self, peer: Address, now: float) -> Channel | None:
         """The live channel bound to ``peer``."""
-        channel = self.bound.get(peer)
+        channel = self._channels.get(peer)
         return channel if channel is not None and channel.expires > now else None
 
     def bind(self, number: int, peer: Address, now: float) -> None:
         """Bind or refresh; the caller has seen that neither side is bound otherwise."""
         channel = Channel(number, peer, now + CHANNEL_LIFETIME)
-        self.channels[number] = self.bound[peer] = channel
+        self._channels[number] = self._channels[peer] = channel
 
     def purge(self, now: float) -> None:
         """Forget permissions and channels that have run out."""
         self.permissions = {host: at for host, at in self.permissions.items() if at > now}
-        self.channels = {
-            number: channel for number, channel in self.channels.items() if channel.expires > now
-        }
-        self.bound = {channel.peer: channel for channel in self.channels.values()}
+        self._channels = {end: channel for end, channel in self._channels.items() if channel.expires > now}
 
 
 class Usage:
@@ -124,7 +126,7 @@ class Usage:
 
     @property
     def channels(self) -> int:
-        return sum(len(allocation.channels) for allocation in self.allocations)
+        return sum(allocation.channels for allocation in self.allocations)
 
     def spend(self, size: int, rate: float, now: float) -> bool:
         """Take ``size`` bytes from a bucket that holds one second of ``rate``; False when it is empty."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 RELEASE_ERROR_BOUNDS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.005, 0.010, 0.050)
-"""Upper bounds of the release-error histogram, in seconds; one more bucket holds the rest."""
+"""Upper bounds of the release-error histogram, in seconds early or late; one more bucket holds the rest."""
 BATCH_BOUNDS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 SETTLE_AT: Final = 64
 """Batches that may wait to be added up."""
@@ -52,13 +52,14 @@ class Counters:
     """Batches by how many datagrams they had: counts per bucket of ``BATCH_BOUNDS``."""
     batched: int = 0
     """Datagrams in all of them."""
-    late_seconds: float = 0.0
+    error_seconds: float = 0.0
     """The sum of what ``release_errors`` counts."""
     release_errors: list[int] = field(default_factory=lambda: [0] * (len(RELEASE_ERROR_BOUNDS) + 1))
-    """How late datagrams left the modelled path: counts per bucket of ``RELEASE_ERROR_BOUNDS``."""
+    """How far from its time each datagram left the modelled path: counts per bucket of
+    ``RELEASE_ERROR_BOUNDS``."""
 
     def as_json(self) -> dict[str, Any]:
-        """Every figure by name; how late releases were, by upper bound in milliseconds."""
+        """Every figure by name; how far off releases were, by upper bound in milliseconds."""
         bounds = [f"{1000 * bound:g}" for bound in RELEASE_ERROR_BOUNDS]
         figures: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(self)}
         for name in ("by_transport", "drops", "auth_failures", "errors"):
@@ -68,10 +69,11 @@ class Counters:
         return figures
 
     def released(self, late: float) -> None:
-        """Count a datagram that left the path ``late`` seconds after its time."""
-        self.late_seconds += late
+        """Count a datagram that left the path ``late`` seconds after its time; before it where negative."""
+        error = abs(late)
+        self.error_seconds += error
         for bucket, bound in enumerate(RELEASE_ERROR_BOUNDS):
-            if late <= bound:
+            if error <= bound:
                 self.release_errors[bucket] += 1
                 return
         self.release_errors[-1] += 1
@@ -106,7 +108,7 @@ class Tally:
             self.settle()
 
     def late(self, late: NDArray[np.float64]) -> None:
-        """Releases from the modelled path, by seconds after their times."""
+        """Releases from the modelled path, by seconds after their times; before them where negative."""
         self._late.append(late)
 
     def settle(self) -> None:
@@ -123,9 +125,9 @@ class Tally:
             counters.client_bytes_out += int(lengths.sum()) - CHANNEL_HEADER * len(lengths)
             self._left.clear()
         if self._late:
-            late = np.concatenate(self._late)
-            counters.late_seconds += float(late.sum())
-            _count(counters.release_errors, np.searchsorted(RELEASE_ERROR_BOUNDS, late))
+            errors = np.abs(np.concatenate(self._late))
+            counters.error_seconds += float(errors.sum())
+            _count(counters.release_errors, np.searchsorted(RELEASE_ERROR_BOUNDS, errors))
             self._late.clear()
         if self._batches:
             counters.batched += sum(self._batches)

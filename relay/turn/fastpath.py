@@ -84,13 +84,16 @@ class FastPath:
         """Seconds that datagrams may stay unread without anyone noticing; None: any time is noticed."""
         return self._forwarder.patience
 
-    def read_clients(self, now: float, wall_offset: float, receive: Receive) -> int:
-        """One batch from the clients; returns how many datagrams there were, ``BATCH`` when more may wait."""
+    def read_clients(self, now: float, wall_offset: float, lead: float, receive: Receive) -> int:
+        """One batch from the clients; returns how many datagrams there were, ``BATCH`` when more may wait.
+
+        What is due ``lead`` seconds ahead leaves the path in between.
+        """
         count, most = 0, self._inbox.prepare()
         while count < most:
             if count:
                 now = time.monotonic()
-                self.release(now)
+                self.release(now + lead)
             asked = min(CHUNK, most - count)
             got = self._calls.receive(self._listener, self._inbox, count, asked)
             count += got

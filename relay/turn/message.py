@@ -142,6 +142,11 @@ def is_channel_data(data: bytes | bytearray) -> bool:
     return bool(data) and 0x40 <= data[0] <= 0x7F
 
 
+def is_request(data: bytes | bytearray) -> bool:
+    """Whether the first two bytes are those of a STUN request: both class bits are 0 (RFC 8489 §5)."""
+    return len(data) > 1 and not data[0] & 0xC1 and not data[1] & 0x10
+
+
 def parse(data: bytes) -> Message:
     """Read one whole STUN message; checks FINGERPRINT where there is one, never the integrity."""
     if len(data) < HEADER_SIZE:

@@ -31,6 +31,7 @@ from .credentials import Credentials
 from .effects import CloseRelay, Effect, FiveTuple, OpenRelay, Send, SendFromRelay
 from .fastpath import BATCH, FastPath
 from .machine import CHALLENGES_PER_SECOND, Settings, TurnMachine
+from .message import is_request
 from .overflow import Overflows
 from .pacing import Pacing
 from .peers import IPNetwork
@@ -99,6 +100,7 @@ class TurnServer:
         """How busy the server is, and whether it is full."""
         self.draining = False
         self._empty = asyncio.Event()
+        self._answering = 0.0  # seconds of the processor that requests have taken
         self._measuring = self._loop.call_later(PERIOD, self._measure)
         machine.counters.receive_buffer = listener.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
         self.address: Address = address_from(listener.getsockname())
@@ -256,7 +258,7 @@ class TurnServer:
                     break
                 self._from_client(data, address_from(source), time.monotonic())
             return
-        count = self._fast.read_clients(now, offset, self._from_client)
+        count = self._fast.read_clients(now, offset, self._pacing.release_lead, self._from_client)
         read_at = self._pacing.read(count, now, self._fast.patience)
         if (read_at is None) is not (self._read_at is None):
             if read_at is None:
@@ -305,7 +307,9 @@ class TurnServer:
             if bound <= LATE_AFTER
         )
         released = sum(counters.release_errors)
-        self.admission.measure(time.monotonic(), time.thread_time(), released, released - in_time)
+        self.admission.measure(
+            time.monotonic(), time.thread_time(), self._answering, released, released - in_time
+        )
         self._overflows.look(self._listener)
         self._overflows.look_at_some(self._relayed)
         self.admission.count_descriptors(descriptors_left())
@@ -321,7 +325,10 @@ class TurnServer:
     def _receive(self, data: bytes, five_tuple: FiveTuple, now: float) -> None:
         if self._wiretap is not None:
             self._wiretap(WireEvent("in", five_tuple, now, data))
+        began = time.thread_time() if is_request(data) else None
         self._run(self._machine.receive(data, five_tuple, now))
+        if began is not None:
+            self._answering += time.thread_time() - began
 
     def _arm(self) -> None:
         """Have the alarm ring no later than anything is due."""
@@ -336,20 +343,22 @@ class TurnServer:
     def _wake(self) -> None:
         now = time.monotonic()
         try:
-            if self._read_at is not None and self._read_at <= now + self._pacing.release_tick / 2:
-                self._read_clients(now)
-            self._release(time.monotonic())
+            self._release(now)
+            if self._read_at is not None and self._read_at <= now + self._pacing.release_lead:
+                self._read_clients(time.monotonic())
         finally:
             self._arm()
 
     def _release(self, now: float) -> None:
-        """Do what is due in the order of its times, whether it waited here or on the fast path."""
-        while (due := self._machine.deadline) is not None and due <= now:
+        """Do what is due, or about to be, in the order of its times, whether it waited here or on the fast
+        path."""
+        until = now + self._pacing.release_lead
+        while (due := self._machine.deadline) is not None and due <= until:
             if self._fast is not None:  # not what is due with it: a flow's first datagrams are the machine's
                 self._fast.release(math.nextafter(due, 0.0))
             self._run(self._machine.timer(time.monotonic(), until=due))
         if self._fast is not None:
-            self._fast.release(now)
+            self._fast.release(until)
         self._released_at = now
 
     def _run(self, effects: tuple[Effect, ...]) -> None:

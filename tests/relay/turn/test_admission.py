@@ -12,17 +12,20 @@ class Core:
 
     def __init__(self) -> None:
         self.admission = Admission()
-        self.now = self.processor = 0.0
+        self.now = self.processor = self.answering = 0.0
         self.released = self.late = 0
 
-    def run(self, share: float, seconds: float, released: int = 0, late: int = 0) -> bool:
-        """Use ``share`` of the core for a while; returns whether the server is full then."""
+    def run(
+        self, share: float, seconds: float, released: int = 0, late: int = 0, answering: float = 0.0
+    ) -> bool:
+        """Use ``share`` of the core for a while, ``answering`` of it for requests; returns whether it is full."""
         for _ in range(round(seconds / PERIOD)):
             self.now += PERIOD
             self.processor += share * PERIOD
+            self.answering += answering * PERIOD
             self.released += released
             self.late += late
-            self.admission.measure(self.now, self.processor, self.released, self.late)
+            self.admission.measure(self.now, self.processor, self.answering, self.released, self.late)
         return self.admission.full
 
 
@@ -35,6 +38,13 @@ def test_the_core_fills_up(share, full):
     core = Core()
     assert core.run(share, 10) is full
     assert core.admission.busy == pytest.approx(share, abs=0.01)
+
+
+def test_answering_many_requests_is_no_load():
+    core = Core()
+    assert not core.run(1.0, 5, answering=0.5)
+    assert core.admission.busy == pytest.approx(1.0, abs=0.01)
+    assert core.admission.carrying == pytest.approx(0.5, abs=0.01)
 
 
 def test_a_moment_is_no_load():

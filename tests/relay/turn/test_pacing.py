@@ -43,7 +43,7 @@ def test_where_all_have_patience_the_tick_is_longer():
     assert pacing.read(10, 0.503, 0.1e-3) == pytest.approx(0.504)
 
 
-@pytest.mark.parametrize(("rate", "tick"), [(0, 150e-6), (10_000, 175e-6), (200_000, 400e-6)])
+@pytest.mark.parametrize(("rate", "tick"), [(0, 150e-6), (10_000, 350e-6), (200_000, 500e-6)])
 def test_the_more_comes_the_more_leaves_together(rate, tick):
     pacing = Pacing()
     settle(pacing, rate)
