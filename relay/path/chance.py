@@ -46,12 +46,14 @@ class Stream:
         self._loss = np.random.Generator(np.random.SFC64(losses))
         self._bad = False
 
-    def next(self, hop: Hop, count: int) -> tuple[Delays, Losses | None]:
-        """Delay variation in seconds, and whether it is lost (``None``: not one is), for each of the next
-        ``count`` packets."""
+    def next(self, hop: Hop, count: int) -> tuple[Delays | None, Losses | None]:
+        """Delay variation in seconds (``None``: there is none), and whether it is lost (``None``: not one is),
+        for each of the next ``count`` packets."""
         return self._delays(hop, count), self._losses(hop, count)
 
-    def _delays(self, hop: Hop, count: int) -> Delays:
+    def _delays(self, hop: Hop, count: int) -> Delays | None:
+        if hop.jitter == 0:
+            return None
         if hop.jitter_shape is Jitter.NORMAL:
             raw = self._delay.bit_generator.random_raw(-(-count // 4))  # 64 bits are four draws
             delays = _half_normal().take(raw.view(np.uint16)[:count] & _LAST_QUANTILE)
@@ -59,7 +61,7 @@ class Stream:
             return delays
         if hop.jitter_shape is Jitter.PARETO:
             return self._delay.pareto(3.0, count) * (hop.jitter / LOMAX)
-        return np.zeros(count)
+        return None
 
     def _losses(self, hop: Hop, count: int) -> Losses | None:
         if not hop.up:

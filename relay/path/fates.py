@@ -61,11 +61,14 @@ class Fates:
         self._listed = []
         self._lost_at = np.full(BLOCK, len(self._hops))
         self._lossy = False
-        delays: list[Delays] = []
+        delays: list[Delays | None] = []
         for place, (hop, stream) in enumerate(zip(self._hops, self._streams, strict=True)):
             delay, lost = stream.next(hop, BLOCK)
             delays.append(delay)
             if lost is not None:
                 self._lossy = True
                 self._lost_at[lost & (self._lost_at == len(self._hops))] = place
-        self._extras = [sum(delays[first:end], np.zeros(BLOCK)) for first, end in self._stretches]
+        self._extras = [
+            sum((delay for delay in delays[first:end] if delay is not None), np.zeros(BLOCK))
+            for first, end in self._stretches
+        ]

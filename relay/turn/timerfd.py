@@ -74,22 +74,28 @@ class Alarm:
         self._loop = asyncio.get_running_loop()
         self._ring = ring
         self._set_for: float | None = None
-        self._handle: asyncio.TimerHandle | None = None
+        self._handle: asyncio.Handle | None = None
+        self._is_anew = False  # whether the descriptor was set since it last went off
         self._descriptor = TimerDescriptor.open()
         if self._descriptor is not None:
-            self._loop.add_reader(self._descriptor.fileno(), self._rings)
+            self._loop.add_reader(self._descriptor.fileno(), self._goes_off, self._descriptor)
 
     def set(self, at: float | None) -> None:
         """Ring no later than ``at``, in seconds of ``time.monotonic``; an earlier time that was set stays."""
         if at is None or (self._set_for is not None and self._set_for <= at):
             return
         self._set_for = at
-        if self._descriptor is not None:
+        ahead = at - time.monotonic()
+        if self._descriptor is not None and ahead > 0:
             self._descriptor.set(at)
+            self._is_anew = True
             return
         if self._handle is not None:
             self._handle.cancel()
-        self._handle = self._loop.call_later(max(0.0, at - time.monotonic()), self._rings)
+        # A descriptor that is set for the past goes off as well, but a busy server would pay for it each time.
+        self._handle = (
+            self._loop.call_later(ahead, self._rings) if ahead > 0 else self._loop.call_soon(self._rings)
+        )
 
     def close(self) -> None:
         """Never ring again."""
@@ -99,10 +105,14 @@ class Alarm:
             self._loop.remove_reader(self._descriptor.fileno())
             self._descriptor.close()
 
+    def _goes_off(self, descriptor: TimerDescriptor) -> None:
+        self._is_anew = False
+        try:
+            self._rings()
+        finally:
+            if not self._is_anew:  # setting it acknowledges as well
+                descriptor.acknowledge()
+
     def _rings(self) -> None:
         self._set_for = None
-        try:
-            self._ring()
-        finally:
-            if self._descriptor is not None and self._set_for is None:  # setting it anew acknowledges as well
-                self._descriptor.acknowledge()
+        self._ring()

@@ -19,7 +19,8 @@ def draw(hop: Hop, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
     stream = Stream((seed,))
     blocks = [stream.next(hop, 250) for _ in range(COUNT // 250)]
     losses = [np.zeros(250, np.bool_) if block[1] is None else block[1] for block in blocks]
-    return np.concatenate([block[0] for block in blocks]), np.concatenate(losses)
+    delays = [np.zeros(250) if block[0] is None else block[0] for block in blocks]
+    return np.concatenate(delays), np.concatenate(losses)
 
 
 def half_normal(delay: float) -> float:
