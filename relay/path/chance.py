@@ -47,7 +47,7 @@ class Stream:
         self._bad = False
 
     def next(self, hop: Hop, count: int) -> tuple[Delays | None, Losses | None]:
-        """Delay variation in seconds (``None``: there is none), and whether it is lost (``None``: not one is),
+        """Delay variation in seconds (``None``: there is none), and whether it is lost (``None``: none is),
         for each of the next ``count`` packets."""
         return self._delays(hop, count), self._losses(hop, count)
 

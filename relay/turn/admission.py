@@ -33,8 +33,8 @@ _WEIGHT: Final = 0.3
 class Admission:
     """Follows the server's load.
 
-    ``busy``: the share of its core that it uses, and ``carrying``: that share without what goes into answering
-    requests, both over about a second.
+    ``busy``: the share of its core that it uses, and ``carrying``: that share without what goes into
+    answering requests, both over about a second.
     """
 
     def __init__(self) -> None:
@@ -54,8 +54,8 @@ class Admission:
         self._scarce = left < LEAST_DESCRIPTORS
 
     def measure(self, now: float, processor: float, answering: float, released: int, late: int) -> None:
-        """Take in the clock, the thread's time on the processor, what of that went into answering requests (all
-        in seconds), and counts of releases."""
+        """Take in the clock, the thread's time on the processor and what of that went into answering requests
+        (all in seconds), and counts of releases."""
         figures = (now, processor, answering, released, late)
         if self._before is not None:
             elapsed, used, answered, came, were_late = (

@@ -92,7 +92,7 @@ class Alarm:
             return
         if self._handle is not None:
             self._handle.cancel()
-        # A descriptor that is set for the past goes off as well, but a busy server would pay for it each time.
+        # A descriptor that is set for the past goes off as well, but a busy server would pay for each time.
         self._handle = (
             self._loop.call_later(ahead, self._rings) if ahead > 0 else self._loop.call_soon(self._rings)
         )

@@ -169,7 +169,7 @@ TOPOLOGIES: dict[str, Callable[[Server], Load]] = {
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Options of this benchmark."""
-    parser.add_argument("--rounds", type=int, default=3, help="rounds of each start; the first is thrown away")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of a start; the first is thrown away")
     parser.add_argument("--seconds", type=float, default=1.2, help="seconds of each measurement")
     parser.add_argument("--cores", default="0,1", metavar="SERVER,LOAD", help="the two cores")
 
@@ -183,7 +183,7 @@ def at_full_speed(server: Server, load: Load, seconds: float, window: int) -> Ro
 
 
 def full_speed(topology: str, names: Sequence[str], core: int, rounds: int, seconds: float) -> dict[str, Any]:
-    """Rounds of each server in turn, from several starts of each: where its memory comes to lie counts too."""
+    """Rounds of each server in turn, from several starts of each: where memory comes to lie counts too."""
     found: dict[str, list[Round]] = {name: [] for name in names}
     for _ in range(STARTS):
         for name, measured in started(topology, names, core, rounds, seconds).items():

@@ -18,7 +18,7 @@ class Core:
     def run(
         self, share: float, seconds: float, released: int = 0, late: int = 0, answering: float = 0.0
     ) -> bool:
-        """Use ``share`` of the core for a while, ``answering`` of it for requests; returns whether it is full."""
+        """Use a share of the core, ``answering`` of it for requests; returns whether the server is full."""
         for _ in range(round(seconds / PERIOD)):
             self.now += PERIOD
             self.processor += share * PERIOD
