@@ -28,34 +28,58 @@ class KeyNetwork(Protocol):
         """Do it to nodes and links."""
 
 
+class Voice(Protocol):
+    """What media or signalling goes over, wherever it runs."""
+
+    async def disturb(self, request: FaultRequest) -> int:
+        """Do to it what a fault does to the fibres; returns how many pairs of sites talk over another way."""
+
+
 class Laboratory:
-    """The command ``fault`` of a running relay. ``hops`` models a path's hops, given their names and km."""
+    """The command ``fault`` of a running relay."""
+
+    def __init__(self, topology: Topology, keys: KeyNetwork | None, voices: Sequence[Voice]) -> None:
+        self._topology = topology
+        self._keys = keys
+        self._voices = voices
+
+    async def __call__(self, arguments: Arguments) -> dict[str, Any]:
+        """Do what is asked; says how many pairs of sites talk over another way now."""
+        request = understood(arguments, self._topology)
+        if self._keys is not None:
+            await self._keys.disturb(request)
+        detours = await asyncio.gather(*(voice.disturb(request) for voice in self._voices))
+        return {
+            "action": request.action,
+            "names": list(request.names),
+            "detours": max(detours, default=0),
+        }
+
+
+class Fibres:
+    """The fibres under ``routes``. ``hops`` models a path's hops, given their names and km."""
 
     def __init__(
         self,
         topology: Topology,
-        keys: KeyNetwork,
         routes: Routes,
         hops: Callable[[Sequence[tuple[str, float]]], list[Hop]],
     ) -> None:
         self._topology = topology
-        self._keys = keys
         self._routes = routes
         self._hops = hops
         self._dark: set[Link] = set()
         self._detoured: set[tuple[str, str]] = set()
 
-    async def __call__(self, arguments: Arguments) -> dict[str, Any]:
-        """Do what is asked; says how many pairs of sites talk over another way now."""
-        request = understood(arguments, self._topology)
-        await self._keys.disturb(request)
+    async def disturb(self, request: FaultRequest) -> int:
+        """Cut or mend a fibre; other faults meet keys alone."""
         if request.action == "cut":
             await self._cut(self._topology.link(*request.names))
         elif request.action == "restore" and len(request.names) != 1:
             mended = {self._topology.link(*request.names)} if request.names else set(self._dark)
             self._dark -= mended
             self._switch()
-        return {"action": request.action, "names": list(request.names), "detours": len(self._detoured)}
+        return len(self._detoured)
 
     async def _cut(self, link: Link) -> None:
         self._dark.add(link)

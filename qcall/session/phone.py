@@ -204,7 +204,7 @@ class Phone:
 
         def relay() -> Relay:
             turn = signalling.turn
-            return Relay(turn.host, turn.port, turn.username, turn.password)
+            return Relay(turn.host, turn.port_of(dialogue), turn.username, turn.password)
 
         return Line(
             name=self.account.name,

@@ -114,9 +114,20 @@ class TurnCredentials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     password: Text
     expires: float
     """Unix seconds."""
+    workers: tuple[Annotated[int, Meta(ge=1, le=65_535)], ...] = ()
+    """Ports of the relay's media workers, where it has several; they take the place of ``port``."""
+
+    def port_of(self, call_id: bytes) -> int:
+        """The port that both phones of a call use: only within one worker is a call relayed in process."""
+        return self.workers[share(call_id, len(self.workers))] if self.workers else self.port
 
     def __repr__(self) -> str:
         return f"<TURN credentials for {self.host}:{self.port}>"
+
+
+def share(call_id: bytes, count: int) -> int:
+    """Which of ``count`` media workers, from 0, a call belongs to: the same for all who know the call."""
+    return int.from_bytes(call_id[:8], "big") % count
 
 
 class Hello(_Message, frozen=True):

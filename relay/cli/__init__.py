@@ -4,7 +4,8 @@ Every failure that the program knows is one line on standard error and exit code
 
 - ``app``         the program, and what holds for every command
 - ``running``     event loop, signals, errors, exit codes
-- ``serving``     serve, turn
+- ``serving``     serve
+- ``standalone``  turn
 - ``enrolling``   invite
 - ``topologies``  topology list, show, check
 - ``status``      status
@@ -31,7 +32,7 @@ def main() -> None:
 
 def commands() -> typer.Typer:
     """The program with all its commands."""
-    from . import enrolling, faults, nodes, serving, status, topologies  # noqa: F401 - they add themselves
+    from . import enrolling, faults, nodes, serving, standalone, status, topologies  # noqa: F401 - they add themselves
     from .app import app
 
     return app

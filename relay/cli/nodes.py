@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import sys
+import contextlib
 from typing import Annotated
 
 import typer
@@ -14,7 +12,7 @@ from relay.network.topology import load
 from relay.processes import RunningNode
 
 from .app import Json, TopologyName, app
-from .running import Stop, announce, run
+from .running import Stop, announce, attachment, run
 
 
 @app.command()
@@ -42,20 +40,10 @@ def kme(
         addresses = host_port(listen, "--listen"), host_port(kme, "--kme")
         running = await RunningNode.start(home, node, load(topology), *addresses)
         try:
-            if attached:
-                asyncio.get_running_loop().add_reader(sys.stdin.fileno(), ended, stop)
-            announce(as_json)(running.ready())
-            await stop.wait()
+            with attachment(stop) if attached else contextlib.nullcontext():
+                announce(as_json)(running.ready())
+                await stop.wait()
         finally:
-            if attached:
-                asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
             await running.close()
 
     run(work)
-
-
-def ended(stop: Stop) -> None:
-    """Whoever started this node is gone once its end of the pipe is."""
-    if not os.read(sys.stdin.fileno(), 4096):
-        stop.set()
-        asyncio.get_running_loop().remove_reader(sys.stdin.fileno())

@@ -8,7 +8,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any
 
 import typer
@@ -43,6 +43,23 @@ def print_json(line: dict[str, Any]) -> None:
     """One JSON line, at once."""
     sys.stdout.write(json.dumps(line) + "\n")
     sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def attachment(stop: Stop) -> Iterator[None]:
+    """Set ``stop`` when standard input is closed: whoever started this process is gone then."""
+    loop, descriptor = asyncio.get_running_loop(), sys.stdin.fileno()
+
+    def readable() -> None:
+        if not os.read(descriptor, 4096):
+            stop.set()
+            loop.remove_reader(descriptor)
+
+    loop.add_reader(descriptor, readable)
+    try:
+        yield
+    finally:
+        loop.remove_reader(descriptor)
 
 
 class Stop(asyncio.Event):

@@ -14,6 +14,18 @@ from relay.turn.allocation import Quotas
 
 USUAL = Quotas()
 
+Loss = Annotated[float, typer.Option(help="Probability that a packet is lost from site to site.")]
+Burst = Annotated[float, typer.Option(help="Packets lost in a row, in the mean; 1: at random.")]
+Jitter = Annotated[
+    float | None, typer.Option(help="Milliseconds: standard deviation of the path's delay.", min=0.0)
+]
+Seed = Annotated[int | None, typer.Option(help="Seed of the modelled path; random if not given.")]
+Metrics = Annotated[str, typer.Option(help="HOST:PORT of /metrics, /healthz and /readyz.")]
+Alternate = Annotated[
+    str | None,
+    typer.Option(help="HOST:PORT of the TURN server that clients are sent to while this one drains."),
+]
+
 TlsPort = Annotated[int | None, typer.Option(help="TCP port of TURN over TLS (turns:).", min=0, max=65_535)]
 TlsCertificate = Annotated[
     Path | None, typer.Option(help="PEM file of the certificate for TURN over TLS, with its chain.")

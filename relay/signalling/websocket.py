@@ -152,7 +152,7 @@ class SignallingServer:
         routes: Routes | None,
         limits: Limits | None,
         tap: Tap | None,
-        busy: Callable[[], bool],
+        busy: Callable[[bytes], bool],
     ) -> None:
         self.accounts = accounts
         self._services = services
@@ -188,12 +188,13 @@ class SignallingServer:
         ssl_context: ssl.SSLContext | None = None,
         limits: Limits | None = None,
         tap: Tap | None = None,
-        busy: Callable[[], bool] = lambda: False,
+        busy: Callable[[bytes], bool] = lambda _: False,
     ) -> Self:
         """Serve on ``host`` (an IP address) and ``port`` (0: any free one, see ``address``).
 
         ``ca`` is the PEM of the authority. Raises ``AddressInUse``, and ``UsageError`` for an address that is
-        not ours or that others can reach while there is no ``ssl_context``.
+        not ours or that others can reach while there is no ``ssl_context``. ``busy``: whether a
+        new call, given by its ID, would find no room.
         """
         if ssl_context is None and not is_loopback(host):
             raise UsageError(f"{host} can be reached from outside: signalling there needs TLS")
@@ -326,7 +327,7 @@ class SignallingServer:
                         due = time.time() >= connection.turn_renewal
                         connection.send(HeartbeatAck(self._turn(connection, name, site) if due else None))
                 case Envelope():
-                    self.directory.busy = self._busy()
+                    self.directory.busy = self._busy(message.call_id)
                     self._run(self.directory.route(epoch, message, now))
                 case Watch():
                     self._run(self.directory.watch(epoch, message, now))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +68,33 @@ class Counters:
         figures["batches"] = dict(zip([*map(str, BATCH_BOUNDS), "more"], self.batches, strict=True))
         figures["release_errors"] = dict(zip([*bounds, "more"], self.release_errors, strict=True))
         return figures
+
+    @classmethod
+    def from_json(cls, figures: Mapping[str, Any]) -> Self:
+        """What ``as_json`` wrote."""
+        read = dict(figures)
+        for name in ("by_transport", "drops"):
+            read[name] = Counter(read[name])
+        for name in ("auth_failures", "errors"):
+            read[name] = Counter({int(code): count for code, count in read[name].items()})
+        for name in ("batches", "release_errors"):
+            read[name] = list(read[name].values())
+        return cls(**read)
+
+    @classmethod
+    def total(cls, several: Iterable[Counters]) -> Self:
+        """What several servers counted together."""
+        total = cls()
+        for each in several:
+            for what in fields(cls):
+                ours, theirs = getattr(total, what.name), getattr(each, what.name)
+                summed = (
+                    [a + b for a, b in zip(ours, theirs, strict=True)]
+                    if isinstance(ours, list)
+                    else ours + theirs
+                )
+                setattr(total, what.name, summed)
+        return total
 
     def released(self, late: float) -> None:
         """Count a datagram that left the path ``late`` seconds after its time; before it where negative."""

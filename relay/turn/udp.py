@@ -43,15 +43,12 @@ from .sockets import (
     descriptors_left,
     set_dont_fragment,
 )
-from .tcp import ClientStream
+from .streams import Streams
 from .timerfd import Alarm
 
 MAX_DATAGRAM: Final = 65_535
 AT_ONCE: Final = 64
 """Datagrams read one by one from one socket before the others get their turn."""
-MAX_STREAMS: Final = 4096
-STREAM_GRACE: Final = 30.0
-"""Seconds that a connection may last without an allocation."""
 
 
 class WireEvent(NamedTuple):
@@ -64,10 +61,6 @@ class WireEvent(NamedTuple):
 
 
 Wiretap: TypeAlias = Callable[[WireEvent], None]
-
-
-class _Stream(ClientStream, asyncio.Protocol):
-    """A client's connection as asyncio knows it."""
 
 
 class TurnServer:
@@ -84,10 +77,7 @@ class TurnServer:
         self._machine = machine
         self._wiretap = wiretap
         self._listener = listener
-        self._stream_servers: list[asyncio.Server] = []
-        self._streams: dict[FiveTuple, ClientStream] = {}
-        self._streams_closed = asyncio.Event()
-        self._streams_closed.set()
+        self._streams = Streams(self, machine.counters)
         self._relayed: dict[Address, socket.socket] = {}
         self._fast = fast
         self._pacing = Pacing()
@@ -153,9 +143,9 @@ class TurnServer:
             )
             fast = FastPath(listener, machine.counters) if batches else None
             server = cls(machine, listener, wiretap, fast)
-            await server._listen("tcp", bound[1], None)
+            await server._streams.listen("tcp", bound[1], None)
             if tls is not None:
-                server.tls_address = await server._listen("tls", bound[2], tls[1])
+                server.tls_address = await server._streams.listen("tls", bound[2], tls[1])
             return server
         except BaseException:
             for opened in bound:
@@ -192,55 +182,24 @@ class TurnServer:
         self._alarm.close()
         self._measuring.cancel()
         self._listener.close()
-        for server in self._stream_servers:
-            server.close()
-        for stream in list(self._streams.values()):
-            stream.abort()
-        await self._streams_closed.wait()
+        await self._streams.close()
         for relayed in list(self._relayed):
             self._close_relayed(relayed)
 
-    def stream_opened(self, stream: ClientStream) -> None:
-        """A connection stands; it has half a minute to allocate."""
-        self._streams[stream.five_tuple] = stream
-        self._streams_closed.clear()
-        if len(self._streams) > MAX_STREAMS:
-            self.counters.drops["too-many-streams"] += 1
-            stream.abort()
-        else:
-            self._loop.call_later(STREAM_GRACE, self._reap, stream)
-
-    def stream_message(self, stream: ClientStream, data: bytes) -> None:
-        """One message of a connection."""
+    def receive(self, data: bytes, five_tuple: FiveTuple) -> None:
+        """One message of a client's connection."""
         now = time.monotonic()
         self._machine.wall_offset = time.time() - now
-        self._receive(data, stream.five_tuple, now)
+        self._receive(data, five_tuple, now)
         self._arm()
 
-    def stream_closed(self, stream: ClientStream) -> None:
-        """A connection is gone, and what it had allocated."""
-        del self._streams[stream.five_tuple]
-        if not self._streams:
-            self._streams_closed.set()
-        self._run(self._machine.disconnected(stream.five_tuple))
+    def disconnected(self, five_tuple: FiveTuple) -> None:
+        """A client's connection is gone, and what it had allocated."""
+        self._run(self._machine.disconnected(five_tuple))
 
-    def _reap(self, stream: ClientStream) -> None:
-        if self._streams.get(stream.five_tuple) is not stream:
-            return
-        if self._machine.serves(stream.five_tuple):
-            self._loop.call_later(STREAM_GRACE, self._reap, stream)
-        else:
-            stream.abort()
-
-    async def _listen(
-        self, kind: Literal["tcp", "tls"], opened: socket.socket, context: ssl.SSLContext | None
-    ) -> Address:
-        address = address_from(opened.getsockname())
-        server = await self._loop.create_server(
-            lambda: _Stream(self, kind, address, address_from), sock=opened, ssl=context
-        )
-        self._stream_servers.append(server)
-        return address
+    def serves(self, five_tuple: FiveTuple) -> bool:
+        """Whether that client has an allocation."""
+        return self._machine.serves(five_tuple)
 
     def _client_readable(self) -> None:
         try:
@@ -378,8 +337,7 @@ class TurnServer:
         if self._wiretap is not None:
             self._wiretap(WireEvent("out", effect.to, time.monotonic(), effect.data))
         if effect.to.transport != "udp":
-            stream = self._streams.get(effect.to)
-            if stream is None or not stream.send(effect.data):
+            if not self._streams.send(effect.to, effect.data):
                 self.counters.drops["slow-client"] += 1
             return
         try:

@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 
 from relay.network.topology import load as load_topology
-from relay.serve import Options, routes
+from relay.options import PathOptions, routes
 from relay.turn.credentials import SharedSecret
 
 from .findings import Findings, Promise
@@ -214,9 +214,7 @@ def propagation() -> float:
 
     All that a packet takes beyond is its error: release, two sockets, and waiting for either core.
     """
-    nowhere = ("127.0.0.1", 0)
-    options = Options(topology=load_topology("beijing-hefei"), listen=nowhere, turn=nowhere, jitter=0.0)
-    path = routes(options).between(*SITES)
+    path = routes(PathOptions(topology=load_topology("beijing-hefei"), jitter=0.0)).between(*SITES)
     assert path is not None
     return path.propagation
 

@@ -21,7 +21,7 @@ from qcall.media.inbound import Inbound
 from qcall.media.opus import SAMPLE_RATE, Encoder, Samples
 from qcall.media.srtp import KEY_LENGTH, SrtpEpochs, SrtpKeyPair
 from relay.network.topology import load
-from relay.serve import Options, routes
+from relay.options import PathOptions, routes
 from scripts.benchmarks.calls import SRTP_TAG, Fates, payload_bytes
 
 TAIL = 0.8
@@ -51,9 +51,7 @@ class VirtualCall:
         self, *, topology: str, loss: float, burst: float, jitter: float | None, seed: int, bitrate: int
     ) -> None:
         chosen = load(topology)
-        options = Options(
-            topology=chosen, listen=("", 0), turn=("", 0), seed=seed, loss=loss, burst=burst, jitter=jitter
-        )
+        options = PathOptions(topology=chosen, seed=seed, loss=loss, burst=burst, jitter=jitter)
         made = routes(options)
         there = made.between(chosen.sites[0], chosen.sites[-1])
         back = made.between(chosen.sites[-1], chosen.sites[0])

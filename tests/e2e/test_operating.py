@@ -48,7 +48,7 @@ async def test_a_relay_tells_how_it_is(theatre: Stage) -> None:
 
 async def test_sigterm_drains_and_the_live_allocation_goes_on(theatre: Stage) -> None:
     relay = await theatre.serve()
-    secret = SharedSecret(RelayHome(theatre.relay_home).secret("turn"))
+    secret = SharedSecret(RelayHome(theatre.relay_home).secret("turn").hex().encode())
     login = secret.mint("alice", "beijing", time.time(), 600.0)
     url = theatre.ready["metrics"]
     async with allocation(theatre.ready["turn"], *login) as client:
@@ -74,6 +74,15 @@ async def turn_alone(theatre: Stage, *options: str):
         "--secret", theatre.directory / "secret", "--path", "beijing-hefei", "--json", *options,
     )  # fmt: skip
     return relay, (await relay.event("ready"))["turn"]
+
+
+async def test_a_turn_server_alone_tells_how_it_is(theatre: Stage) -> None:
+    relay, _ = await turn_alone(theatre, "--metrics", "127.0.0.1:0")
+    url = (await relay.event("ready"))["metrics"]
+    assert await get(f"{url}/readyz") == (200, "ready\n")
+    status, text = await get(f"{url}/metrics")
+    assert status == 200
+    assert "relay_turn_packets_total" in text
 
 
 async def until_refused(address: str, username: str, password: str) -> None:

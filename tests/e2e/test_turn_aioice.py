@@ -188,13 +188,13 @@ async def test_a_stream_that_is_no_turn_is_ended(start):
 
 
 async def test_a_stream_that_never_allocates_is_ended(start, monkeypatch):
-    monkeypatch.setattr("relay.turn.udp.STREAM_GRACE", 0.05)
+    monkeypatch.setattr("relay.turn.streams.GRACE", 0.05)
     server = await start()
     assert await read_to_the_end(server.address, b"") == b""
 
 
 async def test_no_more_streams_are_kept_than_there_may_be(start, monkeypatch):
-    monkeypatch.setattr("relay.turn.udp.MAX_STREAMS", 0)
+    monkeypatch.setattr("relay.turn.streams.MOST", 0)
     server = await start()
     assert await read_to_the_end(server.address, b"") == b""
     assert server.counters.drops["too-many-streams"] == 1

@@ -184,3 +184,11 @@ def test_a_relay_cannot_reach_into_the_terminal_by_a_name(sender: str) -> None:
     frame = wire.encode(wire.Delivery(sender, "beijing", bytes(16), 7, b"payload"))
     with pytest.raises(wire.BadMessage):
         wire.decode_from_relay(frame)
+
+
+def test_both_phones_of_a_call_choose_the_same_worker():
+    several = msgspec.structs.replace(TURN, workers=(3478, 3479, 3480))
+    ports = [several.port_of(bytes([number]) * 32) for number in range(255)]
+    assert ports == [several.port_of(bytes([number]) * 32) for number in range(255)]
+    assert set(ports) == {3478, 3479, 3480}
+    assert TURN.port_of(bytes(32)) == 3478
