@@ -30,6 +30,8 @@ class PathOptions:
     burst: float = 1.0
     """Packets that are lost in a row, in the mean; 1: every loss is independent of the one before."""
     jitter: float | None = None
+    reorder: bool = False
+    """Whether jitter lets packets overtake each other."""
     seed: int | None = None
 
     def __post_init__(self) -> None:
@@ -73,7 +75,9 @@ def routes(options: PathOptions) -> Routes:
     seed = secrets.randbits(64) if options.seed is None else options.seed
     pairs = itertools.combinations(topology.sites, 2)
     usual = {pair: topology.hops(topology.path(*pair)) for pair in pairs}
-    return Routes({pair: hops(named, options) for pair, named in usual.items()}, seed=seed)
+    return Routes(
+        {pair: hops(named, options) for pair, named in usual.items()}, seed=seed, reorder=options.reorder
+    )
 
 
 def hops(named: Sequence[tuple[str, float]], options: PathOptions) -> list[Hop]:
@@ -115,4 +119,5 @@ def worker_options(options: Options, tls_files: tuple[Path, Path] | None, place:
         told["--tls-port"] = options.tls_port + place if options.tls_port else 0
         told["--tls-cert"], told["--tls-key"] = tls_files
     pairs = [*told.items(), *(("--relay-address", host) for host in options.relay_hosts)]
-    return [str(each) for pair in pairs for each in pair]
+    flags = ["--reorder"] if options.reorder else []
+    return [*flags, *(str(each) for pair in pairs for each in pair)]

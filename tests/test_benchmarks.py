@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from relay.path.hop import Hop, Jitter
 from scripts.benchmarks import path
 from scripts.benchmarks.findings import Findings, Promise
+from scripts.benchmarks.netem import NoNetem
 from scripts.benchmarks.relay import Round, why_not
 from scripts.benchmarks.turnload import PAYLOAD, End, Load, udp
 
@@ -53,18 +56,38 @@ def test_two_packets_of_one_burst_that_swap_places_are_seen():
 
 
 def test_without_netem_the_path_holds_no_promise(monkeypatch):
-    pytest.importorskip("scipy")
-
     def none(*_):
-        raise OSError("no such qdisc")
+        raise NoNetem("no such qdisc")
 
-    monkeypatch.setattr(path, "measured", none)
+    monkeypatch.setattr(path, "measure", none)
 
     class Options:
         packets, seed = 4000, 1
 
     found = path.run(Options)
     assert found.promises == []
-    assert len(found.unmeasured) == 8
+    assert len(found.unmeasured) == len(path.cases())
     assert all("no such qdisc" in each for each in found.unmeasured)
-    assert found.versions["against netem's manual"].count("NOT HELD") == 0
+
+
+@pytest.mark.parametrize("name", path.cases())
+def test_a_path_is_like_another_one_of_its_kind_and_unlike_others(name):
+    pytest.importorskip("scipy")
+    case = path.cases()[name]
+    entered = np.cumsum(case.gaps(10_000))
+    ours, same = (path.modelled(case, entered, seed) for seed in (1, 2))
+    assert all(promise.held for promise in path.compare(name, case, ours, same))
+    unlike = replace(case.hop, jitter=1.5 * path.JITTER, loss=0.2, processing=1e-3)
+    other = path.modelled(replace(case, hop=unlike), entered, 2)
+    assert not all(promise.held for promise in path.compare(name, case, ours, other))
+
+
+def test_tables_are_the_distributions_of_the_model():
+    steps = path.tables()
+    for name, shape in {"half-normal": Jitter.NORMAL, "lomax": Jitter.PARETO}.items():
+        hop = Hop("hop", 0.0, processing=0.0, jitter=1.0, jitter_shape=shape)
+        case = path.Case(hop, (), path.evenly, reorder=True)
+        drawn = path.modelled(case, np.arange(20_000.0), 1).delays
+        table = np.array(steps[name]) * path.STRETCH[name] / path.UNIT
+        for share in (10, 50, 90, 99):
+            assert np.percentile(table, share) == pytest.approx(np.percentile(drawn, share), rel=0.05)

@@ -28,6 +28,7 @@ from .turning import (
     QuotaChannels,
     QuotaPermissions,
     RelayAddresses,
+    Reorder,
     Seed,
     TlsCertificate,
     TlsKey,
@@ -50,6 +51,7 @@ def serve(
     loss: Loss = 0.0,
     burst: Burst = 1.0,
     jitter: Jitter = None,
+    reorder: Reorder = False,
     seed: Seed = None,
     record: Annotated[
         Path | None, typer.Option(help="Record all that crosses the relay, as an attacker who owns it would.")
@@ -93,6 +95,7 @@ def serve(
             loss=loss,
             burst=burst,
             jitter=None if jitter is None else jitter / 1000,
+            reorder=reorder,
             seed=seed,
             tls_port=tls_port,
             tls_files=tls_files(tls_port, tls_cert, tls_key),

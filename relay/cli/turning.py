@@ -19,6 +19,7 @@ Burst = Annotated[float, typer.Option(help="Packets lost in a row, in the mean; 
 Jitter = Annotated[
     float | None, typer.Option(help="Milliseconds: standard deviation of the path's delay.", min=0.0)
 ]
+Reorder = Annotated[bool, typer.Option("--reorder", help="Let jitter put packets out of order.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of the modelled path; random if not given.")]
 Metrics = Annotated[str, typer.Option(help="HOST:PORT of /metrics, /healthz and /readyz.")]
 Alternate = Annotated[

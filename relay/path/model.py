@@ -1,7 +1,7 @@
 """One direction of the modelled fibre path between two sites, hop by hop. Pure and seeded.
 
 Each hop delays by its fibre, by a fixed processing time and by jitter, and may lose the packet or hold it
-in a queue. Release times never run backwards within a flow, so jitter does not reorder.
+in a queue. Unless reordering is asked for, release times never run backwards within a flow.
 
 What chance decides is drawn for a block of packets at once and for all hops together: a packet over the 15
 hops between Beijing and Hefei costs no more than a packet over one. ``release`` takes packets one by one and
@@ -61,12 +61,14 @@ class Path:
     """What a packet in one direction goes through.
 
     ``release`` is the whole interface of the data plane; ``replace`` changes hops under live flows and keeps
-    their order. The same seed, hops and calls give the same results. A path without hops leads nowhere.
-    Raises ``UsageError`` for two hops of one name.
+    their order. ``reorder``: jitter may let a packet overtake an earlier one of its flow. The same seed, hops
+    and calls give the same results. A path without hops leads nowhere. Raises ``UsageError`` for two hops of
+    one name.
     """
 
-    def __init__(self, hops: Sequence[Hop], *, seed: int) -> None:
+    def __init__(self, hops: Sequence[Hop], *, seed: int, reorder: bool = False) -> None:
         self._seed = seed
+        self._reorder = reorder
         self._flows: dict[Hashable, int] = {}
         self._last: Times = np.zeros(256)
         self._streams: dict[str, Stream] = {}
@@ -140,7 +142,8 @@ class Path:
     def release(self, flow: Hashable, size: int, now: float) -> float | None:
         """When a packet of ``size`` bytes that enters at ``now`` comes out; ``None`` if it is lost.
 
-        Seconds on the caller's clock. Never before an earlier packet of the same ``flow``.
+        Seconds on the caller's clock. Never before an earlier packet of the same ``flow``, unless the path
+        reorders.
         """
         return self._release(self.flow(flow), size, now)
 
@@ -168,7 +171,8 @@ class Path:
             released[part] = at
             start = part.stop
         self._offered += len(flows)
-        self._in_order(flows, released)
+        if not self._reorder:
+            self._in_order(flows, released)
         return released
 
     def _release(self, flow: int, size: int, now: float) -> float | None:
@@ -195,6 +199,8 @@ class Path:
         if self._run:
             self.loss_runs[self._run] += 1
             self._run = 0
+        if self._reorder:
+            return at
         last = self._last.item(flow)
         if at <= last:  # just after it: single packets and batches wait in wheels of their own
             at = math.nextafter(last, math.inf)

@@ -14,16 +14,19 @@ class Routes:
     """The paths between sites, one object per direction, so that both directions draw their own luck.
 
     ``hops`` maps (from, to) to the hops in that order; a pair that is given in one direction only is the same
-    hops backwards in the other.
+    hops backwards in the other. ``reorder``: packets of a flow may overtake each other.
     """
 
-    def __init__(self, hops: Mapping[tuple[str, str], Sequence[Hop]], *, seed: int) -> None:
+    def __init__(
+        self, hops: Mapping[tuple[str, str], Sequence[Hop]], *, seed: int, reorder: bool = False
+    ) -> None:
         both: dict[tuple[str, str], Sequence[Hop]] = {}
         for (source, target), there in hops.items():
             both[source, target] = there
             both.setdefault((target, source), list(reversed(there)))
         self._hops = both | dict(hops)
         self._seed = seed
+        self._reorder = reorder
         self._outages: list[tuple[str, float, float]] = []
         # Made when a packet first takes them: a metropolitan network has 25,122, and few are talked over.
         self._paths: dict[tuple[str, str], Path] = {}
@@ -34,7 +37,9 @@ class Routes:
             return None
         pair = source, target
         if pair not in self._paths and pair in self._hops:
-            self._paths[pair] = Path(self._hops[pair], seed=hash_seed(self._seed, source, target))
+            self._paths[pair] = Path(
+                self._hops[pair], seed=hash_seed(self._seed, source, target), reorder=self._reorder
+            )
             for outage in self._outages:
                 self._paths[pair].outage(*outage)
         return self._paths.get(pair)

@@ -1,51 +1,60 @@
-"""The path model against Linux netem: the same delay, jitter and loss asked of both, and what came of it.
+"""The path model against Linux netem: the same delay, jitter, loss and queue asked of both, and what came.
 
-Netem works on a veth pair between two network namespaces of this benchmark's own, with a table of the model's
-one-sided jitter; the model runs in virtual time. Where the kernel has no netem the model is held against the
-distributions that netem's manual promises, drawn by other code; that is shown, but no promise.
-
+Netem works on a veth pair (``netem.py``); the model is given the moments at which its packets were sent.
 Compared are the mean delay, the distribution of delays (Kolmogorov-Smirnov), the lengths of loss runs
 (chi-squared) and reordering. A test that a right model fails once in a thousand runs is passed at p > 0.001.
+What sockets and kernel add is measured with a delay that does not vary, and taken off netem's delays.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import math
-import os
-import platform
-import socket
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path as FilePath
 from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from relay.path.model import Burst, Hop, Jitter, Path
+from relay.path.model import FIBRE_DELAY, Burst, Hop, Jitter, Path
 
 from .findings import Findings, Promise
+from .netem import ON_LINE, Crossing, NoNetem, Sending, measure
 
-HELP = "the modelled path against tc netem: mean, distribution, loss runs, reordering"
-DELAY = 0.005
-JITTER = 0.0005
+HELP = "the modelled path against tc netem: mean, distribution, loss runs, queue, reordering"
+DELAY = 0.010
+JITTER = 0.002
 """Seconds."""
 LOSS = 0.05
 BURST = Burst(enter=0.02, leave=0.25)
-TABLE = 4096
+RATE = 1e6
+"""Bits a second, where packets queue."""
+QUEUE = 20
+"""Packets that wait there at most, beside the one on its way onto the link."""
 GAP = 0.001
 """Seconds between packets."""
+TRAIN, PAUSE = 40, 0.060
+"""Packets one after the other, and seconds between such trains, where packets queue."""
 PASSED = 0.001
-NAMES = ("qcall-path-a", "qcall-path-b")
-ADDRESSES = ("10.199.0.1", "10.199.0.2")
-PORT = 7000
+TABLE = 4096
+UNIT = 8192
+"""What tc takes for one standard deviation."""
+STRETCH = {"half-normal": 2, "lomax": 16}
+"""Standard deviations to tc's one: tc's numbers end at 4 of its own, and tails are longer."""
+THINNED = 10
+"""Of packets that wait for each other one in so many is compared: the test takes them to be independent."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One hop, and what netem is told to be the same."""
+
+    hop: Hop
+    netem: Sequence[str]
+    gaps: Callable[[int], NDArray[np.float64]]
+    reorder: bool = False
 
 
 @dataclass
@@ -55,7 +64,8 @@ class Sample:
     source: str
     delays: NDArray[np.float64]
     lost: NDArray[np.bool_]
-    out_of_order: int
+    overtaken: int
+    """Packets that came after a later one."""
 
     @property
     def runs(self) -> NDArray[np.intp]:
@@ -66,228 +76,186 @@ class Sample:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Options of this benchmark."""
-    parser.add_argument("--packets", type=int, default=20_000)
+    parser.add_argument("--packets", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
 
 
-def modelled(hop: Hop, packets: int, seed: int) -> Sample:
+def evenly(packets: int) -> NDArray[np.float64]:
+    """Packets by the clock."""
+    return np.full(packets, GAP)
+
+
+def in_trains(packets: int) -> NDArray[np.float64]:
+    """Packets faster than the link for a while, and then none."""
+    gaps = np.full(packets, GAP / 2)
+    gaps[::TRAIN] = PAUSE
+    return gaps
+
+
+def cases() -> dict[str, Case]:
+    """Everything that both can do."""
+    still = Hop("hop", (DELAY - 50e-6) / FIBRE_DELAY, jitter=0.0)
+    varied = {"km": still.km, "jitter": JITTER, "jitter_shape": Jitter.NORMAL}
+    delay, ordered = f"{1e3 * DELAY:g}ms", ("rate", "1gbit")
+    normal, pareto = (
+        ("limit", "100000", "delay", delay, f"{1e3 * stretch * JITTER:g}ms", "distribution", name)
+        for name, stretch in STRETCH.items()
+    )
+    percent = [f"{100 * share:g}%" for share in (BURST.enter, BURST.leave)]
+    return {
+        "half-normal jitter, independent loss": Case(
+            Hop("hop", **varied, loss=LOSS), (*normal, *ordered, "loss", f"{100 * LOSS:g}%"), evenly
+        ),
+        "half-normal jitter, bursts": Case(
+            Hop("hop", **varied, burst=BURST),
+            (*normal, *ordered, "loss", "gemodel", *percent, "100%", "0%"),
+            evenly,
+        ),
+        "pareto jitter, reordering": Case(
+            Hop("hop", still.km, jitter=JITTER, jitter_shape=Jitter.PARETO), pareto, evenly, reorder=True
+        ),
+        "a queue that fills": Case(
+            Hop("hop", 0.0, processing=0.0, jitter=0.0, rate=RATE, queue_packets=QUEUE),
+            ("limit", str(QUEUE + 1), "rate", f"{RATE:.0f}bit"),
+            in_trains,
+        ),
+        "half-normal jitter, reordering": Case(Hop("hop", **varied), normal, evenly, reorder=True),
+    }
+
+
+STILL = Sending(("limit", "100000", "delay", f"{1e3 * DELAY:g}ms"), [2 * GAP] * 1000)
+"""A delay that does not vary."""
+
+
+def tables() -> dict[str, list[int]]:
+    """The model's one-sided distributions as tc reads them."""
+    middles = (np.arange(TABLE) + 0.5) / TABLE
+    inverse = NormalDist().inv_cdf
+    normal = [inverse((1 + each) / 2) / math.sqrt(1 - 2 / math.pi) for each in middles.tolist()]
+    lomax = ((1 - middles) ** (-1 / 3) - 1) / (math.sqrt(3) / 2)
+    return {
+        name: [min(round(UNIT * each / STRETCH[name]), 32_767) for each in steps]
+        for name, steps in {"half-normal": normal, "lomax": lomax.tolist()}.items()
+    }
+
+
+def modelled(case: Case, entered: NDArray[np.float64], seed: int) -> Sample:
     """The model in virtual time, a batch of 100 at a time."""
-    path = Path([hop], seed=seed)
+    path = Path([case.hop], seed=seed, reorder=case.reorder)
     flow = path.flow("flow")
-    entered = np.arange(packets) * GAP + 1.0
-    released = np.concatenate(
+    left = np.concatenate(
         [
-            path.release_many(np.full(len(part), flow), np.full(len(part), 200), part)
-            for part in np.array_split(entered, max(1, packets // 100))
+            path.release_many(np.full(len(part), flow), np.full(len(part), ON_LINE), part)
+            for part in np.array_split(entered, max(1, len(entered) // 100))
         ]
     )
-    lost = np.isnan(released)
-    came = released[~lost]
-    return Sample("model", came - entered[~lost], lost, int((np.diff(came) < 0).sum()))
+    order = np.argsort(left, kind="stable")[: np.count_nonzero(~np.isnan(left))]
+    return sample("model", Crossing(entered, left, order))
 
 
-def promised(packets: int, seed: int, *, burst: bool) -> Sample:
-    """What the manual of netem promises, drawn by numpy: no code of the model takes part."""
-    draw = np.random.default_rng(seed + 1)
-    normal = np.abs(draw.standard_normal(packets))
-    delays = DELAY + normal * JITTER / np.sqrt(1 - 2 / np.pi)
-    if burst:
-        lost, bad = np.zeros(packets, np.bool_), False
-        for place, chance in enumerate(draw.random(packets)):
-            bad = chance >= BURST.leave if bad else chance < BURST.enter
-            lost[place] = bad
-    else:
-        lost = draw.random(packets) < LOSS
-    kept = delays[~lost]
-    # A packet waits for the one before it, as with netem's rate or reorder protection.
-    times = np.maximum.accumulate(np.flatnonzero(~lost) * GAP + kept)
-    return Sample("netem's manual", times - np.flatnonzero(~lost) * GAP, lost, 0)
-
-
-def run_tool(*command: str, tables: str = "") -> None:
-    """Run a system tool; its complaint is the error. ``tables``: where tc finds its distributions."""
-    surroundings = {**os.environ, "TC_LIB_DIR": tables} if tables else None
-    done = subprocess.run(command, capture_output=True, text=True, env=surroundings)
-    if done.returncode:
-        raise OSError(f"{' '.join(command)}: {done.stderr.strip()}")
-
-
-def write_table(file: FilePath) -> None:
-    """The upper half of a normal distribution as tc(8) reads it: 8192 is one standard deviation."""
-    upper = 1 - (np.arange(TABLE) + 0.5) / (2 * TABLE)
-    inverse = NormalDist().inv_cdf
-    steps = [round(8192 * inverse(each) / math.sqrt(1 - 2 / math.pi)) for each in upper.tolist()]
-    file.write_text("\n".join(map(str, reversed(steps))) + "\n")
-
-
-@contextlib.contextmanager
-def namespaces(*netem: str) -> Iterator[None]:
-    """Two namespaces joined by a veth pair, with netem on the way from the first to the second."""
-    try:
-        for name in NAMES:
-            run_tool("ip", "netns", "add", name)
-        run_tool(
-            "ip",
-            "link",
-            "add",
-            "qp0",
-            "netns",
-            NAMES[0],
-            "type",
-            "veth",
-            "peer",
-            "name",
-            "qp1",
-            "netns",
-            NAMES[1],
-        )
-        for name, link, address in zip(NAMES, ("qp0", "qp1"), ADDRESSES, strict=True):
-            run_tool("ip", "-n", name, "address", "add", f"{address}/24", "dev", link)
-            run_tool("ip", "-n", name, "link", "set", link, "up")
-        with tempfile.TemporaryDirectory() as tables:
-            write_table(FilePath(tables) / "half-normal.dist")
-            qdisc = ("tc", "-n", NAMES[0], "qdisc", "add", "dev", "qp0", "root", "netem", "limit", "100000")
-            run_tool(*qdisc, *netem, tables=tables)
-        yield
-    finally:
-        for name in NAMES:
-            subprocess.run(["ip", "netns", "delete", name], capture_output=True)
-
-
-def measured(packets: int, *netem: str) -> Sample:
-    """Packets over a veth pair with netem; raises ``OSError`` where this machine has none."""
-    with namespaces(*netem):
-        inside = ("ip", "netns", "exec")
-        program = [sys.executable, "-m", __name__]
-        with subprocess.Popen(
-            [*inside, NAMES[1], *program, "hear", str(packets)], stdout=subprocess.PIPE
-        ) as ear:
-            time.sleep(0.5)
-            subprocess.run([*inside, NAMES[0], *program, "say", str(packets)], check=True)
-            said, _ = ear.communicate()
-    heard = np.frombuffer(said, np.float64).reshape(-1, 3)
-    numbers = heard[:, 0].astype(np.intp)
-    lost = np.ones(packets, np.bool_)
-    lost[numbers] = False
-    return Sample("netem", heard[:, 2] - heard[:, 1], lost, int((np.diff(numbers) < 0).sum()))
-
-
-def say(packets: int) -> None:
-    """In the first namespace: send numbered packets by the clock."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as opened:
-        started = time.monotonic()
-        for number in range(packets):
-            while time.monotonic() < started + number * GAP:
-                pass
-            opened.sendto(np.array([number, time.time()]).tobytes(), (ADDRESSES[1], PORT))
-
-
-def hear(packets: int) -> None:
-    """In the second: write down number, time sent and time the kernel took each in."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as opened:
-        opened.bind((ADDRESSES[1], PORT))
-        opened.setsockopt(socket.SOL_SOCKET, 35, 1)
-        opened.settimeout(3.0)
-        with contextlib.suppress(TimeoutError):
-            for _ in range(packets):
-                data, ancillary, *_ = opened.recvmsg(64, 64)
-                stamp = np.frombuffer(ancillary[0][2], np.int64)
-                arrived = stamp[0] + stamp[1] * 1e-9
-                sys.stdout.buffer.write(data + np.float64(arrived).tobytes())
-    sys.stdout.buffer.flush()
-
-
-def peer(packets: int, seed: int, *netem: str, burst: bool) -> tuple[Sample, str]:
-    """Netem where there is one; else what its manual promises, and why."""
-    try:
-        return measured(packets, *netem), ""
-    except OSError as error:
-        return promised(packets, seed, burst=burst), str(error)
+def sample(source: str, crossing: Crossing, overhead: float = 0.0) -> Sample:
+    """What became of packets; ``overhead``: seconds that the path is not to blame for."""
+    lost = np.isnan(crossing.left)
+    delays = (crossing.left - crossing.entered)[~lost] - overhead
+    return Sample(source, delays, lost, int((np.diff(np.maximum.accumulate(crossing.order)) == 0).sum()))
 
 
 def loss_runs_agree(one: Sample, other: Sample) -> float:
     """The p-value of a chi-squared test that the runs of both have the same distribution."""
+    bounds = [1, 2, 3, 5, 8, np.inf]
+    return agree([np.histogram(sample.runs, bounds)[0] for sample in (one, other)])
+
+
+def agree(counts: Sequence[NDArray[Any]]) -> float:
+    """The p-value of a chi-squared test that both rows have the same shares.
+
+    1 where there is nothing to tell them apart, 0 where one of them has nothing.
+    """
     from scipy.stats import chi2_contingency
 
-    bounds = [1, 2, 3, 5, 8, np.inf]
-    table = np.array([np.histogram(sample.runs, bounds)[0] for sample in (one, other)])
-    return float(chi2_contingency(table[:, table.sum(axis=0) >= 10]).pvalue)
+    table = np.array(counts)
+    if not table.sum(axis=1).all():
+        return 0.0
+    table = table[:, table.sum(axis=0) >= 10]
+    return float(chi2_contingency(table).pvalue) if table.shape[1] > 1 else 1.0
+
+
+def compare(name: str, case: Case, ours: Sample, theirs: Sample) -> list[Promise]:
+    """What has to be the same."""
+    from scipy.stats import ks_2samp
+
+    difference = abs(ours.delays.mean() - theirs.delays.mean()) / theirs.delays.mean()
+    every = 1 if case.reorder else THINNED
+    same = float(ks_2samp(ours.delays[::every], theirs.delays[::every]).pvalue)
+    promises = [
+        Promise(f"{name}: difference of mean delay", float(difference), 0.01),
+        Promise(f"{name}: p of the same delays (KS)", same, PASSED, at_most=False),
+    ]
+    if ours.lost.any() or theirs.lost.any():
+        p = loss_runs_agree(ours, theirs)
+        promises.append(Promise(f"{name}: p of the same loss runs (chi-squared)", p, PASSED, at_most=False))
+    if case.reorder:
+        p = agree([np.array([len(each.delays) - each.overtaken, each.overtaken]) for each in (ours, theirs)])
+        promises.append(
+            Promise(f"{name}: p of the same share overtaken (chi-squared)", p, PASSED, at_most=False)
+        )
+    else:
+        promises.append(Promise(f"{name}: packets out of order", ours.overtaken, 0))
+    return promises
 
 
 def run(options: argparse.Namespace) -> Findings:
-    """Independent loss and bursts, each with the same delay and jitter."""
-    from scipy.stats import ks_2samp
-
-    km = (DELAY - 50e-6) / 4.9e-6
-    normal = ("delay", "5ms", "0.5ms", "distribution", "half-normal", "rate", "1gbit")
-    cases = {
-        "independent loss": (
-            Hop("hop", km, jitter=JITTER, jitter_shape=Jitter.NORMAL, loss=LOSS),
-            (*normal, "loss", f"{100 * LOSS}%"),
-        ),
-        "bursts": (
-            Hop("hop", km, jitter=JITTER, jitter_shape=Jitter.NORMAL, burst=BURST),
-            (*normal, "loss", "gemodel", f"{100 * BURST.enter}%", f"{100 * BURST.leave}%", "100%", "0%"),
-        ),
+    """Every case, or why there is none."""
+    asked = cases()
+    sendings = {
+        name: Sending(case.netem, case.gaps(options.packets).tolist()) for name, case in asked.items()
     }
-    rows: list[dict[str, Any]] = []
-    promises: list[Promise] = []
-    samples: dict[str, tuple[Sample, Sample]] = {}
-    reason = ""
-    for case, (hop, netem) in cases.items():
-        ours = modelled(hop, options.packets, options.seed)
-        theirs, reason = peer(options.packets, options.seed, *netem, burst=hop.burst is not None)
-        samples[case] = ours, theirs
-        rows += [
-            {
-                "what": case,
-                "by": sample.source,
-                "mean ms": 1e3 * float(sample.delays.mean()),
-                "p99 ms": 1e3 * float(np.percentile(sample.delays, 99)),
-                "lost %": 100 * float(sample.lost.mean()),
-                "mean run": float(sample.runs.mean()),
-                "out of order": sample.out_of_order,
-            }
-            for sample in (ours, theirs)
-        ]
-        difference = abs(ours.delays.mean() - theirs.delays.mean()) / theirs.delays.mean()
-        same = ks_2samp(ours.delays, theirs.delays).pvalue
-        promises += [
-            Promise(f"{case}: difference of mean delay", float(difference), 0.01),
-            Promise(f"{case}: p of the same delays (KS)", float(same), PASSED, at_most=False),
-            Promise(
-                f"{case}: p of the same loss runs (chi-squared)",
-                loss_runs_agree(ours, theirs),
-                PASSED,
-                at_most=False,
-            ),
-            Promise(f"{case}: packets out of order", ours.out_of_order, 0),
-        ]
-    versions = {"kernel": platform.release()}
-    if reason:  # nothing is promised that was held against a peer of our own
-        versions["against netem's manual"] = "; ".join(map(str, promises))
+    try:
+        kernel, found = measure({"still": STILL, **sendings}, tables())
+    except NoNetem as error:
+        return Findings(
+            title="The modelled path",
+            rows=[{"what": name} for name in asked],
+            promises=[],
+            unmeasured=[f"{name} (no netem here: {error})" for name in asked],
+        )
+    still = found.pop("still")
+    overhead = float(np.nanmedian(still.left - still.entered)) - DELAY
+    pairs = {
+        name: (modelled(asked[name], crossing.entered, options.seed), sample("netem", crossing, overhead))
+        for name, crossing in found.items()
+    }
     return Findings(
-        title=f"The modelled path, {options.packets} packets, {1e3 * GAP:g} ms apart",
-        rows=rows,
-        promises=[] if reason else promises,
-        unmeasured=[f"{each.what} (no netem here: {reason})" for each in promises] if reason else [],
-        versions=versions,
-        plot=lambda figure: draw(figure, samples),
+        title=f"The modelled path, {options.packets} packets",
+        rows=[
+            {
+                "what": name,
+                "by": each.source,
+                "mean ms": 1e3 * float(each.delays.mean()),
+                "p99 ms": 1e3 * float(np.percentile(each.delays, 99)),
+                "lost %": 100 * float(each.lost.mean()),
+                "mean run": float(each.runs.mean()) if each.lost.any() else 0.0,
+                "overtaken": each.overtaken,
+            }
+            for name, pair in pairs.items()
+            for each in pair
+        ],
+        promises=[each for name, pair in pairs.items() for each in compare(name, asked[name], *pair)],
+        versions={"netem": kernel},
+        details={"overhead_ms": 1e3 * overhead},
+        plot=lambda figure: draw(figure, pairs),
     )
 
 
-def draw(figure: Any, samples: dict[str, tuple[Sample, Sample]]) -> None:
+def draw(figure: Any, samples: Mapping[str, tuple[Sample, Sample]]) -> None:
     """Delays as cumulative shares, and loss runs."""
     axes = figure.subplots(2, len(samples))
     for column, (case, pair) in enumerate(samples.items()):
-        for sample in pair:
-            delays = np.sort(sample.delays) * 1e3
-            axes[0, column].plot(delays, np.linspace(0, 1, len(delays)), label=sample.source)
+        for each in pair:
+            delays = np.sort(each.delays) * 1e3
+            axes[0, column].plot(delays, np.linspace(0, 1, len(delays)), label=each.source)
         axes[0, column].set(title=case, xlabel="delay, ms", ylabel="share")
         axes[0, column].legend()
-        axes[1, column].hist([sample.runs for sample in pair], bins=range(1, 15), density=True)
+        if all(each.lost.any() for each in pair):
+            axes[1, column].hist([each.runs for each in pair], bins=range(1, 15), density=True)
         axes[1, column].set(xlabel="lost in a row", ylabel="share")
-
-
-if __name__ == "__main__":
-    {"say": say, "hear": hear}[sys.argv[1]](int(sys.argv[2]))

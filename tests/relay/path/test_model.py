@@ -120,11 +120,11 @@ VARIANTS: dict[str, list[Hop]] = {
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @settings(deadline=None)
-@given(BATCHES, st.integers(0, 1000), st.booleans())
+@given(BATCHES, st.integers(0, 1000), st.booleans(), st.booleans())
 def test_a_batch_fares_like_its_packets_one_by_one(
-    variant: str, batches: list[list[tuple[int, int, float]]], seed: int, outage: bool
+    variant: str, batches: list[list[tuple[int, int, float]]], seed: int, outage: bool, reorder: bool
 ) -> None:
-    together, singly = Path(VARIANTS[variant], seed=seed), Path(VARIANTS[variant], seed=seed)
+    together, singly = (Path(VARIANTS[variant], seed=seed, reorder=reorder) for _ in range(2))
     if outage and VARIANTS[variant]:
         for path in (together, singly):
             path.outage("0", 0.01, 0.02)
@@ -153,6 +153,16 @@ def test_a_large_batch_keeps_the_order_of_every_flow() -> None:
     for flow in range(7):
         assert (np.diff(released[flows == flow]) >= 0).all()
     assert (np.diff(released) < 0).any(), "the flows themselves are not held up by each other"
+
+
+@pytest.mark.parametrize("reorder", [False, True])
+def test_a_flow_is_reordered_only_when_asked(reorder: bool) -> None:
+    path = Path(VARIANTS["wild"], seed=3, reorder=reorder)
+    flow = path.flow("flow")
+    released = path.release_many(np.full(2000, flow), np.full(2000, 172), np.linspace(1.0, 1.1, 2000))
+    singly = [path.release("flow", 172, 2.0 + number * 1e-4) for number in range(500)]
+    assert bool((np.diff(released) < 0).any()) is reorder
+    assert (sorted(singly) != singly) is reorder
 
 
 def test_two_hops_of_one_name_are_refused() -> None:
