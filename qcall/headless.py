@@ -9,30 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import os
 import sys
-from typing import Any, Protocol
+from typing import Any
 
 from qcall.call.events import Reason
-from qcall.errors import QcallError, StorageError
+from qcall.errors import QcallError
 from qcall.keyboard import typed
 from qcall.session.conversation import Conversation
 from qcall.session.phone import Phone
-from qcall.session.report import Event
 from qcall.session.script import Script
-from qcall.session.wording import line_of
+from qcall.session.stopping import Stop, first
 
 NORMAL = frozenset({Reason.HANGUP, Reason.REMOTE_HANGUP})
 """How a call ends that was a success."""
 ASK = "type a to answer or d to decline, then Enter\n"
-
-
-class Stop(Protocol):
-    """Becomes set when the user has had enough (Ctrl-C, or a signal)."""
-
-    def is_set(self) -> bool: ...
-    async def wait(self) -> Any: ...
 
 
 async def call(
@@ -168,40 +158,3 @@ async def attend(
     if conversation.failure is not None:
         raise conversation.failure
     return 0 if conversation.talked and reason in NORMAL else 1
-
-
-async def first(work: Any, stop: Stop) -> Any:
-    """The result of ``work``, or ``None`` when ``stop`` came first."""
-    working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
-    try:
-        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        return working.result() if working.done() else None
-    finally:
-        for each in (working, stopping):
-            each.cancel()
-        await asyncio.wait({working, stopping})
-
-
-def json_lines(event: Event) -> None:
-    """Print an event for programs."""
-    put(json.dumps(event.as_line()))
-
-
-def text_lines(event: Event) -> None:
-    """Print an event for people; what they need not know is left out."""
-    if line := line_of(event):
-        put(f"{line} (Ctrl-C hangs up)" if event.kind == "media" else line)
-
-
-def put(line: str) -> None:
-    """Print ``line`` at once. Raises ``StorageError``, once, when it cannot be: its reader is gone."""
-    try:
-        sys.stdout.write(line + "\n")
-        sys.stdout.flush()
-    except OSError as error:
-        # What is still in the buffer would fail again, and again at the end of the program.
-        with open(os.devnull, "w") as nowhere:
-            os.dup2(nowhere.fileno(), sys.stdout.fileno())
-        raise StorageError(
-            f"standard output cannot be written ({error.strerror}), so this phone ends", code="output"
-        ) from None

@@ -22,15 +22,24 @@ import importlib
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import typer
 
-COMMANDS = (
-    "calling", "enrolling", "history", "people", "addressbook", "safekeeping", "remote", "checking", "tui",
-)  # fmt: skip
-"""Modules that add commands to the program."""
+COMMANDS = {
+    "calling": ("call", "listen"),
+    "enrolling": ("init",),
+    "history": ("history",),
+    "people": ("contacts", "verify", "fingerprint"),
+    "addressbook": ("contacts",),
+    "safekeeping": ("passphrase", "export", "import"),
+    "remote": ("control",),
+    "checking": ("doctor", "devices"),
+    "tui": ("tui",),
+}
+"""Modules and the commands that they add to the program."""
 
 
 def main() -> None:
@@ -42,13 +51,14 @@ def main() -> None:
     home = home_of(sys.argv[1:], os.environ)
     if home is not None:
         sys.exit(start(home, {}, (None, None), None))
-    commands()(prog_name="qcall")
+    commands(sys.argv[1:])(prog_name="qcall")
 
 
-def commands() -> typer.Typer:
-    """The program with all its commands."""
+def commands(arguments: Sequence[str] = ()) -> typer.Typer:
+    """The program with the commands that ``arguments`` may name, or with all where they name none."""
     from .app import app
 
-    for name in COMMANDS:
-        importlib.import_module(f"{__name__}.{name}")
+    named = [module for module, names in COMMANDS.items() if not set(names).isdisjoint(arguments)]
+    for module in named or COMMANDS:
+        importlib.import_module(f"{__name__}.{module}")
     return app

@@ -10,11 +10,11 @@ import typer
 
 from qcall.config import Home
 from qcall.errors import StorageError, UsageError
-from qcall.headless import json_lines
 from qcall.records.addressbook import AddressBook, read
 from qcall.records.vcard import Entry, dump
-from qcall.session.report import Event
+from qcall.session.event import Event
 
+from .lines import json_lines
 from .options import Json
 from .people import contacts
 from .running import report

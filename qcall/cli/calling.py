@@ -11,13 +11,14 @@ import typer
 from qcall.errors import UsageError
 from qcall.headless import call as place_call
 from qcall.headless import listen as wait_for_calls
-from qcall.media.recording import Sides
+from qcall.media.sides import Sides
 from qcall.session.phone import Phone
 from qcall.session.script import Script
 from qcall.session.sound import Wishes
 
 from .app import app
 from .completion import contacts as complete_contacts
+from .online import with_phone
 from .options import (
     Bitrate,
     Cleaning,
@@ -41,7 +42,6 @@ from .options import (
     SuiteOption,
     Text,
 )
-from .running import with_phone
 
 Talk = Callable[[Phone, asyncio.Event], Awaitable[int]]
 

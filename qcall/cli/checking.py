@@ -10,12 +10,12 @@ import typer
 
 from qcall.config import Home
 from qcall.crypto.identity import Identity
-from qcall.headless import json_lines
 from qcall.session.doctor import examine
-from qcall.session.report import Event
+from qcall.session.event import Event
 from qcall.session.soundtest import SoundTest
 
 from .app import app
+from .lines import json_lines
 from .options import Json
 from .passphrases import unlock
 from .running import report, run_briefly

@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 
 from qcall.config import Home
-from qcall.headless import json_lines
 from qcall.session.enrolment import enrol
-from qcall.session.report import Event
+from qcall.session.event import Event
 
 from .app import app
+from .lines import json_lines
 from .options import Json
 from .passphrases import first
 from .running import run_briefly

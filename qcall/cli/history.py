@@ -12,12 +12,12 @@ import typer
 from qcall.agreement.receipt import SignedReceipt, compare, load
 from qcall.crypto.identity import Fingerprint
 from qcall.errors import StorageError, UsageError
-from qcall.headless import json_lines
 from qcall.records.store import CallRecord, Records
-from qcall.session.report import Event
+from qcall.session.event import Event
 from qcall.session.wording import harmless
 
 from .app import app
+from .lines import json_lines
 from .options import Json
 from .running import with_records
 

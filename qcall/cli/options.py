@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from qcall.media.recording import Sides
+from qcall.media.sides import Sides
 
 
 class Qkd(StrEnum):

@@ -10,7 +10,7 @@ import typer
 from qcall.config import Home
 from qcall.crypto.identity import Identity
 from qcall.errors import UsageError
-from qcall.session.enrolment import is_protected, open_identity
+from qcall.session.identity import is_protected, open_identity
 
 CURRENT, NEW, BACKUP = "QCALL_PASSPHRASE", "QCALL_NEW_PASSPHRASE", "QCALL_BACKUP_PASSPHRASE"
 SHORTEST = 8

@@ -12,13 +12,13 @@ from rich.console import Console
 from qcall.config import Home
 from qcall.crypto.identity import Fingerprint
 from qcall.errors import UsageError
-from qcall.headless import json_lines
 from qcall.records.store import Records
-from qcall.session.report import Event
+from qcall.session.event import Event
 
 from .app import app
 from .completion import contacts as complete_contacts
 from .fingerprint import qr_code
+from .lines import json_lines
 from .options import Json
 from .passphrases import unlock
 from .running import report, with_records

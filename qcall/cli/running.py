@@ -12,18 +12,10 @@ from typing import Any, NoReturn
 
 import typer
 
-from qcall.config import Home, Settings
-from qcall.crypto.identity import Identity
+from qcall.config import Home
 from qcall.errors import QcallError
-from qcall.headless import first, json_lines, text_lines
 from qcall.records.store import Records
-from qcall.session.attendance import attended
-from qcall.session.desk import Desk
-from qcall.session.phone import Phone
-from qcall.session.sound import Opener, Wishes
-from qcall.session.sound import check as check_sound
-
-from .passphrases import unlock
+from qcall.session.stopping import first
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 INTERRUPTED = 130
@@ -44,38 +36,6 @@ def with_records(home: Home, work: Callable[[Records], int | None]) -> None:
             records.close()
 
     report(with_them)
-
-
-def with_phone(
-    home: Home,
-    flags: dict[str, Any],
-    sound: Wishes,
-    kme: str | None,
-    as_json: bool,
-    work: Callable[[Phone, asyncio.Event], Awaitable[int]],
-) -> None:
-    """Bring the phone in ``home`` online, do ``work`` with it, and leave with its exit code."""
-    forward = json_lines if as_json else text_lines
-
-    def prepare() -> Callable[[asyncio.Event], Awaitable[int]]:
-        # Before the loop runs, because it may ask the user.
-        home.account()
-        settings = home.settings(flags, os.environ)
-        identity = unlock(home)
-        check_sound(sound)
-        return lambda stop: with_it(stop, settings, identity)
-
-    async def with_it(stop: asyncio.Event, settings: Settings, identity: Identity) -> int:
-        desk = Desk(home, policy=settings.qkd, forward=forward)
-        tell = desk.tell
-        async with (
-            Phone(home, settings, identity, sound=Opener(sound, tell), tell=tell) as phone,
-            attended(desk, phone, home, alone=True),
-        ):
-            await first(phone.online(kme_url=kme), stop)
-            return await work(phone, stop)
-
-    run(prepare)
 
 
 def run(prepare: Callable[[], Callable[[asyncio.Event], Awaitable[int]]]) -> None:

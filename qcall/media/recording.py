@@ -7,7 +7,6 @@ ceases is filled up with silence.
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,17 +16,11 @@ from qcall.errors import DeviceError
 
 from .opus import SAMPLE_RATE, Samples
 from .playout import SILENCE
+from .sides import Sides
 from .wav import WavFile
 
 LEAD = SAMPLE_RATE // 2
 """Samples that one side may be ahead of the other before the other counts as having ceased."""
-
-
-class Sides(enum.StrEnum):
-    """Whose speech is recorded."""
-
-    OWN = "own"
-    BOTH = "both"
 
 
 class Recording:

@@ -8,7 +8,8 @@ from typing import Any
 
 from qcall.call.events import Reason
 
-from .report import Event, security_line
+from .event import Event
+from .report import security_line
 from .snapshot import (
     LOG_LINES,
     MESSAGES,

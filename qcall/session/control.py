@@ -23,7 +23,7 @@ from qcall.errors import LocalFault, QcallError, StorageError, UsageError
 from qcall.wire.local import ANSWER_LIMIT, MAX_LINE, InUse, bind, reachable, refusal
 
 from . import commands
-from .report import Event
+from .event import Event
 
 log = logging.getLogger(__name__)
 

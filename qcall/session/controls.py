@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from qcall.errors import UsageError
-from qcall.media.recording import Sides
+from qcall.media.sides import Sides
 
 from . import commands
 from .conversation import Conversation

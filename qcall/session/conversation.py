@@ -25,10 +25,11 @@ from qcall.errors import CallRefused, LocalFault, QcallError, Unavailable
 from qcall.media.tones import BUSY, CONGESTION, RING_BACK, RINGING, Tone
 from qcall.records.store import CallRecord
 
+from .event import Event
 from .in_call import InCall
 from .keying import Keying
 from .line import Line
-from .report import Event, Timing
+from .report import Timing
 from .voice import Voice
 from .work import Alarm, Work
 

@@ -15,14 +15,14 @@ from typing import Any
 from qcall.call.machine import State
 from qcall.config import Home
 from qcall.errors import LocalFault, QcallError, UsageError
-from qcall.media.recording import Sides
+from qcall.media.sides import Sides
 from qcall.records.addressbook import AddressBook
 
 from . import board, commands, controls
 from .books import Books
 from .conversation import Conversation
+from .event import Event
 from .phone import Phone
-from .report import Event
 from .snapshot import PHASES, Link, Snapshot
 
 LEVEL_INTERVAL = 0.125

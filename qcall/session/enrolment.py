@@ -11,10 +11,12 @@ import os
 
 from qcall.config import Account, Home, write_private
 from qcall.crypto.identity import Identity, Role
-from qcall.crypto.identity_file import dump, load, needs_passphrase
-from qcall.errors import NotSetUp, StorageError, UsageError
+from qcall.crypto.identity_file import dump
+from qcall.errors import UsageError
 from qcall.net import signalling
 from qcall.net.kme import sae_key_and_request
+
+from .identity import open_identity
 
 
 class RelaySigner:
@@ -67,24 +69,3 @@ async def enrol(home: Home, name: str, relay: str, invite: str, passphrase: str 
     )
     home.save_account(account)
     return account
-
-
-def open_identity(home: Home, passphrase: str | None) -> Identity:
-    """The identity of the phone in ``home``. Raises ``NotSetUp``, ``StorageError`` and ``UsageError``."""
-    return load(_identity_file(home), passphrase)
-
-
-def is_protected(home: Home) -> bool:
-    """Whether the identity in ``home`` is under a passphrase. Raises ``NotSetUp`` and ``StorageError``."""
-    return needs_passphrase(_identity_file(home))
-
-
-def _identity_file(home: Home) -> bytes:
-    try:
-        return home.identity.read_bytes()
-    except FileNotFoundError:
-        raise NotSetUp(
-            f"no phone is set up in {home.directory}; run: qcall init NAME --relay URL --invite CODE"
-        ) from None
-    except OSError as error:
-        raise StorageError(f"cannot read {home.identity}: {error.strerror}") from None

@@ -16,7 +16,8 @@ from typing import Any
 
 from qcall.agreement.control import LONGEST_TEXT, Hold, Message, Mute, RecordingNotice, Text
 from qcall.errors import DeviceError, UsageError
-from qcall.media.recording import Recording, Sides
+from qcall.media.recording import Recording
+from qcall.media.sides import Sides
 
 from .sound import Opener
 from .voice import Voice

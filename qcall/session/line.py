@@ -9,7 +9,7 @@ from qcall.media.peer import Relay
 from qcall.net.kme import QkdSource
 from qcall.records.store import Records
 
-from .report import Event
+from .event import Event
 from .sound import Sound
 
 

@@ -30,8 +30,8 @@ from qcall.wire.signalling import Delivery, Failed, Reason
 
 from .conversation import Conversation
 from .enrolment import RelaySigner
+from .event import Event
 from .line import Line
-from .report import Event
 from .sound import Opener
 from .suites import offered
 

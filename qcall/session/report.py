@@ -6,7 +6,7 @@ No secrets: key IDs and node names, never key bytes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from qcall.agreement.peer import ContactStatus
@@ -16,23 +16,6 @@ from qcall.media.opus import SAMPLE_RATE
 from qcall.media.quality import opinion_score, rating, unrepaired
 
 TICK, CROSS = "✓", "✗"
-
-
-@dataclass(frozen=True)
-class Event:
-    """Something that happened, with the fields that ``--json`` prints.
-
-    ``at`` is in seconds on the system's monotonic clock, which all programs of one machine share, so that
-    the events of two phones can be laid beside each other.
-    """
-
-    kind: str
-    at: float
-    fields: Mapping[str, Any] = field(default_factory=dict)
-
-    def as_line(self) -> dict[str, Any]:
-        """The object of one JSON line."""
-        return {"event": self.kind, "at": round(self.at, 6), **self.fields}
 
 
 @dataclass

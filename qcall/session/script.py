@@ -10,7 +10,7 @@ from pathlib import Path
 from qcall.agreement.control import LONGEST_TEXT
 from qcall.errors import DeviceError, UsageError
 from qcall.media.dtmf import DigitSender
-from qcall.media.recording import Sides
+from qcall.media.sides import Sides
 
 from .in_call import InCall
 

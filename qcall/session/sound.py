@@ -13,7 +13,7 @@ from qcall.media.devices import NullSink, NullSource, Sink, Source, ToneSource, 
 from qcall.media.processing import Processing
 from qcall.media.soundcard import Microphone, Speaker, is_headset
 
-from .report import Event
+from .event import Event
 
 Switch = Literal["auto", "on", "off"]
 

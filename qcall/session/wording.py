@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .report import Event
+from .event import Event
 
 GRAVE = frozenset({"blocked", "gone", "qkd-failed", "rekey-failing"})
 """Events that a user should not overlook."""

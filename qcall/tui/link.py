@@ -156,7 +156,7 @@ class PhoneThread:
     async def _live(self) -> None:
         from qcall.session.attendance import attended
         from qcall.session.desk import Desk
-        from qcall.session.enrolment import open_identity
+        from qcall.session.identity import open_identity
         from qcall.session.phone import Phone
         from qcall.session.sound import Opener, Wishes, check
 

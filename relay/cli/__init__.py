@@ -15,24 +15,40 @@ Every failure that the program knows is one line on standard error and exit code
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
+import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import typer
 
+COMMANDS = {
+    "enrolling": ("invite",),
+    "faults": ("fault",),
+    "nodes": ("kme",),
+    "serving": ("serve",),
+    "standalone": ("turn",),
+    "status": ("status",),
+    "topologies": ("topology",),
+}
+"""Modules and the commands that they add to the program."""
+
 
 def main() -> None:
     """Entry point of the console script ``relay``."""
-    # Reading the commands in takes most of a second; a Ctrl-C meanwhile has nothing to give back.
+    # Reading the commands in takes a moment; a Ctrl-C meanwhile has nothing to give back.
     signal.signal(signal.SIGINT, lambda *_: os._exit(130))
-    commands()(prog_name="relay")
+    commands(sys.argv[1:])(prog_name="relay")
 
 
-def commands() -> typer.Typer:
-    """The program with all its commands."""
-    from . import enrolling, faults, nodes, serving, standalone, status, topologies  # noqa: F401 - they add themselves
+def commands(arguments: Sequence[str] = ()) -> typer.Typer:
+    """The program with the commands that ``arguments`` may name, or with all where they name none."""
     from .app import app
 
+    named = [module for module, names in COMMANDS.items() if not set(names).isdisjoint(arguments)]
+    for module in named or COMMANDS:
+        importlib.import_module(f"{__name__}.{module}")
     return app

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from qcall.config import Home
-from qcall.session.enrolment import is_protected, open_identity
+from qcall.session.identity import is_protected, open_identity
 
 
 def test_the_environment_answers_where_nobody_sits(qcall, home: Home) -> None:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from qcall.errors import DeviceError
 from qcall.media.opus import Samples
-from qcall.media.recording import LEAD, Recording, Sides
+from qcall.media.recording import LEAD, Recording
+from qcall.media.sides import Sides
 
 
 def read(file: Path) -> np.ndarray:

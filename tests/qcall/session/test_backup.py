@@ -14,7 +14,7 @@ from qcall.crypto.identity_file import dump
 from qcall.errors import NotSetUp, StorageError, UsageError
 from qcall.records.store import Records
 from qcall.session.backup import change_passphrase, export, restore
-from qcall.session.enrolment import is_protected, open_identity
+from qcall.session.identity import is_protected, open_identity
 
 ACCOUNT = Account(name="alice", relay="ws://127.0.0.1:1", site="beijing", sae_id="sae-a", kme_id="kme-b")
 SECRET = "correct horse"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qcall.session import board
-from qcall.session.report import Event
+from qcall.session.event import Event
 from qcall.session.snapshot import (
     HISTORY,
     LOG_LINES,

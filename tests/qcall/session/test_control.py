@@ -12,7 +12,7 @@ import pytest
 from qcall.errors import LocalFault, UsageError
 from qcall.session import commands
 from qcall.session.control import BACKLOG, MAX_LINE, ControlServer, ask, events
-from qcall.session.report import Event
+from qcall.session.event import Event
 
 
 class Recorder:

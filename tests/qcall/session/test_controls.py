@@ -10,7 +10,7 @@ import pytest
 
 from qcall.errors import DeviceError, UsageError
 from qcall.media.devices import NullSink, NullSource, ToneSource, WavSink
-from qcall.media.recording import Sides
+from qcall.media.sides import Sides
 from qcall.session import commands
 from qcall.session.controls import carry_out
 from qcall.session.sound import Opener, Sound, Wishes

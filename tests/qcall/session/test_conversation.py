@@ -20,9 +20,9 @@ from qcall.media.devices import NullSink, NullSource
 from qcall.media.peer import Relay
 from qcall.records.store import Records
 from qcall.session.conversation import Conversation
+from qcall.session.event import Event
 from qcall.session.keying import Keying
 from qcall.session.line import Line
-from qcall.session.report import Event
 from qcall.session.voice import Voice
 
 IDENTITY = Identity.create(os.urandom)

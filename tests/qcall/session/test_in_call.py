@@ -10,9 +10,10 @@ import pytest
 
 from qcall.agreement.control import LONGEST_TEXT, Message
 from qcall.errors import DeviceError, UsageError
-from qcall.media.recording import Recording, Sides
+from qcall.media.recording import Recording
+from qcall.media.sides import Sides
+from qcall.session.event import Event
 from qcall.session.in_call import MOST_TEXTS, InCall
-from qcall.session.report import Event
 from qcall.session.script import Script, unused
 from qcall.session.wording import line_of
 from qcall.session.work import Work

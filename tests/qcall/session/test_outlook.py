@@ -10,8 +10,8 @@ import pytest
 from qcall.errors import Unavailable
 from qcall.net.kme import LinkFault, Outlook
 from qcall.session import outlook
+from qcall.session.event import Event
 from qcall.session.outlook import KeyWatch
-from qcall.session.report import Event
 from qcall.session.wording import is_grave, line_of
 
 WELL = Outlook(1000, 9.0, 1, ("a", "x", "b"))

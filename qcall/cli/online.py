@@ -1,0 +1,61 @@
+"""Brings the phone of a home online for a command."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from qcall.config import Home, Settings
+from qcall.crypto.identity import Identity
+from qcall.session.attendance import attended
+from qcall.session.desk import Desk
+from qcall.session.event import Event
+from qcall.session.phone import Phone
+from qcall.session.sound import Opener, Wishes
+from qcall.session.sound import check as check_sound
+from qcall.session.stopping import first
+from qcall.session.wording import line_of
+
+from .lines import json_lines, put
+from .passphrases import unlock
+from .running import run
+
+
+def with_phone(
+    home: Home,
+    flags: dict[str, Any],
+    sound: Wishes,
+    kme: str | None,
+    as_json: bool,
+    work: Callable[[Phone, asyncio.Event], Awaitable[int]],
+) -> None:
+    """Bring the phone in ``home`` online, do ``work`` with it, and leave with its exit code."""
+    forward = json_lines if as_json else text_lines
+
+    def prepare() -> Callable[[asyncio.Event], Awaitable[int]]:
+        # Before the loop runs, because it may ask the user.
+        home.account()
+        settings = home.settings(flags, os.environ)
+        identity = unlock(home)
+        check_sound(sound)
+        return lambda stop: with_it(stop, settings, identity)
+
+    async def with_it(stop: asyncio.Event, settings: Settings, identity: Identity) -> int:
+        desk = Desk(home, policy=settings.qkd, forward=forward)
+        tell = desk.tell
+        async with (
+            Phone(home, settings, identity, sound=Opener(sound, tell), tell=tell) as phone,
+            attended(desk, phone, home, alone=True),
+        ):
+            await first(phone.online(kme_url=kme), stop)
+            return await work(phone, stop)
+
+    run(prepare)
+
+
+def text_lines(event: Event) -> None:
+    """Print an event for people; what they need not know is left out."""
+    if line := line_of(event):
+        put(f"{line} (Ctrl-C hangs up)" if event.kind == "media" else line)
