@@ -61,6 +61,7 @@ class SqliteKeyStore:
         self._earliest = -math.inf
         self._waiting_of: Counter[str] = Counter()
         self._undone = False
+        self._closed = False
         try:
             path.touch(mode=0o600, exist_ok=True)
             self._db = sqlite3.connect(path, isolation_level=None, timeout=0.5)
@@ -85,15 +86,18 @@ class SqliteKeyStore:
 
     def close(self) -> None:
         """Commit, and close the file. What is in it stays for the next start. A second time does nothing."""
-        with contextlib.suppress(StorageError, sqlite3.ProgrammingError):
+        with contextlib.suppress(StorageError):
             self.commit()
+        self._closed = True
         self._db.close()
 
     @property
     def pending(self) -> bool:
-        return self._undone or self._db.in_transaction
+        return not self._closed and (self._undone or self._db.in_transaction)
 
     def commit(self) -> None:
+        if self._closed:  # which has committed: an answer may still have been on its way
+            return
         try:
             if self._undone:
                 raise sqlite3.OperationalError("the transaction was undone")

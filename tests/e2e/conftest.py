@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import json
 import shutil
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from qcall.config import Home
 from scripts.demonstration.stage import Event, Stage, stage
 
 SPEECH = Path(__file__).parent.parent / "data" / "speech"
@@ -34,9 +38,15 @@ async def theatre(tmp_path: Path) -> AsyncIterator[Stage]:
 
 
 @pytest.fixture(scope="session")
-def enrolled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Event]:
-    """The homes of a relay, of alice at Beijing and of bob at Hefei, and where that relay listened."""
-    directory = tmp_path_factory.mktemp("enrolled")
+def enrolled(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> tuple[Path, Event]:
+    """The homes of a relay, of alice at Beijing and of bob at Hefei, and where that relay listened.
+
+    They are made once for all workers of a test run.
+    """
+    base = tmp_path_factory.getbasetemp()
+    if worker_id != "master":
+        base = base.parent
+    directory, ready = base / "enrolled", base / "enrolled.json"
 
     async def enrol() -> Event:
         async with stage(directory) as made:
@@ -45,14 +55,26 @@ def enrolled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Event]:
             await made.enrol("bob", "hefei")
             return made.ready
 
-    return directory, asyncio.run(enrol())
+    with (base / "enrolled.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not ready.exists():
+            directory.mkdir()
+            ready.write_text(json.dumps(asyncio.run(enrol())))
+    return directory, json.loads(ready.read_text())
 
 
 @pytest.fixture
 async def homes(theatre: Stage, enrolled: tuple[Path, Event]) -> Stage:
-    """A stage with enrolled phones of its own, and no relay running yet."""
-    directory, theatre.ready = enrolled
+    """A stage with enrolled phones of its own, an address for their relay, and no relay running yet."""
+    directory, ready = enrolled
     shutil.copytree(directory, theatre.directory, dirs_exist_ok=True)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"ws://127.0.0.1:{free.getsockname()[1]}"
+    for name in ("alice", "bob"):
+        account = Home(theatre.home(name)).account_file
+        account.write_text(account.read_text().replace(ready["signalling"], url))
+    theatre.ready = {**ready, "signalling": url}
     return theatre
 
 

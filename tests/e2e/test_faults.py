@@ -86,7 +86,7 @@ async def test_a_relay_writes_an_audit_log_wherever_its_nodes_run(
         await theatre.enrol(name, site, diamond)
     bob = await theatre.listen("bob", "--auto-answer", "--once", "--qkd", "require", *SOUND)
     alice = await theatre.call("alice", "bob", "--qkd", "require", *SOUND)
-    await alice.event("rekeyed", limit=20)
+    await alice.event("media")
     alice.interrupt()
     assert (await alice.ended(), await bob.ended()) == (0, 0), alice.account() + bob.account()
     home = Path(theatre.relay_home)

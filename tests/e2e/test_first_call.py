@@ -6,8 +6,10 @@ from pathlib import Path
 
 from scripts.demonstration.hearing import compare, load
 from scripts.demonstration.stage import Stage
+from tests.e2e.real_time import REAL_TIME
 
 
+@REAL_TIME
 async def test_each_phone_hears_the_other(
     phones: Stage, spoken: Path, answered: Path, tmp_path: Path
 ) -> None:

@@ -22,6 +22,7 @@ from qcall.media.srtp import SrtpKeyPair
 from qcall.media.tones import RINGING, Tones
 from relay.turn.udp import WireEvent
 from tests.e2e.exchange import LIMIT, connect, exchange, happens, talk, until
+from tests.e2e.real_time import REAL_TIME
 
 SPEECH = Path(__file__).parents[1] / "data/speech"
 
@@ -62,6 +63,7 @@ class Ear(NullSink):
         self.blocks.append(block)
 
 
+@REAL_TIME
 async def test_speech_arrives_in_both_directions(tmp_path: Path) -> None:
     clips = {name: SPEECH / f"{name}_harvard_phrases.wav" for name in ("F1", "M1")}
     async with exchange() as made:
@@ -78,6 +80,7 @@ async def test_speech_arrives_in_both_directions(tmp_path: Path) -> None:
         assert np.median([locate(part, recorded).peak for part in parts]) > 0.9
 
 
+@REAL_TIME
 @pytest.mark.parametrize(("frame_ms", "limit"), [(20, 0.050), (10, 0.035)])
 async def test_mouth_to_ear_is_short(frame_ms: int, limit: float) -> None:
     async with exchange() as made:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from scripts.demonstration.stage import Stage
+from tests.e2e.real_time import REAL_TIME
 
 
+@REAL_TIME
 async def test_dialling_rings_soon_and_an_answer_is_heard_at_once(phones: Stage) -> None:
     sound = ("--input", "tone", "--output", "null")
     bob = await phones.listen("bob", "--auto-answer", "--after", "0.7", "--once", *sound)

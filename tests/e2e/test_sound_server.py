@@ -22,6 +22,7 @@ from qcall.media.quality import locate
 from qcall.media.soundcard import Card, Microphone, Speaker, cards
 from scripts.demonstration.soundserver import SoundServer, is_available
 from scripts.demonstration.stage import Stage
+from tests.e2e.real_time import REAL_TIME
 
 pytestmark = pytest.mark.skipif(
     not is_available(),
@@ -57,6 +58,7 @@ async def test_a_device_that_does_not_exist_is_named(server: SoundServer) -> Non
         Microphone("theremin")
 
 
+@REAL_TIME
 async def test_two_phones_talk_through_their_sound_cards(server: SoundServer, phones: Stage) -> None:
     cards = {
         name: ("--microphone", f"mouth-of-{name}", "--speaker", f"ear-of-{name}", "--processing", "off")

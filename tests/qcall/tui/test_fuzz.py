@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 
 import pytest
@@ -17,10 +18,11 @@ PRESSED = [
     "backspace", "delete", "space", "slash", "n", "e", "x", "i", "k", "T", "y", "é", "ctrl+a", "f5",
 ]  # fmt: skip
 PASTED = ["bob", "\x1b[31mred\x1b[0m", "a\nb\r\nc", "\0", "x" * 5000, "[bold]no markup[/", "\u202eevil", ""]
+NIGHTLY = os.environ.get("QCALL_TEST_PROFILE") == "nightly"
 SHOWN = [IDLE, IN_CALL, RINGING, WAITING]
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(40 if NIGHTLY else 2))
 async def test_nothing_takes_the_screen_down(running, seed):
     chance = random.Random(seed)
     async with running(IN_CALL) as (app, link, pilot):

@@ -275,3 +275,14 @@ def test_in_whatever_order_no_slave_gets_a_key_twice(
                 assert (unit, slave) not in got
                 got.add((unit, slave))
     store.close()
+
+
+def test_a_commit_that_comes_after_closing_has_nothing_left_to_do(store: SqliteKeyStore, file: Path) -> None:
+    store.add_stock("peer", [end_key("k")], owned=True, expires=100)
+    assert store.pending
+    store.close()
+    assert not store.pending
+    store.commit()
+    again = SqliteKeyStore(file, NODE_KEY, boot_id=BOOT)
+    assert again.count_stock("peer", 0) == 1
+    again.close()
