@@ -58,7 +58,10 @@ def palette() -> type[Provider]:
 
 
 class QcallApp(App[int]):
-    """The softphone. ``link`` is the phone; ``first`` is shown until it says something."""
+    """The softphone. ``link`` is the phone; ``first`` is shown until it says something.
+
+    ``settle`` is called when everything is imported and the phone has begun.
+    """
 
     CSS_PATH = Path(__file__).with_name("qcall.tcss")
     TITLE = "qcall"
@@ -76,6 +79,7 @@ class QcallApp(App[int]):
         sound_test: SoundTester | None = None,
         guard: float = GUARD,
         signals: Sequence[signal.Signals] = (),
+        settle: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__()
         self.link = link
@@ -89,6 +93,7 @@ class QcallApp(App[int]):
         self._save = save
         self._enrol = enrol
         self._signals = signals
+        self._settle = settle
         self.fault: QcallError | None = None
         """Why the phone ended by itself."""
         self._pages_wanted = True
@@ -183,7 +188,11 @@ class QcallApp(App[int]):
         if self._pages_wanted and snapshot.link is not Link.STARTING:
             # Not sooner: the phone's own imports come first.
             self._pages_wanted = False
-            self.run_worker(import_all(), group="imports", exit_on_error=False)
+            self.run_worker(self._import_pages(), group="imports", exit_on_error=False)
+
+    async def _import_pages(self) -> None:
+        await import_all()
+        self._settle()
 
     def failed(self, error: QcallError) -> None:
         """The phone has ended by itself; say why, and end. A missing passphrase is asked for."""

@@ -21,6 +21,7 @@ from qcall.session.snapshot import Snapshot
 
 from .draw import MUTED, POOR
 from .keys import KEYS
+from .strips import InTurns
 
 SCREENS = {
     key.id: key
@@ -108,7 +109,7 @@ class Completer(Suggester):
         return found[0] if found and value else None
 
 
-class CommandLine(ModalScreen[None]):
+class CommandLine(InTurns, ModalScreen[None]):
     """One line at the bottom; the screen stays in sight."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -126,7 +127,7 @@ class CommandLine(ModalScreen[None]):
                 placeholder="a command; Tab completes, Enter runs it, Esc leaves", suggester=Completer(self)
             )
 
-    def on_mount(self) -> None:
+    async def on_mount(self) -> None:
         """What there is."""
         self._back = 0
         self._hint("")

@@ -158,7 +158,7 @@ class ContactsScreen(TablePage[Person]):
     def action_changed(self) -> None:
         """What a changed identity means."""
         if (person := self.chosen) is not None:
-            self.app.ask_about(person.name)  # type: ignore[attr-defined]
+            self.app.ask_about(person.name)
 
     def action_import(self) -> None:
         """Ask for a vCard file to read."""
@@ -182,7 +182,7 @@ class ContactsScreen(TablePage[Person]):
         self.work(self._ask(command))
 
     async def _ask(self, command: Any) -> None:
-        answer = await self.app.fetch(command)  # type: ignore[attr-defined]
+        answer = await self.app.fetch(command)
         if isinstance(answer, dict) and isinstance(command, commands.Import | commands.Export):
             done, count = next(iter(answer.items()))
             self.notify(f"{count} {done}", markup=False)

@@ -12,7 +12,7 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
 from textual.suggester import SuggestFromList
-from textual.widgets import Button, Input, Label, Static
+from textual.widgets import Button, Input, Label, OptionList, Static
 
 
 class Ask(ModalScreen[str | None]):
@@ -59,6 +59,34 @@ class Ask(ModalScreen[str | None]):
         value = event.value.strip()
         if value or self._optional:
             self.dismiss(value)
+
+
+class Choose(ModalScreen[int | None]):
+    """One of a few: gives its index; the one that holds ``now`` is under the cursor."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Leave")]
+
+    def __init__(self, title: str, names: Sequence[str], now: int) -> None:
+        super().__init__()
+        self._title = title
+        self._names = tuple(names)
+        self._now = now
+
+    def compose(self) -> ComposeResult:
+        """A list."""
+        with Vertical(classes="dialog") as box:
+            box.border_title = self._title
+            yield OptionList(*(Content(name) for name in self._names))
+
+    def on_mount(self) -> None:
+        """What holds now."""
+        self.query_one(OptionList).highlighted = self._now
+
+    @on(OptionList.OptionSelected)
+    def take(self, event: OptionList.OptionSelected) -> None:
+        """Enter, or a click."""
+        event.stop()
+        self.dismiss(event.option_index)
 
 
 class Question(ModalScreen[Any]):

@@ -1,19 +1,25 @@
-"""Help: what the focused part is for, and every key."""
+"""Help: what the focused part is for, and every key. One text: a widget a line would take its time."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widget import Widget
-from textual.widgets import Markdown
+from textual.widgets import Static
 
 from .helptexts import TEXTS
 from .keybar import shown
 from .keys import KEYS
+from .strips import Headed, SecurityStrip, TitleBar
+
+COLUMN = 14
+"""Cells for the names of keys."""
 
 
 def text_for(focused: Widget | None, screen: Widget) -> str:
@@ -25,18 +31,15 @@ def text_for(focused: Widget | None, screen: Widget) -> str:
     return TEXTS["MainScreen"]
 
 
-def table(chosen: dict[str, str]) -> str:
-    """Every key as Markdown."""
-    rows = ["| key | does |", "| --- | --- |"]
-    for key in KEYS:
-        keys = ", ".join(shown(each) for each in chosen.get(key.id, key.key).split(","))
-        rows.append(f"| **{keys}** | {key.help} |")
-    rows.append("| **0-9 \\* #** | keypad while you talk |")
-    rows.append("| **Tab** | next pane |")
-    return "\n".join(rows)
+def table(chosen: Mapping[str, str]) -> Content:
+    """Every key and what it does."""
+    rows = [(", ".join(map(shown, chosen.get(key.id, key.key).split(","))), key.help) for key in KEYS]
+    rows += [("0-9 * #", "keypad while you talk"), ("Tab", "next pane")]
+    lines = [Content.assemble((keys.ljust(COLUMN), "bold $accent"), does) for keys, does in rows]
+    return Content("\n").join([Content.styled("Keys", "bold $accent"), Content(""), *lines])
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(Headed, ModalScreen[None]):
     """Over whatever is on the screen."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,f1,q", "dismiss(None)", "Back")]
@@ -44,7 +47,11 @@ class HelpScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         """Text and keys."""
         below = self.app.screen_stack[-2] if len(self.app.screen_stack) > 1 else self.app.screen
-        chosen: dict[str, str] = self.app.chosen_keys  # type: ignore[attr-defined]
+        chosen: dict[str, str] = self.app.chosen_keys
+        text = Content.from_markup(text_for(below.focused, below).rstrip())
+        with Vertical(id="heads"):
+            yield TitleBar(id="title")
+            yield SecurityStrip(id="security")
         with VerticalScroll(classes="dialog") as box:
             box.border_title = "Help"
-            yield Markdown(f"{text_for(below.focused, below)}\n\n## Keys\n\n{table(chosen)}")
+            yield Static(Content("\n\n").join([text, table(chosen)]))

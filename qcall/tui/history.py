@@ -51,15 +51,15 @@ class HistoryScreen(TablePage[dict[str, Any]]):
     SEARCH = "search: a name, a reason, in, out, missed"
     KEYS = "Enter calls   / searches   e exports as JSON Lines   Esc goes back"
 
-    def on_mount(self) -> None:
+    async def on_mount(self) -> None:
         """Fetch the calls; the columns are there, since Textual asks every class."""
         self.work(self._fetch())
 
     async def _fetch(self) -> None:
-        calls = await self.app.fetch(commands.History(limit=LIMIT))  # type: ignore[attr-defined]
+        calls = await self.app.fetch(commands.History(limit=LIMIT))
         self.put(calls or [])
-        if self.app.snapshot.missed:  # type: ignore[attr-defined]
-            self.app.command("seen")  # type: ignore[attr-defined]
+        if self.app.snapshot.missed:
+            self.app.command("seen")
 
     def matches(self, each: dict[str, Any], wanted: str) -> bool:
         """By name, reason and direction, in any order of the words."""
@@ -117,13 +117,13 @@ class HistoryScreen(TablePage[dict[str, Any]]):
         )
 
     async def _export(self, file: Path) -> None:
-        calls = await self.app.fetch(commands.History(limit=10_000))  # type: ignore[attr-defined]
+        calls = await self.app.fetch(commands.History(limit=10_000))
         if calls is None:
             return
         try:
             await asyncio.to_thread(write_lines, file, calls)
         except OSError as error:
-            self.app.complain(StorageError(f"cannot write {file}: {error.strerror}"))  # type: ignore[attr-defined]
+            self.app.complain(StorageError(f"cannot write {file}: {error.strerror}"))
         else:
             self.notify(f"{len(calls)} calls written to {file}", markup=False)
 

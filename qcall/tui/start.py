@@ -11,6 +11,7 @@ from typing import Any
 
 from qcall.config import Account, Home
 from qcall.errors import LocalFault, NotSetUp
+from qcall.heap import settle
 
 from .app import QcallApp
 from .link import PhoneThread, starting
@@ -53,6 +54,7 @@ def run(
         save=home.save_settings,
         enrol=enrol if account is None else None,
         signals=(signal.SIGINT, signal.SIGTERM, signal.SIGHUP),
+        settle=settle,
     )
     sys.setswitchinterval(SWITCH_INTERVAL)
     code = app.run()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import abc
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
 from textual.app import RenderResult
 from textual.content import Content
+from textual.screen import Screen
 from textual.widget import Widget
 
 from qcall.session.snapshot import Call, Link, Phase, Snapshot
@@ -25,9 +28,9 @@ class Pane(Widget):
         self._shown: Any = None
         self.snapshot = Snapshot()
 
+    @abc.abstractmethod
     def part(self, snapshot: Snapshot) -> Any:
         """What the pane shows; equal parts look equal."""
-        raise NotImplementedError
 
     def show(self, snapshot: Snapshot) -> None:
         """Take the snapshot; draw if it matters here."""
@@ -45,6 +48,14 @@ class Pane(Widget):
     def room(self) -> int:
         """Cells of a line."""
         return max(10, self.content_size.width)
+
+
+class InTurns:
+    """A screen that is put together in one turn of the event loop and drawn in the next."""
+
+    async def on_mount(self) -> None:
+        """Textual asks every class; else it would draw the screen before anybody else has a turn."""
+        await asyncio.sleep(0)
 
 
 class TitleBar(Pane):
@@ -110,3 +121,22 @@ class SecurityStrip(Pane):
             parts.append((word, f"bold {colour}" if index == 0 else colour))
             parts.append(("  ", ""))
         return parts[:-1]
+
+
+class Headed(InTurns):
+    """A screen with the two lines at its top; it covers what is below, which need not be drawn."""
+
+    app: Any
+
+    async def on_mount(self) -> None:
+        """What the application knows by now."""
+        self.show(self.app.snapshot)
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Take the snapshot."""
+        for pane in self.query(Pane):  # type: ignore[attr-defined]
+            pane.show(snapshot)
+
+
+class Page(Headed, Screen[None]):
+    """A screen in the place of the main one."""

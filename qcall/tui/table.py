@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -9,18 +10,15 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
-from textual.screen import Screen
 from textual.widgets import DataTable, Input, Static
 
-from qcall.session.snapshot import Snapshot
-
 from .draw import MUTED
-from .strips import SecurityStrip, TitleBar
+from .strips import Page, SecurityStrip, TitleBar
 
 T = TypeVar("T")
 
 
-class TablePage(Screen[None], Generic[T]):
+class TablePage(Page, Generic[T]):
     """A page of things of type ``T``, given by ``put``; Enter calls whom the chosen one is about."""
 
     COLUMNS: ClassVar[Sequence[tuple[str, int]]]
@@ -43,25 +41,25 @@ class TablePage(Screen[None], Generic[T]):
 
     # What a page is about
 
+    @abc.abstractmethod
     def matches(self, each: T, wanted: str) -> bool:
         """Whether it is one that the user looks for."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def cells(self, each: T) -> Sequence[str | Content]:
         """Its row."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def account(self, each: T) -> Content:
         """All that is known of it."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def contact(self, each: T) -> str:
         """Whom Enter calls."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def nothing(self, wanted: str) -> str:
         """What to say in place of rows."""
-        raise NotImplementedError
 
     # The page
 
@@ -74,17 +72,11 @@ class TablePage(Screen[None], Generic[T]):
         yield Static("", id="detail", classes="detail")
         yield Static(Content.styled(self.KEYS, MUTED), id="prompt")
 
-    def on_mount(self) -> None:
-        """Columns, and what the phone says by now."""
+    async def on_mount(self) -> None:
+        """Columns."""
         table = self.query_one(DataTable)
         for label, width in self.COLUMNS:
             table.add_column(label, width=width)
-        self.show(self.app.snapshot)  # type: ignore[attr-defined]
-
-    def show(self, snapshot: Snapshot) -> None:
-        """The first two lines."""
-        for pane in self.query("TitleBar, SecurityStrip"):
-            pane.show(snapshot)  # type: ignore[attr-defined]
 
     def put(self, every: Sequence[T]) -> None:
         """These are the things that there are; the cursor stays in its row."""
@@ -119,7 +111,7 @@ class TablePage(Screen[None], Generic[T]):
         event.stop()
         if (each := self.chosen) is not None:
             self.app.pop_screen()
-            self.app.dial(self.contact(each))  # type: ignore[attr-defined]
+            self.app.dial(self.contact(each))
 
     def action_search(self) -> None:
         """Open the search."""

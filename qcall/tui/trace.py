@@ -8,8 +8,7 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
-from textual.screen import Screen
-from textual.widgets import OptionList, Static, TabbedContent, TabPane
+from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from qcall.session.snapshot import Snapshot, TraceLine
@@ -17,7 +16,7 @@ from qcall.session.snapshot import Snapshot, TraceLine
 from .draw import FAIR, GOOD, MUTED
 from .keybar import KeyBar
 from .lists import LogPane
-from .strips import SecurityStrip, TitleBar
+from .strips import Page, SecurityStrip, TitleBar
 
 LANE = 26
 """Cells between two lanes of the flow."""
@@ -64,7 +63,18 @@ def lanes(mine: str, theirs: str) -> Content:
     )
 
 
-class TraceScreen(Screen[None]):
+def tabs(handshake: bool) -> Content:
+    """The names of both tabs, the open one in brackets; either can be clicked."""
+    parts = [
+        Content.styled(f"[{name}]" if opened else f" {name} ", "bold $accent" if opened else MUTED).stylize(
+            "" if opened else "@click=screen.other"
+        )
+        for name, opened in (("Handshake", handshake), ("Log", not handshake))
+    ]
+    return Content.assemble(" ", *parts, ("   Tab turns", MUTED))
+
+
+class TraceScreen(Page):
     """Two tabs: the flow of the call in front, and the whole log."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -77,24 +87,22 @@ class TraceScreen(Screen[None]):
         """Flow and log."""
         yield TitleBar(id="title")
         yield SecurityStrip(id="security")
-        with TabbedContent(classes="page"):
-            with TabPane("Handshake", id="handshake"):
-                yield Static(id="lanes")
-                yield OptionList(id="flow", classes="box")
-                yield Static(id="meaning", classes="detail")
-            with TabPane("Log", id="everything"):
-                yield LogPane(id="all", classes="box")
+        yield Static(id="tabs")
+        yield Static(id="lanes", classes="flow")
+        yield OptionList(id="flow", classes="box flow")
+        yield Static(id="meaning", classes="detail flow")
+        yield LogPane(id="all", classes="box")
         yield KeyBar(id="keys")
 
-    def on_mount(self) -> None:
-        """What there is."""
+    async def on_mount(self) -> None:
+        """The first tab."""
         self._shown: Sequence[TraceLine] = ()
-        self.show(self.app.snapshot)  # type: ignore[attr-defined]
+        self._turn(handshake=True)
 
     def show(self, snapshot: Snapshot) -> None:
         """Take the snapshot."""
-        for pane in self.query("TitleBar, SecurityStrip, LogPane, KeyBar"):
-            pane.show(snapshot)  # type: ignore[attr-defined]
+        super().show(snapshot)
+        self.query_one(LogPane).show(snapshot)
         call = snapshot.call
         lines = () if call is None else call.trace
         if lines and lines == self._shown:
@@ -132,6 +140,12 @@ class TraceScreen(Screen[None]):
 
     def action_other(self) -> None:
         """The other tab."""
-        tabs = self.query_one(TabbedContent)
-        tabs.active = "everything" if tabs.active == "handshake" else "handshake"
-        self.query_one("#all" if tabs.active == "everything" else "#flow").focus()
+        self._turn(handshake=not self.query_one("#flow").display)
+
+    def _turn(self, *, handshake: bool) -> None:
+        for widget in self.query(".flow"):
+            widget.display = handshake
+        everything = self.query_one("#all")
+        everything.display = not handshake
+        self.query_one("#tabs", Static).update(tabs(handshake))
+        (self.query_one("#flow") if handshake else everything).focus()

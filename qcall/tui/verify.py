@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Grid, Horizontal, Vertical
+from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Static
@@ -15,6 +16,10 @@ from textual.widgets import Button, Static
 from qcall.session.snapshot import Call, Person
 
 from .draw import FAIR, GOOD, MUTED, POOR
+from .strips import Headed, SecurityStrip, TitleBar
+
+CELL = 32
+"""Cells of a large word."""
 
 EXPLANATION = (
     "Say the first two words, let {who} say the other two. The same four words on both phones mean that "
@@ -39,12 +44,17 @@ ASK = (
 )
 
 
-def spaced(word: str) -> str:
-    """A word to be read from afar."""
-    return " ".join(word.upper())
+def large(words: Sequence[str]) -> Content:
+    """Words to be read from afar, two a line."""
+    cells = []
+    for number, word in enumerate(words, 1):
+        text = Content.assemble((f"{number} ", MUTED), (" ".join(word.upper()), "bold $accent"))
+        cells.append(text.center(CELL))
+    lines = [Content("  ").join(cells[at : at + 2]) for at in range(0, len(cells), 2)]
+    return Content("\n\n").join(lines)
 
 
-class VerifyScreen(ModalScreen[bool | None]):
+class VerifyScreen(Headed, ModalScreen[bool | None]):
     """Gives true for the same words, false for different ones, nothing when it was left."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -62,12 +72,12 @@ class VerifyScreen(ModalScreen[bool | None]):
 
     def compose(self) -> ComposeResult:
         """Words, explanation, question."""
+        with Vertical(id="heads"):
+            yield TitleBar(id="title")
+            yield SecurityStrip(id="security")
         with Vertical(classes="dialog verify") as box:
             box.border_title = f"Is it really {self._who}?"
-            with Grid(id="words"):
-                for number, word in enumerate(self._call.words, 1):
-                    text = Content.assemble((f"{number} ", MUTED), (spaced(word), "bold $accent"))
-                    yield Static(text, classes="word")
+            yield Static(large(self._call.words), id="words")
             yield Static(EXPLANATION.format(who=self._who), id="explanation", markup=False)
             with Horizontal(classes="answers"):
                 yield Button("y  The same", variant="success", id="same")

@@ -57,6 +57,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Options of this benchmark."""
     parser.add_argument("--starts", type=int, default=7, help="starts of each program (default 7)")
     parser.add_argument("--keys", type=int, default=30, help="key presses in the call (default 30)")
+    parser.add_argument("--openings", type=int, default=7, help="times a page is opened again (default 7)")
     parser.add_argument("--seconds", type=float, default=20.0, help="seconds of quiet call (default 20)")
     parser.add_argument("--hours", type=int, default=4, help="hours of virtual call (default 4)")
 
@@ -151,6 +152,7 @@ class Watch:
 async def in_call(theatre: Stage, options: argparse.Namespace) -> dict[str, Any]:
     """Everything that is measured in a real call."""
     from qcall.config import Home, Settings
+    from qcall.heap import settle
     from qcall.tui.app import QcallApp
     from qcall.tui.link import PhoneThread, starting
 
@@ -159,7 +161,7 @@ async def in_call(theatre: Stage, options: argparse.Namespace) -> dict[str, Any]
     link = PhoneThread(home, {}, ("tone", "null"), None, None, {})
     account = home.account()
     first = starting(account.name, account.site, account.relay, "prefer")
-    app = QcallApp(link, first, settings=Settings(reduced_motion=True), guard=0)
+    app = QcallApp(link, first, settings=Settings(reduced_motion=True), guard=0, settle=settle)
     async with app.run_test(size=SIZE) as pilot:
         await until(lambda: str(app.snapshot.link) == "online")
         app.dial("bob")
@@ -170,13 +172,18 @@ async def in_call(theatre: Stage, options: argparse.Namespace) -> dict[str, Any]
         stalls = {"screen, quiet": watches[0].worst(), "phone, quiet": watches[1].worst()}
         presses = [await press(app, pilot) for _ in range(options.keys)]
         stalls |= {"screen, mute key": watches[0].worst(), "phone, mute key": watches[1].worst()}
-        for when in ("first", "again"):
+        for key, what in PAGES.items():
+            stalls[f"screen, {what} opened, first"] = await opened(pilot, key, watches[0])
+        again = {what: [] for what in PAGES.values()}
+        for _ in range(options.openings):
             for key, what in PAGES.items():
-                stalls[f"screen, {what} opened, {when}"] = await opened(pilot, key, watches[0])
+                again[what].append(await opened(pilot, key, watches[0]))
+        for what, found in again.items():
+            stalls[f"screen, {what} opened again, median"] = statistics.median(found)
         stalls["phone, opening pages"] = watches[1].worst()
         app.command("hangup")
         await until(lambda: not app.snapshot.live)
-    return {"presses": presses, "share": quiet, "stalls": stalls}
+    return {"presses": presses, "share": quiet, "stalls": stalls, "again": again}
 
 
 async def opened(pilot: Any, key: str, watch: Watch) -> float:
@@ -291,16 +298,28 @@ def run(options: argparse.Namespace) -> Findings:
         row("resident after the first hour", sizes[0], "MB"),
         row(f"resident after {options.hours} hours", sizes[-1], "MB", sizes[0]),
     ]
-    firsts = {what: stalls[f"screen, {what} opened, first"] for what in PAGES.values()}
-    agains = {what: stalls[f"screen, {what} opened, again"] for what in PAGES.values()}
-    dearest = statistics.median(firsts[what] / agains[what] for what in PAGES.values())
+    first = max(stalls[f"screen, {what} opened, first"] for what in PAGES.values())
+    again = max(stalls[f"screen, {what} opened again, median"] for what in PAGES.values())
     promises = [
         Promise("start to the first key that works, ms", middle["key"], 700),
         Promise("key press to effect in a call, worst, ms", 1000 * max(presses), 50),
         Promise("screen's share of a core in a call, %", 100 * call["share"], 8),
         Promise("longest stall of the phone's loop in a quiet call, ms", 1000 * stalls["phone, quiet"], 20),
         Promise("longest stall of the screen's loop in a quiet call, ms", 1000 * stalls["screen, quiet"], 20),
-        Promise("stall of opening a page the first time over the next time, median", dearest, 1.5),
+        Promise(
+            "longest stall of the screen's loop at the mute key, ms", 1000 * stalls["screen, mute key"], 20
+        ),
+        Promise(
+            "longest stall of the phone's loop at the mute key, ms", 1000 * stalls["phone, mute key"], 20
+        ),
+        Promise(
+            "longest stall of the phone's loop while pages open, ms",
+            1000 * stalls["phone, opening pages"],
+            20,
+        ),
+        Promise("stall of the screen's loop when the dearest page is opened again, ms", 1000 * again, 20),
+        # Textual parses and caches the styles of every kind of widget when it meets the first of it.
+        Promise("stall of the screen's loop when the dearest page is opened first, ms", 1000 * first, 30),
         Promise("memory after the last hour over the first", sizes[-1] / sizes[0], 1.02),
     ]
     return Findings(
@@ -308,7 +327,7 @@ def run(options: argparse.Namespace) -> Findings:
         rows=rows,
         promises=promises,
         versions={"textual": version("textual"), "python": sys.version.split()[0]},
-        details={"starts": began, "presses": presses, "resident": sizes},
+        details={"starts": began, "presses": presses, "again": call["again"], "resident": sizes},
     )
 
 
