@@ -9,6 +9,7 @@ from typing import Any
 
 from qcall.config import Home, Settings
 from qcall.crypto.identity import Identity
+from qcall.heap import settle
 from qcall.session.attendance import attended
 from qcall.session.desk import Desk
 from qcall.session.event import Event
@@ -50,6 +51,7 @@ def with_phone(
             attended(desk, phone, home, alone=True),
         ):
             await first(phone.online(kme_url=kme), stop)
+            settle()
             return await work(phone, stop)
 
     run(prepare)

@@ -81,7 +81,7 @@ class Record(Command, frozen=True):
 
 
 class Device(Command, frozen=True):
-    """Change what the call in front speaks into or is heard from, as --microphone, --input, … have it."""
+    """Change what this phone speaks into or is heard from, at once, as --microphone, --input, … have it."""
 
     kind: DeviceKind
     name: Annotated[str, Meta(max_length=4096)] = ""
@@ -206,7 +206,7 @@ def decode(line: bytes) -> Any:
         raise ValueError(str(error)) from None
 
 
-def make(name: str, **fields: object) -> Any:
+def make(name: str, /, **fields: object) -> Any:
     """The command ``name`` with ``fields``. Raises ``ValueError`` that says what is wrong with it."""
     try:
         return _CONVERT({"command": name, **fields})

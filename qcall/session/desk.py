@@ -23,7 +23,7 @@ from .books import Books
 from .conversation import Conversation
 from .event import Event
 from .phone import Phone
-from .snapshot import PHASES, Link, Snapshot
+from .snapshot import OWN_RECORDING, PHASES, Link, Snapshot
 
 LEVEL_INTERVAL = 0.125
 """Seconds between two looks at the levels: as often as an eye follows a meter."""
@@ -135,6 +135,9 @@ class Desk:
                 return {"presence": state == "on"}
             case commands.Subscribe():
                 raise UsageError("subscribe needs a connection of its own: qcall control subscribe")
+            case commands.Device(kind, name) if self._live_front() is None:
+                self._online.devices.choose(kind, name)
+                return {kind: name}
             case _ if isinstance(command, controls.Control):
                 answer = controls.carry_out(command, self._front(), self._online.devices)
                 self._stir()
@@ -303,7 +306,7 @@ def recorded(conversation: Conversation) -> str:
     """Who records the call at the moment, in words; empty when nobody does."""
     parties = []
     if conversation.recording is not None:
-        parties.append("you record")
+        parties.append(OWN_RECORDING)
     if (sides := conversation.recorded_by_peer) is not None:
         parties.append(
             f"{conversation.contact} records {'both sides' if sides is Sides.BOTH else 'their side'}"

@@ -72,6 +72,8 @@ PHASES = {
     State.TALKING: Phase.TALKING,
     State.ENDED: Phase.ENDED,
 }
+OWN_RECORDING = "you record"
+"""How a call's ``recording`` begins while this phone makes one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +212,7 @@ class Call:
     trace: tuple[TraceLine, ...] = ()
     digits: str = ""
     recording: str = ""
+    """Who records it at the moment, in words; empty when nobody does."""
     reason: str = ""
     failure: str = ""
 

@@ -84,6 +84,15 @@ class Opener:
         tones = isinstance(sink, Speaker) if self._wishes.tones == "auto" else self._wishes.tones == "on"
         return Sound(source, sink, tones, processing_for(self._wishes, source, sink, self._say))
 
+    def choose(self, kind: str, name: str) -> None:
+        """Open another device from the next call on; ``kind`` and ``name`` as for ``changed``.
+
+        Raises ``DeviceError`` and ``UsageError`` for what cannot be used.
+        """
+        wishes = wished(self._wishes, kind, name)
+        check(wishes)
+        self._wishes = wishes
+
     def changed(self, sound: Sound, kind: str, name: str) -> Sound:
         """``sound`` with another device, which is opened now, and by every call from now on.
 

@@ -29,6 +29,8 @@ class Alerts:
         self._bell = bell
         self._desktop = desktop
         self._ringing = ""
+        self.shown: subprocess.Popen[bytes] | None = None
+        """The program that shows, or showed, the last notification."""
 
     def after(self, before: Snapshot, now: Snapshot) -> None:
         """What changed between two snapshots."""
@@ -42,6 +44,8 @@ class Alerts:
         self._bell()
         if self._desktop() and (command := notification(call)) is not None:
             with contextlib.suppress(OSError):
-                subprocess.Popen(  # noqa: S603
+                if self.shown is not None:
+                    self.shown.poll()  # Else it would stay behind as a zombie.
+                self.shown = subprocess.Popen(  # noqa: S603
                     command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
                 )

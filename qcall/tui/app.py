@@ -21,12 +21,13 @@ from textual.screen import Screen
 from qcall.config import Settings
 from qcall.errors import QcallError
 from qcall.session import commands
-from qcall.session.snapshot import Call, Link, Snapshot
+from qcall.session.snapshot import OWN_RECORDING, Call, Link, Snapshot
 
 from .alerts import Alerts
 from .attention import Attention
-from .dialogs import Ask, Question
+from .dialogs import Ask, Question, recording_of
 from .incoming import GUARD, IncomingScreen
+from .keybar import shown
 from .keys import bindings, keymap
 from .link import LazySoundTest, PhoneLink, SoundTester
 from .lists import PeoplePane
@@ -46,8 +47,8 @@ LAST_MOMENT = 6.0
 INTERRUPTED = 130
 TRIES = 3
 """Times that a wrong passphrase may be typed."""
-LATER = frozenset({"microphone", "speaker"})
-"""Settings that the phone takes when it starts."""
+DEVICES = frozenset({"microphone", "speaker"})
+"""Settings that change the devices of a call, too."""
 
 
 def palette() -> type[Provider]:
@@ -160,8 +161,8 @@ class QcallApp(App[int]):
             self.command("policy", qkd=value)
         if name == "presence":
             self.command("presence", state="on" if value else "off")
-        if name in LATER:
-            self.notify(f"{name} holds from the next start on", timeout=NOTICE)
+        if name in DEVICES:
+            self.command("device", kind=name, name=value)
 
     def _ring_bell(self) -> None:
         if self.settings.bell:
@@ -224,7 +225,7 @@ class QcallApp(App[int]):
 
     # Commands out
 
-    def command(self, name: str, **fields: Any) -> None:
+    def command(self, name: str, /, **fields: Any) -> None:
         """Have the phone carry out a command; what it refuses is shown."""
         self.send(commands.make(name, **fields))
 
@@ -328,6 +329,19 @@ class QcallApp(App[int]):
 
         self.push_screen(Ask("Text", "goes into this call, encrypted like it"), written)
 
+    def action_record(self) -> None:
+        """End the recording that this phone makes, or ask for a file to begin one."""
+        if (call := self.talk) is None:
+            self.complain(QcallError("there is no call to record; dial somebody"))
+        elif call.recording.startswith(OWN_RECORDING):
+            self.command("record", state="off")
+        else:
+            self.push_screen(recording_of(call, self.snapshot.unix), self._record_into)
+
+    def _record_into(self, file: str | None) -> None:
+        if file:
+            self.command("record", state="on", file=str(Path(file).expanduser().absolute()))
+
     def action_verify(self) -> None:
         """The four words."""
         call = self.snapshot.call
@@ -373,6 +387,11 @@ class QcallApp(App[int]):
                 self.run_worker(self.leave(), exit_on_error=False)
 
         self.push_screen(question, answered)
+
+    def action_help_quit(self) -> None:
+        """Ctrl+C, which Textual takes for somebody who looks for the way out."""
+        key = shown(self.chosen_keys.get("quit", "q").split(",")[0])
+        self.notify(f"{key} quits, and asks first if a call is up; F1 lists every key", timeout=NOTICE)
 
     async def action_quit(self) -> None:
         """Textual's own way out is ours."""

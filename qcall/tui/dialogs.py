@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -13,6 +14,8 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.suggester import SuggestFromList
 from textual.widgets import Button, Input, Label, OptionList, Static
+
+from qcall.session.snapshot import Call
 
 
 class Ask(ModalScreen[str | None]):
@@ -59,6 +62,13 @@ class Ask(ModalScreen[str | None]):
         value = event.value.strip()
         if value or self._optional:
             self.dismiss(value)
+
+
+def recording_of(call: Call, unix: float) -> Ask:
+    """Asks into which file to record ``call`` from ``unix`` seconds on."""
+    at = time.strftime("%Y-%m-%d-%H%M%S", time.localtime(unix))
+    hint = "a new WAV file, both sides in stereo; the far phone is told first"
+    return Ask("Record", hint, value=f"~/call-{call.contact}-{at}.wav")
 
 
 class Choose(ModalScreen[int | None]):

@@ -18,7 +18,7 @@ from .keybar import shown
 from .keys import KEYS
 from .strips import Headed, SecurityStrip, TitleBar
 
-COLUMN = 14
+COLUMN = 11
 """Cells for the names of keys."""
 
 

@@ -63,7 +63,7 @@ class TitleBar(Pane):
 
     def part(self, snapshot: Snapshot) -> Any:
         who = (snapshot.name, snapshot.site, snapshot.link, snapshot.trouble)
-        return (who, snapshot.missed, int(snapshot.unix // 60), snapshot.sound)
+        return (who, snapshot.missed, int(snapshot.unix // 60), snapshot.sound, self._recorded(snapshot))
 
     def render(self) -> RenderResult:
         snapshot = self.snapshot
@@ -71,6 +71,8 @@ class TitleBar(Pane):
         left: list[str | tuple[str, str]] = [(" qcall ", "bold $accent"), (f" {who}  ", "bold")]
         mark = "●" if snapshot.link is Link.ONLINE else "○"
         left.append((f"{mark} {snapshot.link}", LINKS[snapshot.link]))
+        if recorded := self._recorded(snapshot):
+            left.append((f"  REC {recorded}", f"bold {POOR}"))
         if snapshot.missed:
             left.append((f"  {snapshot.missed} missed (c)", FAIR))
         if snapshot.trouble:
@@ -81,6 +83,11 @@ class TitleBar(Pane):
         text = Content.assemble(*left).truncate(max(1, self.room - len(clock) - 1), ellipsis=True)
         gap = self.room - text.cell_length - len(clock)
         return Content.assemble(text, " " * max(1, gap), (clock, MUTED))
+
+    @staticmethod
+    def _recorded(snapshot: Snapshot) -> str:
+        """Who records a call, as long as it lasts; empty when nobody does."""
+        return ", ".join(call.recording for call in snapshot.live if call.recording)
 
 
 class SecurityStrip(Pane):

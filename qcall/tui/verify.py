@@ -48,8 +48,10 @@ def large(words: Sequence[str]) -> Content:
     """Words to be read from afar, two a line."""
     cells = []
     for number, word in enumerate(words, 1):
-        text = Content.assemble((f"{number} ", MUTED), (" ".join(word.upper()), "bold $accent"))
-        cells.append(text.center(CELL))
+        spaced = " ".join(word.upper())
+        left = (CELL - 2 - len(spaced)) // 2
+        text = Content.assemble(" " * left, (f"{number} ", MUTED), (spaced, "bold $accent"))
+        cells.append(text.truncate(CELL, pad=True))
     lines = [Content("  ").join(cells[at : at + 2]) for at in range(0, len(cells), 2)]
     return Content("\n\n").join(lines)
 

@@ -133,6 +133,8 @@ def main() -> int:
         parser.error("--seconds: between 2 and 3000")
     if options.keep is not None and not empty(options.keep):
         parser.error(f"--keep {options.keep}: give a directory that is empty or not there yet")
+    if options.tui and not (sys.stdin.isatty() and sys.stdout.isatty()):
+        parser.exit(2, f"demo: {side_by_side.NO_TERMINAL}\n")
     say = Console(stderr=options.json)
     with tempfile.TemporaryDirectory(prefix="qcall-demo-") as scratch:
         directory = options.keep or Path(scratch)

@@ -16,6 +16,9 @@ from pathlib import Path
 from .stage import Stage, StageError, stage
 
 MISSING = "tmux is needed for --tui and is missing; run: apt-get install tmux"
+NO_TERMINAL = (
+    "--tui opens two phones in a terminal; run scripts/demo --tui in one, or scripts/demo without it"
+)
 SPEECH = Path(__file__).parent.parent.parent / "tests" / "data" / "speech"
 SAID = {"alice": SPEECH / "F1_harvard_phrases.wav", "bob": SPEECH / "M1_harvard_phrases.wav"}
 

@@ -121,3 +121,11 @@ def test_a_call_on_hold_has_no_devices_to_change(voice: Any, opener: Opener) -> 
     voice.held = True
     with pytest.raises(UsageError, match="hold"):
         voice.change_device(opener, "input", "tone")
+
+
+def test_without_a_call_a_device_is_for_the_calls_to_come(opener: Opener) -> None:
+    opener.choose("input", "tone")
+    assert isinstance(opener().source, ToneSource)
+    with pytest.raises(DeviceError):
+        opener.choose("input", "/nowhere/speech.wav")
+    assert isinstance(opener().source, ToneSource)

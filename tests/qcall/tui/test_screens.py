@@ -129,6 +129,42 @@ async def test_policy_and_presence_are_told_to_the_phone_at_once(running):
         assert not app._notifications
 
 
+async def test_a_device_is_changed_in_the_settings_and_in_the_call_at_once(running):
+    saved = []
+    async with running(IN_CALL, save=saved.append) as (app, link, pilot):
+        await pilot.press("s", "down", "down")
+        await app.workers.wait_for_complete()
+        await pilot.press("enter", "down", "enter")
+        await app.workers.wait_for_complete()
+        assert saved == [{"microphone": "Headset"}]
+        assert link.told == [commands.Device("microphone", "Headset")]
+        await pilot.press("up", "enter")
+        assert saved[1:] == [{"presence": False}]
+
+
+async def test_a_call_is_recorded_and_says_so_until_that_ends(running):
+    async with running(IN_CALL) as (app, link, pilot):
+        await pilot.press("R")
+        await pilot.pause()
+        app.screen.query_one("Input").value = "/tmp/a.wav"
+        await pilot.press("enter")
+        await app.workers.wait_for_complete()
+        call = replace(IN_CALL.calls[0], recording="you record")
+        link.show(replace(IN_CALL, calls=(call, *IN_CALL.calls[1:])))
+        await pilot.press("s", "R")
+        await app.workers.wait_for_complete()
+        await pilot.pause()
+        assert "REC you record" in str(app.screen.query_one("TitleBar").render())
+        assert link.told == [commands.Record("on", "/tmp/a.wav"), commands.Record("off")]
+
+
+async def test_ctrl_c_says_which_key_quits(running):
+    async with running(IDLE) as (app, _link, pilot):
+        await pilot.press("ctrl+c")
+        await pilot.pause()
+        assert [notice.message[:7] for notice in app._notifications] == ["q quits"]
+
+
 async def test_a_setting_that_cannot_be_written_stays_as_it_was(running):
     def fail(changes):
         raise StorageError("cannot write config.toml: the disk is full")
