@@ -143,12 +143,20 @@ class Home:
         try:
             settings = msgspec.convert(chosen, Settings, strict=False)
         except msgspec.ValidationError as error:
-            raise ConfigError(f"settings: {error}") from None
+            what, _, at = str(error).partition(" - at `$.")
+            raise ConfigError(f"{source(at.rstrip('`'), flags)}: {what}") from None
         if not 16_000 <= settings.bitrate <= 64_000:
-            raise ConfigError(f"settings: bitrate {settings.bitrate} is not between 16000 and 64000")
+            raise ConfigError(
+                f"{source('bitrate', flags)}: {settings.bitrate} is not between 16000 and 64000"
+            )
         if not 5 <= settings.rekey <= 3600:
-            raise ConfigError(f"settings: rekey {settings.rekey:g} is not between 5 and 3600")
+            raise ConfigError(f"{source('rekey', flags)}: {settings.rekey:g} is not between 5 and 3600")
         return settings
+
+
+def source(name: str, flags: Mapping[str, Any]) -> str:
+    """What the user wrote the setting ``name`` as: an option, else a setting."""
+    return f"--{name.removesuffix('_ms')}" if flags.get(name) is not None else f"settings: {name}"
 
 
 def toml(table: Mapping[str, Any]) -> str:

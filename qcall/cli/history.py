@@ -44,7 +44,10 @@ def history(
         if verify is not None and receipt is None:
             raise UsageError("--verify compares one receipt; say of which call with --receipt CALL")
         if receipt is None:
-            for call in records.calls(limit):
+            calls = records.calls(limit)
+            if not calls and not as_json:
+                typer.echo("no calls yet; run: qcall call NAME, or qcall listen")
+            for call in calls:
                 listed(call, as_json)
             return 0
         call = one_call(records.find_calls(receipt), receipt)

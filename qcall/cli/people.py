@@ -32,7 +32,10 @@ def list_contacts(context: typer.Context, as_json: Json = False) -> None:
     """Everyone this phone has talked to, and how far their identity is known."""
 
     def show(records: Records) -> None:
-        for each in records.contacts():
+        known = records.contacts()
+        if not known and not as_json:
+            typer.echo("nobody yet: an identity is pinned in the first call; run: qcall call NAME")
+        for each in known:
             status = "verified" if each.verified else "pinned"
             fingerprint = str(Fingerprint(each.fingerprint))
             offered = str(Fingerprint(each.offered)) if each.offered is not None else None

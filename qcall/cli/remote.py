@@ -55,7 +55,7 @@ def dial(
         bool, typer.Option("--allow-less", help="Fewer layers than earlier are allowed.")
     ] = False,
 ) -> None:
-    """Call somebody; a call that is up is put on hold."""
+    """Call somebody. A call that is up goes on hold in the terminal softphone; qcall listen has one line."""
     tell(context, "dial", contact=contact, allow_less=allow_less)
 
 

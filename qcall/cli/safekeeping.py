@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from qcall.config import Home
+from qcall.errors import StorageError
 from qcall.session import backup
 
 from .app import app
@@ -56,6 +57,9 @@ def import_phone(context: typer.Context, file: File) -> None:
     home: Home = context.obj
 
     def load() -> int:
+        if not file.is_file():
+            # Before a passphrase is asked for, which would be typed for nothing.
+            raise StorageError(f"there is no backup {file}; give the file that qcall export wrote")
         account = backup.restore(home, file, existing(BACKUP, "Passphrase of the backup"))
         typer.echo(f"this is the phone of {account.name} again; now run: qcall listen, or qcall call NAME")
         return 0

@@ -35,6 +35,8 @@ class Script:
             raise UsageError(f"--text: a text has at most {LONGEST_TEXT} characters")
         if self.record is not None and not self.record.absolute().parent.is_dir():
             raise DeviceError(f"there is no directory for {self.record}; choose another file with --record")
+        if self.record is not None and self.record.exists() and not self.record.is_file():
+            raise DeviceError(f"{self.record} is no file that can be new; choose another with --record")
         if self.record is not None and not os.access(self.record.absolute().parent, os.W_OK):
             raise DeviceError(f"{self.record} cannot be written; choose another file with --record")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -62,8 +63,15 @@ def check(wishes: Wishes) -> None:
         WavSource(Path(spoken)).close()
     if heard not in (None, "null") and not Path(heard).absolute().parent.is_dir():
         raise DeviceError(f"there is no directory for {heard}; make it, or choose another file with --output")
+    if heard not in (None, "null") and not writable(Path(heard)):
+        raise DeviceError(f"{heard} cannot be written; choose another file with --output")
     if wishes.processing == "on":
         Processing()
+
+
+def writable(file: Path) -> bool:
+    """Whether ``file`` can be written, or made if it is not there."""
+    return not file.is_dir() and os.access(file if file.exists() else file.absolute().parent, os.W_OK)
 
 
 class Opener:

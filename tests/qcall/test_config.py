@@ -64,6 +64,21 @@ def test_a_wrong_config_file_is_named_with_its_fault(home: Home, text: str, said
         home.settings({}, {})
 
 
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ({"frame_ms": 7}, "^--frame: "),
+        ({"rekey": 1.0}, "^--rekey: 1 is not"),
+        ({"bitrate": 9}, "^--bitrate: 9 "),
+    ],
+)
+def test_a_wrong_option_is_named_as_the_user_wrote_it(
+    home: Home, flags: dict[str, object], said: str
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        home.settings(flags, {})
+
+
 def test_the_home_comes_from_the_environment(tmp_path: Path) -> None:
     assert default_home({"QCALL_HOME": str(tmp_path)}) == tmp_path
 

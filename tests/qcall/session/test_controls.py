@@ -13,7 +13,8 @@ from qcall.media.devices import NullSink, NullSource, ToneSource, WavSink
 from qcall.media.sides import Sides
 from qcall.session import commands
 from qcall.session.controls import carry_out
-from qcall.session.sound import Opener, Sound, Wishes
+from qcall.session.script import Script
+from qcall.session.sound import Opener, Sound, Wishes, check
 from qcall.session.voice import Voice
 
 
@@ -129,3 +130,10 @@ def test_without_a_call_a_device_is_for_the_calls_to_come(opener: Opener) -> Non
     with pytest.raises(DeviceError):
         opener.choose("input", "/nowhere/speech.wav")
     assert isinstance(opener().source, ToneSource)
+
+
+def test_what_cannot_be_written_is_said_before_anybody_is_called(tmp_path: Path) -> None:
+    with pytest.raises(DeviceError, match="--record"):
+        Script(record=Path("/dev/full")).check()
+    with pytest.raises(DeviceError, match="--output"):
+        check(Wishes(spoken="null", heard=str(tmp_path)))
