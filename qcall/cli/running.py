@@ -46,6 +46,7 @@ def run(prepare: Callable[[], Callable[[asyncio.Event], Awaitable[int]]]) -> Non
 
     async def interruptible(work: Callable[[asyncio.Event], Awaitable[int]]) -> int:
         loop, stop = asyncio.get_running_loop(), asyncio.Event()
+        loop.set_exception_handler(tell_fault)
         task = asyncio.ensure_future(work(stop))
 
         def interrupt() -> None:
@@ -73,6 +74,16 @@ def run(prepare: Callable[[], Callable[[asyncio.Event], Awaitable[int]]]) -> Non
         return loop_runner(lambda: interruptible(work))
 
     report(prepared)
+
+
+def tell_fault(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Tell of a fault that nobody waits for, unless it is none.
+
+    A connection that is given up during its TLS handshake is one of those to uvloop: what is still to be
+    written finds its transport closed.
+    """
+    if not (isinstance(context.get("exception"), RuntimeError) and "SSL protocol" in context["message"]):
+        loop.default_exception_handler(context)
 
 
 def cannot_write(error: OSError) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -95,7 +96,11 @@ class Program:
 
     def interrupt(self) -> None:
         """Press Ctrl-C."""
-        self.process.send_signal(signal.SIGINT)
+        if (
+            self.process.returncode is None
+        ):  # not by send_signal, which may bury the child before asyncio does
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.process.pid, signal.SIGINT)
 
     async def stop(self) -> None:
         """End the program, with force if it does not go by itself."""
