@@ -46,6 +46,8 @@ def main() -> None:
     """Entry point of the console script ``qcall``."""
     # Reading the commands in takes most of a second; a Ctrl-C meanwhile has nothing to give back.
     signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+    # No matrix here is worth a thread, and starting numpy's takes longer than the rest of it.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from .interactive import home_of, start
 
     home = home_of(sys.argv[1:], os.environ)

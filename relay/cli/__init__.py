@@ -41,6 +41,8 @@ def main() -> None:
     """Entry point of the console script ``relay``."""
     # Reading the commands in takes a moment; a Ctrl-C meanwhile has nothing to give back.
     signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+    # No matrix here is worth a thread, and starting numpy's takes longer than the rest of it.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     commands(sys.argv[1:])(prog_name="relay")
 
 
