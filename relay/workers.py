@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from qcall.wire.local import ANSWER_LIMIT
 from qcall.wire.signalling import share
 from relay.config import host_port, spelt
 from relay.control import ask
@@ -159,7 +160,9 @@ class Workers(Media):
         """Do to the path of every worker what a fault does to the fibres; returns how many pairs of sites
         talk over another way then."""
         arguments = {"action": request.action, "names": list(request.names), "share": request.share}
-        answers = await asyncio.gather(*(self._ask(worker, "fault", **arguments) for worker in self._workers))
+        answers = await asyncio.gather(
+            *(self._ask(worker, ANSWER_LIMIT, "fault", **arguments) for worker in self._workers)
+        )
         return max((answer["detours"] for answer in answers if answer is not None), default=0)
 
     def _signal(self, number: signal.Signals) -> None:
@@ -208,12 +211,15 @@ class Workers(Media):
                 await self._begin(worker)
 
     async def _look(self, worker: _Worker) -> None:
-        answer = await self._ask(worker, "status")
+        answer = await self._ask(worker, LOOK_LIMIT, "status")
         worker.report = None if answer is None else Report.from_json(answer)
 
-    async def _ask(self, worker: _Worker, command: str, **arguments: Any) -> dict[str, Any] | None:
+    async def _ask(
+        self, worker: _Worker, limit: float, command: str, **arguments: Any
+    ) -> dict[str, Any] | None:
+        """What a worker answers; None where it does not, within ``limit`` seconds."""
         try:
-            async with asyncio.timeout(LOOK_LIMIT):
+            async with asyncio.timeout(limit):
                 answer: dict[str, Any] = await ask(worker.control, command, **arguments)
         except (RelayError, TimeoutError):
             return None

@@ -44,7 +44,7 @@ async def workers(stage: Stage) -> list[dict[str, object]]:
 async def crossing(pair: list[Client]) -> int:
     """How many packets between two clients arrive."""
     load = await asyncio.to_thread(between_clients, pair)
-    return (await asyncio.to_thread(load.paced, 0.1, 100.0)).received
+    return (await asyncio.to_thread(load.paced, 0.5, 100.0)).received
 
 
 async def until(stage: Stage, *states: str) -> None:
