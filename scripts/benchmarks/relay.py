@@ -11,35 +11,31 @@ second of the core's time carries. The second core makes the load. Both cores ha
 from __future__ import annotations
 
 import argparse
+import asyncio
 import contextlib
-import json
+import itertools
 import os
 import platform
-import resource
-import secrets
 import shutil
-import signal
 import statistics
 import subprocess
-import sys
-import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from relay.control import ask
 from relay.network.topology import load as load_topology
 from relay.options import PathOptions, routes
-from relay.turn.credentials import SharedSecret
 
 from .findings import Findings, Promise
 from .turnload import (
     Client,
     Load,
-    Login,
     Paced,
     allocate_all,
     anonymous_bytes,
@@ -49,8 +45,8 @@ from .turnload import (
     pair_all,
     source_host,
     to_peers,
-    udp,
 )
+from .turnservers import ALLOCATIONS, SERVERS, SITES, Server, lift_descriptor_limit
 
 HELP = "packets a second and core, CPU per packet, loss and delay error of the TURN relay against coturn"
 FLOWS = 100
@@ -62,28 +58,12 @@ SATURATED = 0.95
 """Share of its core that a server has to use for a figure by the core to count."""
 DELAY_ROUNDS = 3
 LOW_RATE = 10_000.0
-ALLOCATIONS = 10_000
-SITES = ("beijing", "hefei")
+FILLING = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+FILLING_SECONDS = 2.0
+FULL_OFF = 0.001
+"""Seconds off its time that a packet may be before anybody could hear it."""
 LIMITS = (0.25, 0.5)
 """Milliseconds."""
-BIN = Path(sys.executable).parent
-
-
-@dataclass
-class Server:
-    """A running server. ``said``: its last words, once it has ended."""
-
-    name: str
-    pid: int
-    address: tuple[str, int]
-    login: Callable[[int], Login]
-    said: dict[str, Any] = field(default_factory=dict)
-
-    def clients(self, count: int) -> list[Client]:
-        """Clients with allocations, in turns at the two sites."""
-        made = [Client(self.address, self.login(number), source_host(number)) for number in range(count)]
-        allocate_all(made)
-        return made
 
 
 @dataclass(frozen=True)
@@ -95,70 +75,6 @@ class Round:
     """Microseconds of the core for a packet."""
 
 
-@contextlib.contextmanager
-def running(name: str, core: int, command: Sequence[str | Path]) -> Iterator[subprocess.Popen[str]]:
-    """A program pinned to one core, ended at the end."""
-    pinned = ["taskset", "--cpu-list", str(core), *map(str, command)]
-    with subprocess.Popen(pinned, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
-        try:
-            yield process
-        finally:
-            process.send_signal(signal.SIGINT)
-            process.wait(10)
-
-
-@contextlib.contextmanager
-def ours(core: int) -> Iterator[Server]:
-    """``relay turn`` with the modelled path."""
-    secret = secrets.token_hex(16)
-    with tempfile.TemporaryDirectory() as directory:
-        file = Path(directory) / "secret"
-        file.write_text(secret)
-        command = [BIN / "relay", "--home", directory, "turn", "--listen", "127.0.0.1:0", "--json"]
-        command += ["--secret", file, "--path", "beijing-hefei", "--jitter", "0"]
-        command += ["--allow-peer", "127.0.0.0/8"]
-        with running("ours", core, command) as process:
-            assert process.stdout is not None
-            host, port = json.loads(process.stdout.readline())["turn"].split(":")
-            shared = SharedSecret(secret.encode())
-
-            def login(number: int) -> Login:
-                return Login(*shared.mint(f"user{number}", SITES[number % 2], time.time(), 3600.0))
-
-            server = Server("ours", process.pid, (host, int(port)), login)
-            yield server
-            process.send_signal(signal.SIGINT)
-            server.said = json.loads(process.stdout.readline())["turn"]
-
-
-@contextlib.contextmanager
-def coturn(core: int) -> Iterator[Server]:
-    """Debian's coturn as it comes, with one relay thread and loopback peers allowed."""
-    with contextlib.closing(udp("127.0.0.1")) as found:
-        port = found.getsockname()[1]
-    options = ["--lt-cred-mech", "--user=alice:wonderland", "--realm=relay", "--allow-loopback-peers"]
-    options += ["--no-cli", "--no-tls", "--no-dtls", "--relay-threads=1", "--log-file=/dev/null"]
-    options += [
-        "--no-stdout-log",
-        "--pidfile=/dev/null",
-        "--listening-ip=127.0.0.1",
-        f"--listening-port={port}",
-    ]
-    with running("coturn", core, ["turnserver", "-n", *options]) as process:
-        time.sleep(1.0)  # it says nothing when it is ready
-        yield Server("coturn", process.pid, ("127.0.0.1", port), lambda _: Login("alice", "wonderland"))
-
-
-@contextlib.contextmanager
-def floor(core: int) -> Iterator[Server]:
-    """The bare loop."""
-    with running("floor", core, [sys.executable, "-m", f"{__package__}.floor"]) as process:
-        assert process.stdout is not None
-        port = int(process.stdout.readline())
-        yield Server("floor", process.pid, ("127.0.0.1", port), lambda _: Login("", ""))
-
-
-SERVERS = {"ours": ours, "coturn": coturn, "floor": floor}
 TOPOLOGIES: dict[str, Callable[[Server], Load]] = {
     "relay to relay": lambda server: between_clients(server.clients(FLOWS)),
     "client to peer": lambda server: to_peers(server.clients(FLOWS)),
@@ -253,6 +169,43 @@ def summary(rounds: Sequence[tuple[Paced, float]], seconds: float, said: dict[st
     }
 
 
+def filling(core: int, most: float) -> list[dict[str, Any]]:
+    """More and more load on a fresh server: when it says that it is full, and what packets fare like then."""
+    rows: list[dict[str, Any]] = []
+    with SERVERS["ours"](core) as server, ThreadPoolExecutor(1) as beside:
+        load = TOPOLOGIES["relay to relay"](server)
+        for share in FILLING:
+            over = threading.Event()
+            watching = beside.submit(watch, server, over)
+            result = load.paced(FILLING_SECONDS, share * most)
+            over.set()
+            busy, full = watching.result()
+            off = np.abs(result.transits - propagation())
+            rows.append(
+                {
+                    "what": f"filling, {share:.0%} of the most",
+                    "server": "full" if full else "has room",
+                    "packets/s": result.received / FILLING_SECONDS,
+                    "core %": 100 * busy,
+                    "loss": result.loss,
+                    "off": float((off > FULL_OFF).mean()) if len(off) else 1.0,
+                    "full": full,
+                }
+            )
+            load.drain()
+    return rows
+
+
+def watch(server: Server, over: threading.Event) -> tuple[float, bool]:
+    """The share of its core that the server used at most, and whether it ever called itself full."""
+    assert server.control is not None
+    most, full = 0.0, False
+    while not over.wait(0.4):
+        said = asyncio.run(ask(server.control, "status"))
+        most, full = max(most, said["busy"]), full or said["full"]
+    return most, full
+
+
 def allocations(name: str, core: int) -> dict[str, float]:
     """How fast one client sets up many allocations, and what each of them costs the server.
 
@@ -278,15 +231,6 @@ def allocations(name: str, core: int) -> dict[str, float]:
         "bytes": grown / ALLOCATIONS,
         "bare_bytes": bare / ALLOCATIONS,
     }
-
-
-def lift_descriptor_limit() -> None:
-    """Let this program and the servers open what they need: coturn takes two for an allocation."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError):  # only root may raise the hard limit
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, max(most, 4 * ALLOCATIONS)))
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def per_core(rounds: Sequence[Round]) -> float:
@@ -341,15 +285,18 @@ def run(options: argparse.Namespace) -> Findings:
          "core %": found["rate"] * found["cpu"] / 1e4}
         for name, found in at_rate.items()
     ]  # fmt: skip
+    filled = filling(core, most)
+    rows += [{name: row.get(name, "") for name in rows[0]} for row in filled]
     setup = {name: allocations(name, core) for name in ("ours", *peers)}
     held, unmeasured = promises(speeds, at_rate, setup)
+    held += filling_promises(filled)
     return Findings(
         title=f"TURN, {FLOWS} flows of 172 bytes, server on one core",
         rows=rows,
         promises=held,
         unmeasured=unmeasured,
         versions=versions(has_coturn),
-        details={"at_rate": at_rate, "allocations": setup},
+        details={"at_rate": at_rate, "allocations": setup, "filling": filled},
         plot=lambda figure: draw(figure, rows, at_rate),
     )
 
@@ -392,6 +339,22 @@ def promises(
     return held, unmeasured
 
 
+def filling_promises(filled: Sequence[dict[str, Any]]) -> list[Promise]:
+    """A server says that it is full before its packets suffer, and not only then."""
+    before = list(itertools.takewhile(lambda row: not row["full"], filled))
+    return [
+        Promise("loss while there was room", max((row["loss"] for row in before), default=0.0), 0.001),
+        Promise(
+            "share of packets over 1 ms off while there was room",
+            max((row["off"] for row in before), default=0.0),
+            0.01,
+        ),
+        Promise(
+            "share of the most at which it had room still", FILLING[len(before) - 1] if before else 0.0, 0.9
+        ),
+    ]
+
+
 def times(measured: dict[str, list[Round]], one: str, other: str) -> float:
     """How many times as much ``one`` carries by the core."""
     if other not in measured:
@@ -423,6 +386,7 @@ def versions(has_coturn: bool) -> dict[str, str]:
 def draw(figure: Any, rows: Sequence[dict[str, Any]], at_rate: dict[str, Any]) -> None:
     """CPU per packet by server, and how late datagrams left the path."""
     left, right = figure.subplots(1, 2)
+    rows = [row for row in rows if row["µs/packet"]]
     names = [f"{row['what']}\n{row['server']}" for row in rows]
     left.barh(names, [row["µs/packet"] for row in rows])
     left.invert_yaxis()
