@@ -22,6 +22,8 @@ LATE_AFTER: Final = 0.001
 LEAST_DESCRIPTORS: Final = 64
 """With fewer left for sockets and files the server is full: clients over TCP, and the rest of the process,
 still need some."""
+LATE_PERIODS: Final = 2
+"""Measurements in a row: one may be the machine's own hiccup."""
 LEAST_RELEASES: Final = 100
 """Fewer than these say nothing about lateness."""
 PERIOD: Final = 0.25
@@ -41,6 +43,7 @@ class Admission:
         self.busy = 0.0
         self.carrying = 0.0
         self._overloaded = False
+        self._late_periods = 0
         self._scarce = False
         self._before: tuple[float, float, float, int, int] | None = None
 
@@ -65,5 +68,7 @@ class Admission:
                 self.busy += _WEIGHT * (min(1.0, used / elapsed) - self.busy)
                 self.carrying += _WEIGHT * (min(1.0, (used - answered) / elapsed) - self.carrying)
             is_late = came >= LEAST_RELEASES and were_late > LATE * came
-            self._overloaded = self.carrying > (ROOM if self._overloaded else FULL) or is_late
+            self._late_periods = self._late_periods + 1 if is_late else 0
+            is_busy = self.carrying > (ROOM if self._overloaded else FULL)
+            self._overloaded = is_busy or self._late_periods >= LATE_PERIODS
         self._before = figures

@@ -19,10 +19,8 @@ import platform
 import shutil
 import statistics
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -172,38 +170,26 @@ def summary(rounds: Sequence[tuple[Paced, float]], seconds: float, said: dict[st
 def filling(core: int, most: float) -> list[dict[str, Any]]:
     """More and more load on a fresh server: when it says that it is full, and what packets fare like then."""
     rows: list[dict[str, Any]] = []
-    with SERVERS["ours"](core) as server, ThreadPoolExecutor(1) as beside:
+    with SERVERS["ours"](core) as server:
+        assert server.control is not None
         load = TOPOLOGIES["relay to relay"](server)
         for share in FILLING:
-            over = threading.Event()
-            watching = beside.submit(watch, server, over)
             result = load.paced(FILLING_SECONDS, share * most)
-            over.set()
-            busy, full = watching.result()
+            said = asyncio.run(ask(server.control, "status"))
             off = np.abs(result.transits - propagation())
             rows.append(
                 {
                     "what": f"filling, {share:.0%} of the most",
-                    "server": "full" if full else "has room",
+                    "server": "full" if said["full"] else "has room",
                     "packets/s": result.received / FILLING_SECONDS,
-                    "core %": 100 * busy,
+                    "core %": 100 * said["busy"],
                     "loss": result.loss,
                     "off": float((off > FULL_OFF).mean()) if len(off) else 1.0,
-                    "full": full,
+                    "full": said["full"],
                 }
             )
             load.drain()
     return rows
-
-
-def watch(server: Server, over: threading.Event) -> tuple[float, bool]:
-    """The share of its core that the server used at most, and whether it ever called itself full."""
-    assert server.control is not None
-    most, full = 0.0, False
-    while not over.wait(0.4):
-        said = asyncio.run(ask(server.control, "status"))
-        most, full = max(most, said["busy"]), full or said["full"]
-    return most, full
 
 
 def allocations(name: str, core: int) -> dict[str, float]:

@@ -67,6 +67,12 @@ def test_late_releases_fill_it_whatever_the_core_says():
     assert not core.run(0.1, 1, released=1000)
 
 
+def test_one_late_period_is_a_hiccup():
+    core = Core()
+    assert not core.run(0.1, PERIOD * 2, released=1000, late=500)
+    assert core.run(0.1, PERIOD, released=1000, late=500)
+
+
 def test_it_is_full_while_few_descriptors_are_left():
     core = Core()
     core.admission.count_descriptors(LEAST_DESCRIPTORS - 1)
