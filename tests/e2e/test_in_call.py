@@ -9,6 +9,7 @@ import numpy as np
 
 from qcall.media.quality import locate
 from scripts.demonstration.stage import Program, Stage
+from tests.e2e.real_time import REAL_TIME
 
 
 def stereo(file: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -35,6 +36,7 @@ def of(phone: Program, kind: str) -> list[dict]:
     return [event for event in phone.events if event["event"] == kind]
 
 
+@REAL_TIME
 async def test_text_digits_and_a_recording_reach_the_far_phone(
     phones: Stage, spoken: Path, answered: Path, tmp_path: Path
 ) -> None:
