@@ -7,8 +7,10 @@ from pathlib import Path
 
 from scripts.demonstration.recording import Recording
 from scripts.demonstration.stage import Stage
+from tests.e2e.real_time import REAL_TIME
 
 
+@REAL_TIME
 async def test_the_attacker_opens_nothing_unless_given_everything(theatre: Stage, tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     command = (sys.executable, "-m", "scripts.demonstration", "--json", "--seconds", "3", "--keep", kept)
