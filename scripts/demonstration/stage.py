@@ -9,15 +9,56 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 Event = dict[str, Any]
 PATIENCE = 20.0
 """Seconds to wait for anything that a healthy program does in less than one."""
+
+
+ENDS_WITH_PARENT = (setpriv, "--pdeathsig", "INT", "--") if (setpriv := shutil.which("setpriv")) else ()
+"""What lets Linux press Ctrl-C in a program whose parent is gone, even killed. setpriv becomes the program.
+
+The parent is a thread to Linux: only one that lasts, like that of an event loop, may start programs.
+"""
+
+
+class Process(Protocol):
+    """What is used of an ``asyncio.subprocess.Process``."""
+
+    @property
+    def pid(self) -> int: ...
+    @property
+    def returncode(self) -> int | None: ...
+    @property
+    def stdout(self) -> asyncio.StreamReader | None: ...
+    @property
+    def stderr(self) -> asyncio.StreamReader | None: ...
+    async def wait(self) -> int: ...
+    def send_signal(self, signal: int) -> None: ...
+    def terminate(self) -> None: ...
+    def kill(self) -> None: ...
+
+
+Begin = Callable[[Sequence[str], Mapping[str, str] | None, int], Awaitable[Process]]
+"""Starts a command with an environment (``None``: that of this program) and a file descriptor to read."""
+
+
+async def execute(command: Sequence[str], env: Mapping[str, str] | None, stdin: int) -> Process:
+    """Start ``command``; it ends when this program does, whatever ends this program."""
+    return await asyncio.create_subprocess_exec(
+        *ENDS_WITH_PARENT,
+        *command,
+        stdin=stdin,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=env,
+    )
 
 
 class StageError(Exception):
@@ -27,7 +68,7 @@ class StageError(Exception):
 class Program:
     """One running command; its standard output is one JSON object a line."""
 
-    def __init__(self, name: str, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, name: str, process: Process) -> None:
         self.name = name
         self.process = process
         self.events: list[Event] = []
@@ -45,18 +86,12 @@ class Program:
         cls,
         name: str,
         *command: str | Path,
-        env: dict[str, str] | None = None,
+        env: Mapping[str, str] | None = None,
         stdin: int = asyncio.subprocess.DEVNULL,
+        begin: Begin = execute,
     ) -> Program:
         """Start ``command``; ``name`` is how errors call it, ``stdin`` a file descriptor."""
-        process = await asyncio.create_subprocess_exec(
-            *map(str, command),
-            stdin=stdin,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=env,
-        )
-        return cls(name, process)
+        return cls(name, await begin([*map(str, command)], env, stdin))
 
     async def until(self, condition: Callable[[list[Event]], bool], *, limit: float = PATIENCE) -> None:
         """Wait until ``condition`` holds of all events so far."""
@@ -150,15 +185,22 @@ BIN = Path(sys.executable).parent
 class Stage:
     """A relay and its phones in one directory; leaving the context ends every program."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, begin: Begin = execute) -> None:
         self.directory = directory
+        self._begin = begin
         self.relay_home = directory / "relay"
         self.programs: list[Program] = []
         self.ready: Event = {}
 
-    async def start(self, name: str, *command: str | Path) -> Program:
+    async def start(
+        self,
+        name: str,
+        *command: str | Path,
+        env: Mapping[str, str] | None = None,
+        stdin: int = asyncio.subprocess.DEVNULL,
+    ) -> Program:
         """Start a program that this stage will end."""
-        program = await Program.start(name, *command)
+        program = await Program.start(name, *command, env=env, stdin=stdin, begin=self._begin)
         self.programs.append(program)
         return program
 
@@ -220,9 +262,9 @@ ACCIDENTS = ("Traceback", "was never retrieved", "was destroyed", "never awaited
 
 
 @contextlib.asynccontextmanager
-async def stage(directory: Path) -> AsyncIterator[Stage]:
+async def stage(directory: Path, begin: Begin = execute) -> AsyncIterator[Stage]:
     """A ``Stage`` that leaves nothing running."""
-    made = Stage(directory)
+    made = Stage(directory, begin)
     try:
         yield made
     finally:

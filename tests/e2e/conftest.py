@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import json
+import os
 import shutil
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from qcall.config import Home
-from scripts.demonstration.stage import Event, Stage, stage
+from scripts.demonstration.stage import Begin, Event, Stage, execute, stage
+from tests.e2e.preloaded import interpreter
 
+NIGHTLY = os.environ.get("QCALL_TEST_PROFILE") == "nightly"
 SPEECH = Path(__file__).parent.parent / "data" / "speech"
 
 
@@ -30,15 +34,23 @@ def answered() -> Path:
     return SPEECH / "M1_harvard_phrases.wav"
 
 
+@pytest.fixture(scope="session")
+def begin() -> Iterator[Begin]:
+    """How programs start: from one interpreter, in the nightly profile and off Linux each in full."""
+    in_full = NIGHTLY or not hasattr(os, "pidfd_open")
+    with contextlib.nullcontext(execute) if in_full else interpreter() as made:
+        yield made
+
+
 @pytest.fixture
-async def theatre(tmp_path: Path) -> AsyncIterator[Stage]:
+async def theatre(tmp_path: Path, begin: Begin) -> AsyncIterator[Stage]:
     """An empty stage."""
-    async with stage(tmp_path) as made:
+    async with stage(tmp_path, begin) as made:
         yield made
 
 
 @pytest.fixture(scope="session")
-def enrolled(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> tuple[Path, Event]:
+def enrolled(tmp_path_factory: pytest.TempPathFactory, worker_id: str, begin: Begin) -> tuple[Path, Event]:
     """The homes of a relay, of alice at Beijing and of bob at Hefei, and where that relay listened.
 
     They are made once for all workers of a test run.
@@ -49,7 +61,7 @@ def enrolled(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> tuple[
     directory, ready = base / "enrolled", base / "enrolled.json"
 
     async def enrol() -> Event:
-        async with stage(directory) as made:
+        async with stage(directory, begin) as made:
             await made.serve()
             await made.enrol("alice", "beijing")
             await made.enrol("bob", "hefei")

@@ -185,7 +185,8 @@ async def test_a_call_that_the_caller_gave_up_is_no_success_for_the_callee(
 
 @pytest.mark.parametrize("seconds", [0.1, 0.2, 0.4, 0.8])
 async def test_ctrl_c_while_the_program_starts(phones: Stage, seconds: float) -> None:
-    bob = await phones.start("listen", *phones.phone("bob", "listen", *SILENCE))
+    bob = await Program.start("listen", *phones.phone("bob", "listen", *SILENCE))  # in full
+    phones.programs.append(bob)
     over = asyncio.create_task(bob.ended())
     await asyncio.wait({over}, timeout=seconds)
     bob.interrupt()
@@ -195,8 +196,7 @@ async def test_ctrl_c_while_the_program_starts(phones: Stage, seconds: float) ->
 
 async def test_a_callee_that_hangs_up_before_the_keys_are_confirmed_declines(phones: Stage) -> None:
     typing, reading = os.openpty()
-    bob = await Program.start("bob", *phones.phone("bob", "listen", "--once", "--json"), stdin=reading)
-    phones.programs.append(bob)
+    bob = await phones.start("bob", *phones.phone("bob", "listen", "--once", "--json"), stdin=reading)
     await bob.event("registered")
     alice = await phones.call("alice", "bob")
     await bob.event("incoming")
@@ -241,8 +241,7 @@ async def test_a_peer_that_speaks_another_version(phones: Stage) -> None:
     bob = await phones.listen("bob", "--auto-answer", "--once")
     command = (sys.executable, Path(__file__).parent / "faulty_phone.py", "--home", phones.home("alice"))
     env = {**os.environ, "QCALL_WRONG": "version", "PYTHONPATH": str(Path.cwd())}
-    alice = await Program.start("alice", *command, "call", "bob", env=env)
-    phones.programs.append(alice)
+    alice = await phones.start("alice", *command, "call", "bob", env=env)
     assert (await alice.ended(), await bob.ended()) == (1, 1)
     for phone in (alice, bob):
         assert "version" in one_line(phone) or "qcall/" in one_line(phone)

@@ -24,8 +24,7 @@ def keyboard() -> Iterator[tuple[int, int]]:
 async def ringing(phones: Stage, reading: int) -> tuple[Program, Program]:
     """Alice calls; bob's phone rings."""
     command = phones.phone("bob", "listen", "--once", "--json", *SOUND)
-    bob = await Program.start("bob: qcall listen", *command, stdin=reading)
-    phones.programs.append(bob)
+    bob = await phones.start("bob: qcall listen", *command, stdin=reading)
     await bob.event("registered")
     alice = await phones.call("alice", "bob", "--duration", "0.5", *SOUND)
     await bob.event("incoming")

@@ -21,8 +21,7 @@ async def dial(phones: Stage, wrong: str, heard: dict[str, Path]) -> tuple[Progr
     command = (sys.executable, FAULTY, "--home", phones.home("alice"), "call", "bob", "--json")
     options = ("--duration", "1", "--qkd", "require", *sound["alice"])
     env = {**os.environ, "QCALL_WRONG": wrong, "PYTHONPATH": str(Path.cwd())}
-    alice = await Program.start("alice", *command, *options, env=env)
-    phones.programs.append(alice)
+    alice = await phones.start("alice", *command, *options, env=env)
     await alice.ended(limit=15)
     await bob.ended(limit=15)
     return alice, bob
@@ -45,8 +44,7 @@ async def test_media_that_no_key_opens_is_warned_about_rekeyed_and_hung_up_on(ph
     bob = await phones.listen("bob", "--auto-answer", "--once", *sound)
     command = (sys.executable, FAULTY, "--home", phones.home("alice"), "call", "bob", "--json", *sound)
     env = {**os.environ, "QCALL_WRONG": "media", "PYTHONPATH": str(Path.cwd())}
-    alice = await Program.start("alice", *command, env=env)
-    phones.programs.append(alice)
+    alice = await phones.start("alice", *command, env=env)
     assert await bob.ended(limit=30) == 1
     assert await alice.ended(limit=10) == 1
     kinds = [event["event"] for event in bob.events]
