@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,22 @@ from scripts.demonstration.stage import Begin, Event, Stage, execute, stage
 from tests.e2e.preloaded import interpreter
 
 NIGHTLY = os.environ.get("QCALL_TEST_PROFILE") == "nightly"
+BEGIN = pytest.StashKey[Begin]()
+GIVE_WAY = 5
+"""How much nicer than a program the tests are."""
 SPEECH = Path(__file__).parent.parent / "data" / "speech"
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Get ready to start programs, which are heard in real time: tests that compute beside them give way."""
+    if not any(Path(__file__).parent in item.path.parents for item in session.items):
+        return
+    in_full = NIGHTLY or not hasattr(os, "pidfd_open")
+    ready = contextlib.ExitStack()
+    session.config.add_cleanup(ready.close)
+    session.config.stash[BEGIN] = execute if in_full else ready.enter_context(interpreter())
+    if not in_full and "PYTEST_XDIST_WORKER" in os.environ:
+        os.nice(GIVE_WAY)
 
 
 @pytest.fixture
@@ -35,11 +50,9 @@ def answered() -> Path:
 
 
 @pytest.fixture(scope="session")
-def begin() -> Iterator[Begin]:
+def begin(pytestconfig: pytest.Config) -> Begin:
     """How programs start: from one interpreter, in the nightly profile and off Linux each in full."""
-    in_full = NIGHTLY or not hasattr(os, "pidfd_open")
-    with contextlib.nullcontext(execute) if in_full else interpreter() as made:
-        yield made
+    return pytestconfig.stash[BEGIN]
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@
 The interpreter, ``python -m tests.e2e.preloaded FD``, forks for each program. What was forked takes the
 command's arguments, environment and files, and then runs the console script as Python does: it is a process
 of its own with signals and an exit code, only that ``import`` finds the libraries there. The commands
-themselves, ``qcall.cli`` and ``relay.cli``, are read in by each program. QCALL_TEST_PROFILE=nightly starts
-every program in full, as do the tests that are about starting.
+themselves, ``qcall.cli`` and ``relay.cli``, are read in by each program. What is no script is executed.
+QCALL_TEST_PROFILE=nightly starts every program in full, as do the tests that are about starting.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from scripts.demonstration.stage import BIN, Begin, Process, execute
+from scripts.demonstration.stage import BIN, Begin, Process
 
 LIBRARIES = (
     "typer.core",
@@ -100,14 +100,8 @@ class Interpreter:
         self._control = control
 
     async def begin(self, command: Sequence[str], env: Mapping[str, str] | None, stdin: int) -> Process:
-        """Start ``command``, in full if it is none of the product's console scripts nor a test's phone."""
-        if command[0] in SCRIPTS:
-            words = list(command)
-        elif command[0] == sys.executable and command[1].endswith(".py"):
-            words = list(command[1:])
-        else:
-            return await execute(command, env, stdin)
-        order = {"words": words, "env": dict(os.environ if env is None else env), "cwd": os.getcwd()}
+        """Start ``command``."""
+        order = {"words": list(command), "env": dict(os.environ if env is None else env), "cwd": os.getcwd()}
         pipes = [os.pipe() for _ in range(3)]
         with open(os.devnull, "rb") as nothing:
             given = nothing.fileno() if stdin == asyncio.subprocess.DEVNULL else stdin
@@ -187,6 +181,17 @@ def obey(control: socket.socket) -> list[str] | None:
             return words
 
 
+def run(words: Sequence[str]) -> None:
+    """Become what the command line ``words`` asks for."""
+    if words[0] == sys.executable and words[1].endswith(".py"):
+        words = words[1:]
+    elif words[0] not in SCRIPTS:
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # as Python does for what it executes
+        os.execvp(words[0], words)
+    sys.argv = list(words)
+    runpy.run_path(words[0], run_name="__main__")
+
+
 def main() -> None:
     """The interpreter, and each program that it became."""
     for library in LIBRARIES:
@@ -198,8 +203,7 @@ def main() -> None:
     words = obey(socket.socket(fileno=int(sys.argv[1])))
     if words is not None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        sys.argv = words
-        runpy.run_path(words[0], run_name="__main__")
+        run(words)
 
 
 if __name__ == "__main__":

@@ -170,10 +170,20 @@ async def run_all(batches: bool) -> dict[str, Run]:
     return dict(zip([*MODES, AFTER_GARBLING], results, strict=True))
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["batches", "one-by-one"])
-def runs(request: pytest.FixtureRequest) -> dict[str, Run]:
+@pytest.fixture(scope="module")
+def all_runs() -> dict[bool, dict[str, Run]]:
     """Every mode, through the fast path and without it."""
-    return asyncio.run(run_all(request.param))
+
+    async def both() -> dict[bool, dict[str, Run]]:
+        return dict(zip((True, False), await asyncio.gather(run_all(True), run_all(False)), strict=True))
+
+    return asyncio.run(both())
+
+
+@pytest.fixture(params=[True, False], ids=["batches", "one-by-one"])
+def runs(request: pytest.FixtureRequest, all_runs: dict[bool, dict[str, Run]]) -> dict[str, Run]:
+    """Every mode, one way."""
+    return all_runs[request.param]
 
 
 @pytest.mark.parametrize("mode", MODES)
