@@ -16,17 +16,18 @@ import pytest
 
 from qcall.config import Home
 from scripts.demonstration.stage import Begin, Event, Stage, execute, stage
-from tests.e2e.preloaded import interpreter
+from tests.e2e.preloaded import Interpreter, interpreter
+from tests.e2e.real_time import is_real_time
 
 NIGHTLY = os.environ.get("QCALL_TEST_PROFILE") == "nightly"
 BEGIN = pytest.StashKey[Begin]()
 GIVE_WAY = 5
-"""How much nicer than a program the tests are."""
+"""How much nicer to what is heard in real time other programs and the tests themselves are."""
 SPEECH = Path(__file__).parent.parent / "data" / "speech"
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Get ready to start programs, which are heard in real time: tests that compute beside them give way."""
+    """Get ready to start programs, some of which are heard in real time: what computes gives way to them."""
     if not any(Path(__file__).parent in item.path.parents for item in session.items):
         return
     in_full = NIGHTLY or not hasattr(os, "pidfd_open")
@@ -49,10 +50,13 @@ def answered() -> Path:
     return SPEECH / "M1_harvard_phrases.wav"
 
 
-@pytest.fixture(scope="session")
-def begin(pytestconfig: pytest.Config) -> Begin:
+@pytest.fixture
+def begin(request: pytest.FixtureRequest) -> Begin:
     """How programs start: from one interpreter, in the nightly profile and off Linux each in full."""
-    return pytestconfig.stash[BEGIN]
+    made = request.config.stash[BEGIN]
+    if not isinstance(made, Interpreter) or is_real_time(request.node):
+        return made
+    return made.giving_way(GIVE_WAY)
 
 
 @pytest.fixture
@@ -63,7 +67,9 @@ async def theatre(tmp_path: Path, begin: Begin) -> AsyncIterator[Stage]:
 
 
 @pytest.fixture(scope="session")
-def enrolled(tmp_path_factory: pytest.TempPathFactory, worker_id: str, begin: Begin) -> tuple[Path, Event]:
+def enrolled(
+    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config, worker_id: str
+) -> tuple[Path, Event]:
     """The homes of a relay, of alice at Beijing and of bob at Hefei, and where that relay listened.
 
     They are made once for all workers of a test run.
@@ -74,7 +80,7 @@ def enrolled(tmp_path_factory: pytest.TempPathFactory, worker_id: str, begin: Be
     directory, ready = base / "enrolled", base / "enrolled.json"
 
     async def enrol() -> Event:
-        async with stage(directory, begin) as made:
+        async with stage(directory, pytestconfig.stash[BEGIN]) as made:
             await made.serve()
             await made.enrol("alice", "beijing")
             await made.enrol("bob", "hefei")

@@ -25,7 +25,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from scripts.demonstration.stage import BIN, Begin, Process
+from scripts.demonstration.stage import BIN, Process
 
 LIBRARIES = (
     "typer.core",
@@ -94,14 +94,23 @@ class Forked:
 
 
 class Interpreter:
-    """The interpreter as the tests see it; ``begin`` is how a ``Stage`` starts programs."""
+    """The interpreter as the tests see it; a ``Begin``, by which a ``Stage`` starts programs."""
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, niceness: int = 0) -> None:
         self._control = control
+        self._niceness = niceness
 
-    async def begin(self, command: Sequence[str], env: Mapping[str, str] | None, stdin: int) -> Process:
-        """Start ``command``."""
-        order = {"words": list(command), "env": dict(os.environ if env is None else env), "cwd": os.getcwd()}
+    def giving_way(self, niceness: int) -> Interpreter:
+        """The same, for programs that are that much nicer to others."""
+        return Interpreter(self._control, niceness)
+
+    async def __call__(self, command: Sequence[str], env: Mapping[str, str] | None, stdin: int) -> Process:
+        order = {
+            "words": list(command),
+            "niceness": self._niceness,
+            "env": dict(os.environ if env is None else env),
+            "cwd": os.getcwd(),
+        }
         pipes = [os.pipe() for _ in range(3)]
         with open(os.devnull, "rb") as nothing:
             given = nothing.fileno() if stdin == asyncio.subprocess.DEVNULL else stdin
@@ -114,7 +123,7 @@ class Interpreter:
 
 
 @contextlib.contextmanager
-def interpreter() -> Iterator[Begin]:
+def interpreter() -> Iterator[Interpreter]:
     """How to start programs from one interpreter, which ends with this context or with this process."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     command = (sys.executable, "-m", "tests.e2e.preloaded", str(theirs.fileno()))
@@ -127,7 +136,7 @@ def interpreter() -> Iterator[Begin]:
         ours,
     ):  # fmt: skip
         theirs.close()
-        yield Interpreter(ours).begin
+        yield Interpreter(ours)
         ours.close()
         process.wait()
 
@@ -174,6 +183,7 @@ def obey(control: socket.socket) -> list[str] | None:
                 os.dup2(file, number)
             for file in files:
                 os.close(file)
+            os.nice(order["niceness"])
             os.chdir(order["cwd"])
             os.environ.clear()
             os.environ.update(order["env"])
