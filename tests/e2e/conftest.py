@@ -16,6 +16,7 @@ import pytest
 
 from qcall.config import Home
 from scripts.demonstration.stage import Begin, Event, Stage, execute, stage
+from tests.e2e.order import mixed
 from tests.e2e.preloaded import Interpreter, interpreter
 from tests.e2e.real_time import is_real_time
 
@@ -24,6 +25,11 @@ BEGIN = pytest.StashKey[Begin]()
 GIVE_WAY = 5
 """How much nicer to what is heard in real time other programs and the tests themselves are."""
 SPEECH = Path(__file__).parent.parent / "data" / "speech"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mix tests that wait with tests that compute."""
+    items[:] = mixed(items)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
