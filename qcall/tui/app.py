@@ -61,7 +61,7 @@ def palette() -> type[Provider]:
 class QcallApp(App[int]):
     """The softphone. ``link`` is the phone; ``first`` is shown until it says something.
 
-    ``settle`` is called when everything is imported and the phone has begun.
+    ``settle`` is called when everything is imported and the phone has begun, with what repeats work.
     """
 
     CSS_PATH = Path(__file__).with_name("qcall.tcss")
@@ -80,7 +80,7 @@ class QcallApp(App[int]):
         sound_test: SoundTester | None = None,
         guard: float = GUARD,
         signals: Sequence[signal.Signals] = (),
-        settle: Callable[[], None] = lambda: None,
+        settle: Callable[[Callable[..., object]], None] = lambda every: None,
     ) -> None:
         super().__init__()
         self.link = link
@@ -193,7 +193,7 @@ class QcallApp(App[int]):
 
     async def _import_pages(self) -> None:
         await import_all()
-        self._settle()
+        self._settle(self.set_interval)
 
     def failed(self, error: QcallError) -> None:
         """The phone has ended by itself; say why, and end. A missing passphrase is asked for."""
@@ -258,6 +258,10 @@ class QcallApp(App[int]):
         return call if call is not None and call.alive else None
 
     # Keys
+
+    def action_command_palette(self) -> None:
+        """Textual's, opened like the other pages."""
+        self.action_page("palette")
 
     def action_answer(self) -> None:
         """Answer."""

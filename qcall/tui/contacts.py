@@ -19,10 +19,11 @@ from qcall.session.snapshot import Person, Snapshot, Trust
 from . import draw
 from .dialogs import Ask, Question
 from .draw import MUTED
+from .strips import InTurns
 from .table import TablePage
 
 
-class EditScreen(ModalScreen[tuple[str, str, str] | None]):
+class EditScreen(InTurns, ModalScreen[tuple[str, str, str] | None]):
     """An entry: the name to call, the name to show, a note."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Leave")]

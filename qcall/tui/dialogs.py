@@ -17,8 +17,10 @@ from textual.widgets import Button, Input, Label, OptionList, Static
 
 from qcall.session.snapshot import Call
 
+from .strips import InTurns
 
-class Ask(ModalScreen[str | None]):
+
+class Ask(InTurns, ModalScreen[str | None]):
     """Asks for one line; Enter takes it, Escape does not."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Leave")]
@@ -71,7 +73,7 @@ def recording_of(call: Call, unix: float) -> Ask:
     return Ask("Record", hint, value=f"~/call-{call.contact}-{at}.wav")
 
 
-class Choose(ModalScreen[int | None]):
+class Choose(InTurns, ModalScreen[int | None]):
     """One of a few: gives its index; the one that holds ``now`` is under the cursor."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Leave")]
@@ -88,7 +90,7 @@ class Choose(ModalScreen[int | None]):
             box.border_title = self._title
             yield OptionList(*(Content(name) for name in self._names))
 
-    def on_mount(self) -> None:
+    async def on_mount(self) -> None:
         """What holds now."""
         self.query_one(OptionList).highlighted = self._now
 
@@ -99,7 +101,7 @@ class Choose(ModalScreen[int | None]):
         self.dismiss(event.option_index)
 
 
-class Question(ModalScreen[Any]):
+class Question(InTurns, ModalScreen[Any]):
     """A question with a few answers, each a button with a key of its own.
 
     ``answers`` are (key, label, value, variant); the first has the focus. With ``escapes`` Escape is none of

@@ -15,6 +15,7 @@ from textual.widgets import Button, Input, Static
 from qcall.session.snapshot import Call, Phase, Snapshot
 
 from .draw import FAIR, GOOD, MUTED, POOR
+from .strips import InTurns
 
 GUARD = 0.6
 """Seconds before a key counts: who is typing must not answer a call with the next letter."""
@@ -26,7 +27,7 @@ TRUST = {
 QUICK = ("I call you back", "In a meeting", "")
 
 
-class IncomingScreen(ModalScreen[None]):
+class IncomingScreen(InTurns, ModalScreen[None]):
     """Stays until the call is answered, refused, or over; Escape lets it ring on without the dialog."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -56,7 +57,7 @@ class IncomingScreen(ModalScreen[None]):
                 placeholder="why not now; Enter refuses with it, Escape goes back", id="why", max_length=500
             )
 
-    def on_mount(self) -> None:
+    async def on_mount(self) -> None:
         """Keys count after a moment."""
         self.query_one("#why").display = False
         if not self._ready:

@@ -15,6 +15,7 @@ PAGES = {
     "settings": "SettingsScreen",
     "help": "HelpScreen",
     "commandline": "CommandLine",
+    "palette": "Palette",
 }
 """Module, and the screen in it."""
 
@@ -27,5 +28,5 @@ def page(name: str) -> type[Screen[Any]]:
 
 async def import_all() -> None:
     """Import every page on another thread: the first key that opens one shall not wait for that."""
-    for name in (*PAGES, "palette"):
+    for name in PAGES:
         await asyncio.to_thread(importlib.import_module, f"qcall.tui.{name}")

@@ -6,9 +6,17 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
 
 from .keys import KEYS, states
+from .strips import InTurns
+
+
+class Palette(InTurns, CommandPalette):
+    """Textual's palette."""
+
+    def __init__(self) -> None:
+        super().__init__(id="--command-palette")
 
 
 class PhoneCommands(Provider):

@@ -11,7 +11,7 @@ from typing import Any
 
 from qcall.config import Account, Home
 from qcall.errors import LocalFault, NotSetUp
-from qcall.heap import settle
+from qcall.heap import settle_screen
 
 from .app import QcallApp
 from .link import PhoneThread, starting
@@ -54,7 +54,7 @@ def run(
         save=home.save_settings,
         enrol=enrol if account is None else None,
         signals=(signal.SIGINT, signal.SIGTERM, signal.SIGHUP),
-        settle=settle,
+        settle=settle_screen,
     )
     sys.setswitchinterval(SWITCH_INTERVAL)
     code = app.run()

@@ -51,10 +51,17 @@ class Pane(Widget):
 
 
 class InTurns:
-    """A screen that is put together in one turn of the event loop and drawn in the next."""
+    """A screen that is put together in one turn of the event loop and drawn in the next.
+
+    Textual asks every class of a screen, this one before its own: it would do all of that in one turn.
+    """
 
     async def on_mount(self) -> None:
-        """Textual asks every class; else it would draw the screen before anybody else has a turn."""
+        """Made, not yet drawn."""
+        await asyncio.sleep(0)
+
+    async def on_resize(self) -> None:
+        """Drawn at its first size, and told of it: Textual draws it once more."""
         await asyncio.sleep(0)
 
 
