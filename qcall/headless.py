@@ -2,7 +2,7 @@
 
 With ``--json`` every line on standard output is one JSON object with an ``event`` field; without it, one line
 of text. Errors are one line on standard error, and an exit code: 0 when the call was set up and ended
-normally, 1 when it was not, 2 for wrong usage.
+normally, 1 when it was not or when the words with that contact differ, 2 for wrong usage.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ import sys
 from typing import Any
 
 from qcall.call.events import Reason
-from qcall.errors import QcallError
+from qcall.errors import AgreementFailed, QcallError
 from qcall.keyboard import typed
 from qcall.session.conversation import Conversation
 from qcall.session.phone import Phone
 from qcall.session.script import Script
 from qcall.session.stopping import Stop, first
+from qcall.session.wording import doubt_line
 
 NORMAL = frozenset({Reason.HANGUP, Reason.REMOTE_HANGUP})
 """How a call ends that was a success."""
@@ -157,4 +158,6 @@ async def attend(
         return 0
     if conversation.failure is not None:
         raise conversation.failure
+    if conversation.doubted:
+        raise AgreementFailed(doubt_line(conversation.contact), code="words-differ")
     return 0 if conversation.talked and reason in NORMAL else 1

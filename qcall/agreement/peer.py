@@ -6,6 +6,7 @@ its identity, because it is the name the relay routed, and because the identity 
     new       nobody of this name or identity was met before
     pinned    the identity that was met before
     verified  and both users compared the words
+    words-differ  and they were not the same: the call goes on, the warning stays until they are
     changed   another identity than the pinned one: the call is blocked
 """
 
@@ -25,6 +26,7 @@ class ContactStatus(StrEnum):
     NEW = "new"
     PINNED = "pinned"
     VERIFIED = "verified"
+    DOUBTED = "words-differ"
     CHANGED = "changed"
 
 
@@ -35,6 +37,10 @@ class Pin(Protocol):
     def fingerprint(self) -> bytes: ...
     @property
     def verified(self) -> bool: ...
+    @property
+    def doubted(self) -> bool:
+        """The users compared the words of a call, which differed, and never the same ones since."""
+
     @property
     def qkd_seen(self) -> bool:
         """A call with quantum keys has succeeded: fewer layers need the user's word."""
@@ -78,4 +84,6 @@ def judge(pin: Pin | None, fingerprint: Fingerprint) -> ContactStatus:
         return ContactStatus.NEW
     if pin.fingerprint != fingerprint:
         return ContactStatus.CHANGED
+    if pin.doubted:
+        return ContactStatus.DOUBTED
     return ContactStatus.VERIFIED if pin.verified else ContactStatus.PINNED

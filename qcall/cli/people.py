@@ -9,11 +9,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from qcall.agreement.peer import judge
 from qcall.config import Home
 from qcall.crypto.identity import Fingerprint
 from qcall.errors import UsageError
 from qcall.records.store import Records
 from qcall.session.event import Event
+from qcall.session.wording import doubt_line
 
 from .app import app
 from .completion import contacts as complete_contacts
@@ -36,7 +38,7 @@ def list_contacts(context: typer.Context, as_json: Json = False) -> None:
         if not known and not as_json:
             typer.echo("nobody yet: an identity is pinned in the first call; run: qcall call NAME")
         for each in known:
-            status = "verified" if each.verified else "pinned"
+            status = str(judge(each, Fingerprint(each.fingerprint)))
             fingerprint = str(Fingerprint(each.fingerprint))
             offered = str(Fingerprint(each.offered)) if each.offered is not None else None
             if as_json:
@@ -44,10 +46,12 @@ def list_contacts(context: typer.Context, as_json: Json = False) -> None:
                 changes = {"changed": offered is not None, "offered": offered}
                 json_lines(Event("contact", time.monotonic(), fields | changes))
                 continue
-            typer.echo(f"{each.name:16}{status:10}{fingerprint}")
+            typer.echo(f"{each.name:16}{status:14}{fingerprint}")
+            if each.doubted:
+                typer.echo(f"{'':16}{doubt_line(each.name)}")
             if offered is not None:
                 accept = f"BLOCKED until you run: qcall contacts accept-new-key {each.name}"
-                typer.echo(f"{'':16}{'claims':10}{offered}   {accept}")
+                typer.echo(f"{'':16}{'claims':14}{offered}   {accept}")
 
     if context.invoked_subcommand is None:
         with_records(context.obj, show)
@@ -112,7 +116,7 @@ def verify(
         answer = typer.confirm(f"Does {contact}'s phone show the same words?") if same is None else same
         records.set_verified(contact, answer)
         typer.echo(
-            f"{contact} is verified" if answer else f"{contact} is NOT verified: somebody may be between you"
+            f"{contact} is verified" if answer else f"{contact} is NOT verified\n{doubt_line(contact)}"
         )
 
     with_records(context.obj, compare)

@@ -27,13 +27,14 @@ import msgspec
 from qcall.agreement.suites import rank
 from qcall.errors import StorageError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 SCHEMA = """
 CREATE TABLE contact (
     name            TEXT PRIMARY KEY,
     fingerprint     BLOB NOT NULL,               -- H(identity), 48 bytes: the pin
     offered         BLOB,                        -- the last other fingerprint that claimed this name
     verified        INTEGER NOT NULL DEFAULT 0,  -- the words were compared by both users
+    doubted         INTEGER NOT NULL DEFAULT 0,  -- they differed, and were not the same since
     qkd_seen        INTEGER NOT NULL DEFAULT 0,  -- a call with quantum keys has succeeded
     suite_seen      TEXT,                        -- the strongest suite of any call that succeeded
     pinned_at       REAL NOT NULL                -- unix seconds
@@ -63,6 +64,8 @@ MIGRATIONS = {
         f"INSERT INTO call ({CALL_COLUMNS}) SELECT {CALL_COLUMNS} FROM call_1 ORDER BY began_at",  # noqa: S608
         "DROP TABLE call_1",
     ),
+    # Version 2 forgot that the words had differed.
+    2: ("ALTER TABLE contact ADD COLUMN doubted INTEGER NOT NULL DEFAULT 0",),
 }
 """What leads from each older version of the schema to the next."""
 
@@ -77,6 +80,8 @@ class Contact:
     offered: bytes | None
     """Another identity that claimed this name and was blocked; ``None`` when there was none."""
     verified: bool
+    doubted: bool
+    """The words of a call differed, and were not the same in a later one."""
     qkd_seen: bool
     """Whether a call with quantum keys has succeeded: going lower needs the user's word."""
     suite_seen: str | None
@@ -144,17 +149,17 @@ class Records:
         """Let the blocked identity take the place of the pinned one, unverified; ``None`` if none waits."""
         with self._transaction() as db:
             changed = db.execute(
-                "UPDATE contact SET fingerprint = offered, offered = NULL, verified = 0, pinned_at = ?"
-                " WHERE name = ? AND offered IS NOT NULL",
+                "UPDATE contact SET fingerprint = offered, offered = NULL, verified = 0, doubted = 0,"
+                " pinned_at = ? WHERE name = ? AND offered IS NOT NULL",
                 (time.time(), name),
             ).rowcount
         return self.contact(name) if changed else None
 
     def set_verified(self, name: str, verified: bool) -> bool:
-        """Store whether the words were compared; false if there is no such contact."""
+        """The words were compared, and were the same or not; false if there is no such contact."""
         with self._transaction() as db:
-            statement = "UPDATE contact SET verified = ? WHERE name = ?"
-            return db.execute(statement, (verified, name)).rowcount > 0
+            statement = "UPDATE contact SET verified = ?, doubted = ? WHERE name = ?"
+            return db.execute(statement, (verified, not verified, name)).rowcount > 0
 
     def saw(self, name: str, *, suite: str, qkd: bool) -> None:
         """A call under ``suite`` succeeded with ``name``; what was seen once stays seen.
@@ -238,12 +243,14 @@ class Records:
             db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     def _contacts(self, clause: str, arguments: tuple[str, ...]) -> list[Contact]:
-        columns = "name, fingerprint, offered, verified, qkd_seen, suite_seen, pinned_at"
+        columns = "name, fingerprint, offered, verified, doubted, qkd_seen, suite_seen, pinned_at"
         with self._faults:
             rows = self._db.execute(f"SELECT {columns} FROM contact {clause}", arguments).fetchall()  # noqa: S608
         return [
-            Contact(name, fingerprint, offered, bool(verified), bool(qkd_seen), suite, pinned_at)
-            for name, fingerprint, offered, verified, qkd_seen, suite, pinned_at in rows
+            Contact(
+                name, fingerprint, offered, bool(verified), bool(doubted), bool(qkd_seen), suite, pinned_at
+            )
+            for name, fingerprint, offered, verified, doubted, qkd_seen, suite, pinned_at in rows
         ]
 
     def _consume(self, ids: Sequence[tuple[str, bytes]]) -> bool:

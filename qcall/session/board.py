@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from qcall.agreement.peer import ContactStatus
 from qcall.call.events import Reason
 
 from .event import Event
@@ -290,7 +291,7 @@ def verified(board: Snapshot, contact: str, same: bool) -> Snapshot:
     """The board when the words of ``contact`` were compared: the calls with them say so at once."""
     for call in board.calls:
         if call.contact == contact and call.security:
-            told = {**call.security, "trust": "verified" if same else "pinned"}
+            told = {**call.security, "trust": str(ContactStatus.VERIFIED if same else ContactStatus.DOUBTED)}
             board = put(board, replace(call, security={**told, "line": security_line(told)}))
     return board
 

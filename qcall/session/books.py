@@ -86,7 +86,7 @@ def person(name: str, met: Contact | None, written: Entry | None, presence: Pres
     """Somebody, out of what the records and the address book say."""
     trust, fingerprint, offered = Trust.NEW, "", ""
     if met is not None:
-        trust = Trust.VERIFIED if met.verified else Trust.PINNED
+        trust = Trust.DOUBTED if met.doubted else Trust.VERIFIED if met.verified else Trust.PINNED
         fingerprint = str(Fingerprint(met.fingerprint))
         if met.offered is not None:
             trust, offered = Trust.CHANGED, str(Fingerprint(met.offered))

@@ -90,6 +90,7 @@ class Conversation(InCall):
         """Begin an outgoing call."""
         self._told(Input.DIALLED)
         self._tell("dialling")
+        self._warn()
         self._keying.dial()
 
     def invited(self) -> None:
@@ -120,6 +121,12 @@ class Conversation(InCall):
     def talked(self) -> bool:
         """Whether the call was set up: answered, over confirmed keys."""
         return self.machine.answered_at is not None
+
+    @property
+    def doubted(self) -> bool:
+        """Whether the words of this or an earlier call differed, and were not the same since."""
+        contact = self._line.records.contact(self.contact)
+        return contact is not None and contact.doubted
 
     @property
     def talking(self) -> bool:
@@ -224,6 +231,7 @@ class Conversation(InCall):
                 self.timing.ringing_at = time.monotonic()
                 self._voice.play(RINGING)
                 self._tell("incoming", **self._keying.security())
+                self._warn()
                 self.on_ring()
             case call.RingBack():
                 self.timing.ringing_at = time.monotonic()
@@ -255,6 +263,10 @@ class Conversation(InCall):
         self.failure = failure
         refusal = isinstance(failure, CallRefused)
         self._told(Input.PEER_ENDED if refusal else Input.FAILED, reason=failure.code)
+
+    def _warn(self) -> None:
+        if self.doubted:
+            self._tell("doubted")
 
     # The end
 

@@ -18,6 +18,7 @@ from qcall.agreement.caller import Caller
 from qcall.agreement.control import Message
 from qcall.agreement.machine import Agreement, State
 from qcall.agreement.messages import Kind, RefuseCode
+from qcall.agreement.peer import judge
 from qcall.call.authenticity import Authenticity, Verdict
 from qcall.call.events import Reason
 from qcall.crypto.secret import Secret
@@ -163,8 +164,8 @@ class Keying:
             return {}
         # The users may have compared their words since the call was agreed, and found that they differ.
         contact = self._line.records.contact(self.agreement.peer_name)
-        verified = contact is not None and contact.verified and contact.fingerprint == info.peer.fingerprint
-        return security(info, self._line.kme_id, outgoing=outgoing, verified=verified)
+        said = judge(contact, info.peer.fingerprint)
+        return security(info, self._line.kme_id, outgoing=outgoing, said=said)
 
     def _run(self, effects: agree.Effects) -> None:
         for effect in effects:

@@ -16,6 +16,7 @@ from qcall.media.opus import SAMPLE_RATE
 from qcall.media.quality import opinion_score, rating, unrepaired
 
 TICK, CROSS = "✓", "✗"
+COMPARED = (ContactStatus.VERIFIED, ContactStatus.DOUBTED)
 
 
 @dataclass
@@ -63,20 +64,22 @@ def security_line(security: Mapping[str, Any]) -> str:
             f"ML-KEM {TICK}",
             f"QKD {TICK} {qkd['hops']} hops" if present else f"QKD {CROSS} PQC only",
             f"epoch {security['epoch']}",
-            str(security["trust"]).upper(),
+            str(security["trust"]).replace("-", " ").upper(),
         )
     )
 
 
-def security(info: SecurityInfo, own_kme: str | None, *, outgoing: bool, verified: bool) -> dict[str, Any]:
+def security(
+    info: SecurityInfo, own_kme: str | None, *, outgoing: bool, said: ContactStatus
+) -> dict[str, Any]:
     """What protects the call, with where each layer came from; the caller's SAE is the master.
 
-    ``verified`` is what the users say of the peer's identity now.
+    ``said`` is what the users say of the peer's identity by now.
     """
     known = info.as_json()
-    if verified:
-        known["trust"] = str(ContactStatus.VERIFIED)
-    elif known["trust"] == ContactStatus.VERIFIED:
+    if said in COMPARED:
+        known["trust"] = str(said)
+    elif known["trust"] in COMPARED:
         known["trust"] = str(ContactStatus.PINNED)
     master, slave = (own_kme, info.peer.kme_id) if outgoing else (info.peer.kme_id, own_kme)
     qkd = {**known["qkd"], "master_kme": master, "slave_kme": slave, "simulated": True}

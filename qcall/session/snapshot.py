@@ -45,6 +45,7 @@ class Trust(StrEnum):
     NEW = "new"
     PINNED = "pinned"
     VERIFIED = "verified"
+    DOUBTED = "WORDS DIFFER"
     CHANGED = "CHANGED"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from .event import Event
 
-GRAVE = frozenset({"blocked", "gone", "qkd-failed", "rekey-failing"})
+GRAVE = frozenset({"blocked", "doubted", "gone", "qkd-failed", "rekey-failing"})
 """Events that a user should not overlook."""
 
 
@@ -21,6 +21,7 @@ def line_of(event: Event) -> str:
         "dialling": lambda: f"calling {fields['contact']} …",
         "ringing": lambda: f"ringing   {fields['line']}",
         "incoming": lambda: f"{fields['peer']} is calling   {fields['line']}",
+        "doubted": lambda: doubt_line(str(fields["contact"])),
         "refused": lambda: f"{fields['contact']} called meanwhile and was told: {fields['code']}",
         "qkd-failed": lambda: f"no quantum keys: {fields['message']}",
         "secured": lambda: f"keys confirmed; the words are: {' '.join(fields['words'])}",
@@ -42,6 +43,14 @@ def line_of(event: Event) -> str:
     }
     line = lines.get(event.kind)
     return line() if line else ""
+
+
+def doubt_line(contact: str) -> str:
+    """That the words of ``contact`` were not the same on both phones, and what ends the warning."""
+    return (
+        f"WARNING: the words with {contact} differ: somebody may be between you; say nothing that matters "
+        f"until you have compared them again (qcall verify {contact})"
+    )
 
 
 def harmless(text: str) -> str:

@@ -15,6 +15,7 @@ from textual.widgets import Button, Input, Label
 
 from qcall.session import commands
 from qcall.session.snapshot import Person, Snapshot, Trust
+from qcall.session.wording import doubt_line
 
 from . import draw
 from .dialogs import Ask, Question
@@ -119,6 +120,8 @@ class ContactsScreen(TablePage[Person]):
             lines.append(
                 Content.assemble(("offered   ", MUTED), (each.offered, "$error"), "  k says what to do")
             )
+        if each.trust is Trust.DOUBTED:
+            lines.append(Content.styled(doubt_line(each.name), "$error"))
         return Content("\n").join(lines)
 
     def contact(self, each: Person) -> str:

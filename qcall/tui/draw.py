@@ -27,7 +27,14 @@ PRESENCE = {
     Presence.OFFLINE: ("○", MUTED),
     Presence.UNKNOWN: ("·", MUTED),
 }
-TRUST = {Trust.NEW: FAIR, Trust.PINNED: "", Trust.VERIFIED: GOOD, Trust.CHANGED: f"bold {POOR}"}
+TRUST = {
+    Trust.NEW: FAIR,
+    Trust.PINNED: "",
+    Trust.VERIFIED: GOOD,
+    Trust.DOUBTED: f"bold {POOR}",
+    Trust.CHANGED: f"bold {POOR}",
+}
+ALARMING = (Trust.DOUBTED, Trust.CHANGED)
 
 
 def clock(seconds: float) -> str:

@@ -22,6 +22,7 @@ GUARD = 0.6
 TRUST = {
     "new": ("never met before: compare the words once you talk", FAIR),
     "pinned": ("the same phone as before; the words were not compared", ""),
+    "words-differ": ("WORDS DIFFER: somebody may be between you; compare the words before you talk", POOR),
     "verified": ("verified: you compared the words with them", GOOD),
 }
 QUICK = ("I call you back", "In a meeting", "")

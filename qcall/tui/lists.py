@@ -13,7 +13,7 @@ from textual.message import Message
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from qcall.session.snapshot import LogLine, Person, Snapshot, Trust
+from qcall.session.snapshot import LogLine, Person, Snapshot
 from qcall.session.snapshot import Message as TextLine
 
 from . import draw
@@ -67,12 +67,13 @@ class PeoplePane(OptionList):
     def _line(self, person: Person) -> Content:
         mark, colour = draw.PRESENCE[person.presence]
         width = max(10, (self.content_size.width or 20) - 2)
-        word = str(person.trust) if person.trust is Trust.CHANGED else str(person.presence)
-        if width >= 24 and person.trust is not Trust.CHANGED:
+        alarming = person.trust in draw.ALARMING
+        word = str(person.trust) if alarming else str(person.presence)
+        if width >= 24 and not alarming:
             word = f"{person.trust}  {person.presence:7}"
         name = person.label[: max(4, width - len(word) - 4)]
         gap = " " * max(1, width - len(name) - len(word) - 2)
-        style = draw.TRUST[Trust.CHANGED] if person.trust is Trust.CHANGED else MUTED
+        style = draw.TRUST[person.trust] if alarming else MUTED
         return Content.assemble((f"{mark} ", colour), name, gap, (word, style))
 
 

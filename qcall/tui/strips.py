@@ -130,6 +130,8 @@ class SecurityStrip(Pane):
             colour = GOOD if index == 0 or draw.TICK in word else POOR if draw.CROSS in word else ""
             if word == "VERIFIED":
                 colour = f"bold {GOOD}"
+            elif word == "WORDS DIFFER":
+                colour = f"bold {POOR}"
             elif word in ("NEW", "CHANGED"):
                 colour = f"bold {FAIR}"
             parts.append((word, f"bold {colour}" if index == 0 else colour))

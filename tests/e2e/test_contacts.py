@@ -51,12 +51,19 @@ async def test_a_changed_identity_is_blocked_until_it_is_accepted(phones: Stage)
     await talk(phones, "pinned")
 
 
-async def test_words_that_differ_are_shown_for_the_rest_of_the_call(phones: Stage) -> None:
+async def test_words_that_differ_are_shown_until_they_were_the_same(phones: Stage) -> None:
     await talk(phones)
     await phones.run("verify", *phones.phone("alice", "verify", "bob", "--same"))
     bob = await phones.listen("bob", "--auto-answer", "--once", *SOUND)
     alice = await phones.call("alice", "bob", "--duration", "9", "--rekey", "5", *SOUND)
     assert (await alice.event("secured"))["trust"] == "verified"
     await phones.run("verify", *phones.phone("alice", "verify", "bob", "--different"))
-    assert (await alice.event("rekeyed"))["trust"] == "pinned"
-    assert (await alice.ended(), await bob.ended()) == (0, 0), alice.account() + bob.account()
+    assert (await alice.event("rekeyed"))["trust"] == "words-differ"
+    assert (await alice.ended(), await bob.ended()) == (1, 0), alice.account() + bob.account()
+    bob = await phones.listen("bob", "--auto-answer", "--once", *SOUND)
+    alice = await phones.call("alice", "bob", "--duration", "0.3", *SOUND)
+    assert await alice.event("doubted")
+    assert await alice.ended() == 1
+    assert await bob.ended() == 0
+    await phones.run("verify", *phones.phone("alice", "verify", "bob", "--same"))
+    await talk(phones, "verified")

@@ -82,6 +82,10 @@ def test_saying_that_they_differ_takes_the_verification_back(qcall, records) -> 
     records.set_verified("bob", True)
     assert "NOT verified" in qcall("verify", "bob", "--different").output
     assert not records.contact("bob").verified
+    assert "words-differ" in qcall("contacts").output
+    assert "WARNING" in qcall("contacts").output
+    qcall("verify", "bob", "--same")
+    assert "WARNING" not in qcall("contacts").output
 
 
 def test_words_of_another_identity_or_of_no_call_verify_nothing(qcall, records) -> None:

@@ -51,6 +51,16 @@ def test_verification_survives_a_restart(records: Records, path: Path) -> None:
     again.close()
 
 
+def test_words_that_differed_stay_remembered_until_they_were_the_same(records: Records, path: Path) -> None:
+    records.pin("bob", OLD)
+    records.set_verified("bob", False)
+    again = reopened(records, path)
+    assert [(each.verified, each.doubted) for each in again.contacts()] == [(False, True)]
+    again.set_verified("bob", True)
+    assert [(each.verified, each.doubted) for each in again.contacts()] == [(True, False)]
+    again.close()
+
+
 def test_a_blocked_identity_takes_over_only_when_accepted_and_is_then_unverified(records: Records) -> None:
     records.pin("bob", OLD)
     records.set_verified("bob", True)
@@ -126,9 +136,12 @@ def test_no_call_takes_the_place_of_another(records: Records) -> None:
     assert records.calls_with("alice") == [real]
 
 
-def test_the_calls_of_version_1_are_kept(path: Path) -> None:
-    Records(path).close()
+def test_the_calls_and_contacts_of_version_1_are_kept(path: Path) -> None:
+    records = Records(path)
+    records.pin("bob", OLD)
+    records.close()
     with sqlite3.connect(path) as db:
+        db.execute("ALTER TABLE contact DROP COLUMN doubted")
         db.execute("DROP TABLE call")
         db.execute(
             "CREATE TABLE call (call_id BLOB PRIMARY KEY, contact TEXT NOT NULL, outgoing INTEGER NOT NULL,"
@@ -139,6 +152,7 @@ def test_the_calls_of_version_1_are_kept(path: Path) -> None:
     db.close()
     records = Records(path)
     assert records.calls() == [CallRecord(b"1" * 16, "bob", True, 1.0, 2.0, "hangup", {})]
+    assert [(each.fingerprint, each.doubted) for each in records.contacts()] == [(OLD, False)]
     records.close()
 
 

@@ -182,7 +182,7 @@ def test_words_that_were_compared_are_in_the_line_at_once():
     fields = {**SECURITY, "epoch": 3, "trust": "new"}
     snapshot = happen(event("dialling"), event("ringing", 2.0, **fields))
     assert board.verified(snapshot, "bob", True).call.line.endswith("VERIFIED")
-    assert board.verified(snapshot, "bob", False).call.line.endswith("PINNED")
+    assert board.verified(snapshot, "bob", False).call.line.endswith("WORDS DIFFER")
     assert board.verified(snapshot, "carol", True) is snapshot
 
 
