@@ -22,7 +22,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -31,19 +31,23 @@ from relay.errors import Refused, StorageError
 
 AUTHORITY_DAYS = 3650
 LEAF_DAYS = 397
+RENEWED_BEFORE = datetime.timedelta(days=30)
+"""How long before its end a key node's certificate is replaced when the node starts."""
 KME_URN = "urn:qkd:kme:"
 HOMES_CACHED = 65_536
 BACKDATED = datetime.timedelta(minutes=5)
 """For clocks that are not quite right."""
 
 
-class Authority:
-    """An opened certificate authority. Safe to open, and to write with, from several processes at once."""
+class Trust:
+    """A certificate authority as those see it who rely on it, without its private key.
 
-    def __init__(self, home: Path, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate) -> None:
+    Key nodes that are processes of their own need no more, once somebody has given them their certificates.
+    """
+
+    def __init__(self, home: Path, certificate: x509.Certificate) -> None:
         self._home = home
         self._crl = str(home / "crl.pem")
-        self._key = key
         self._certificate = certificate
         self._revoked: tuple[tuple[int, ...], frozenset[int]] = ((), frozenset())
         self._homes: dict[str, tuple[str, tuple[int, int], int, str]] = {}
@@ -53,6 +57,97 @@ class Authority:
         )
         self.fingerprint = hashlib.sha256(spki).digest()
         """SHA-256 of the subject public key info, 32 bytes: what an invite carries."""
+
+    @classmethod
+    def of_node(cls, home: Path, directory: Path, kme_id: str, hosts: Sequence[str]) -> Trust:
+        """The authority in ``home`` for the key node ``kme_id`` on ``hosts``, with its files in ``directory``.
+
+        Its private key is read only where the node has no certificate that will do, for one to be issued.
+        """
+        with contextlib.suppress(OSError, ValueError, StorageError):
+            trust = cls(home, x509.load_pem_x509_certificate((home / "ca.pem").read_bytes()))
+            trust.kme_files(directory, kme_id, hosts)
+            return trust
+        return Authority.open_or_create(home)
+
+    def kme_files(self, directory: Path, kme_id: str, hosts: Sequence[str]) -> tuple[Path, Path]:
+        """Files of the certificate and key for ``kme_id`` that ``directory`` holds.
+
+        Raises :class:`StorageError` where there are none, or they are for others, revoked or too old.
+        """
+        files = directory / "kme.pem", directory / "kme.key"
+        try:
+            certificate = x509.load_pem_x509_certificate(files[0].read_bytes())
+            key = serialization.load_pem_private_key(files[1].read_bytes(), None)
+            certificate.verify_directly_issued_by(self._certificate)
+            names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+            fits = key.public_key() == certificate.public_key() and set(names) >= set(_names(kme_id, hosts))
+        except (OSError, ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
+            fits = False
+        if not fits or _ends_soon(certificate) or certificate.serial_number in self.revoked():
+            lacking = f"{directory} has no valid certificate for {kme_id}; its authority has to issue one"
+            raise StorageError(lacking)
+        return files
+
+    @property
+    def crl(self) -> Path:
+        """The file of the revocation list (RFC 5280, section 5)."""
+        return Path(self._crl)
+
+    def revoked(self) -> frozenset[int]:
+        """Serial numbers on the revocation list as it is on disk now, whichever process wrote it."""
+        stat = os.stat(self._crl)
+        changed = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
+        if changed != self._revoked[0]:
+            entries = x509.load_pem_x509_crl(self.crl.read_bytes())
+            self._revoked = changed, frozenset(entry.serial_number for entry in entries)
+        return self._revoked[1]
+
+    def home_of(self, sae_id: str) -> str | None:
+        """The KME ID of the key node that serves ``sae_id``; None for an SAE never enrolled or revoked."""
+        known = self._homes.get(sae_id)
+        try:
+            # Asked several times for every key: the file is read again only when it has changed.
+            stat = os.stat(self._record(sae_id) if known is None else known[0])
+            version = (stat.st_mtime_ns, stat.st_ino)
+            if known is None or known[1] != version:
+                record = self._record(sae_id)
+                if len(self._homes) >= HOMES_CACHED:
+                    self._homes.clear()
+                known = self._homes[sae_id] = str(record), version, *_serial_and_home(record.read_bytes())
+        except OSError:
+            return None
+        return None if known[2] in self.revoked() else known[3]
+
+    def server_context(self, certificate: Path, key: Path) -> ssl.SSLContext:
+        """TLS 1.2 or later (ETSI GS QKD 014 clause 5) for a server that demands a certificate of ours.
+
+        Revocation is not checked here, because a context reads its list once: see :meth:`revoked`.
+        """
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.load_cert_chain(certificate, key)
+        context.load_verify_locations(cadata=self.ca_pem.decode())
+        context.verify_mode = ssl.CERT_REQUIRED
+        return context
+
+    def client_context(self, certificate: Path, key: Path) -> ssl.SSLContext:
+        """TLS 1.3 from one key node to another; the KME ID asked for is checked as a host name."""
+        context = ssl.create_default_context(cadata=self.ca_pem.decode())
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        context.load_cert_chain(certificate, key)
+        return context
+
+    def _record(self, sae_id: str) -> Path:
+        return self._home / "saes" / (hashlib.sha256(sae_id.encode()).hexdigest() + ".pem")
+
+
+class Authority(Trust):
+    """An opened certificate authority. Safe to open, and to write with, from several processes at once."""
+
+    def __init__(self, home: Path, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate) -> None:
+        super().__init__(home, certificate)
+        self._key = key
 
     @classmethod
     def open_or_create(cls, home: Path) -> Authority:
@@ -76,20 +171,6 @@ class Authority:
             raise StorageError(f"the authority in {home} is damaged; restore it, or remove it") from None
         return authority
 
-    @property
-    def crl(self) -> Path:
-        """The file of the revocation list (RFC 5280, section 5)."""
-        return Path(self._crl)
-
-    def revoked(self) -> frozenset[int]:
-        """Serial numbers on the revocation list as it is on disk now, whichever process wrote it."""
-        stat = os.stat(self._crl)
-        changed = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
-        if changed != self._revoked[0]:
-            entries = x509.load_pem_x509_crl(self.crl.read_bytes())
-            self._revoked = changed, frozenset(entry.serial_number for entry in entries)
-        return self._revoked[1]
-
     def issue_kme(self, kme_id: str, hosts: Sequence[str]) -> tuple[bytes, bytes]:
         """A fresh certificate and private key, both PEM, for the key node ``kme_id`` on ``hosts``.
 
@@ -97,16 +178,8 @@ class Authority:
         a key node of another name, whatever its address.
         """
         key = ec.generate_private_key(ec.SECP256R1())
-        names: list[x509.GeneralName] = [
-            x509.UniformResourceIdentifier(f"urn:qkd:kme:{quote(kme_id, safe='')}")
-        ]
-        for host in (kme_id, *hosts):
-            try:
-                names.append(x509.IPAddress(ipaddress.ip_address(host)))
-            except ValueError:
-                names.append(x509.DNSName(host))
         usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
-        return self._issue(kme_id, key.public_key(), names, usages), private_pem(key)
+        return self._issue(kme_id, key.public_key(), _names(kme_id, hosts), usages), private_pem(key)
 
     def kme_files(self, directory: Path, kme_id: str, hosts: Sequence[str]) -> tuple[Path, Path]:
         """Files of a fresh certificate and key for ``kme_id``, mode 0600, in ``directory``."""
@@ -148,22 +221,6 @@ class Authority:
             raise StorageError(f"cannot record the certificate of {sae_id}: {error.strerror}") from None
         return certificate
 
-    def home_of(self, sae_id: str) -> str | None:
-        """The KME ID of the key node that serves ``sae_id``; None for an SAE never enrolled or revoked."""
-        known = self._homes.get(sae_id)
-        try:
-            # Asked several times for every key: the file is read again only when it has changed.
-            stat = os.stat(self._record(sae_id) if known is None else known[0])
-            version = (stat.st_mtime_ns, stat.st_ino)
-            if known is None or known[1] != version:
-                record = self._record(sae_id)
-                if len(self._homes) >= HOMES_CACHED:
-                    self._homes.clear()
-                known = self._homes[sae_id] = str(record), version, *_serial_and_home(record.read_bytes())
-        except OSError:
-            return None
-        return None if known[2] in self.revoked() else known[3]
-
     def revoke(self, certificate_pem: bytes) -> None:
         """Put a certificate on the revocation list; running key nodes refuse it from the next request on."""
         with _locked(self._home):
@@ -175,28 +232,6 @@ class Authority:
             self.revoke(self._record(sae_id).read_bytes())
         except FileNotFoundError:
             raise Refused(f"{sae_id} has no certificate to revoke", code="unknown-sae") from None
-
-    def server_context(self, certificate: Path, key: Path) -> ssl.SSLContext:
-        """TLS 1.2 or later (ETSI GS QKD 014 clause 5) for a server that demands a certificate of ours.
-
-        Revocation is not checked here, because a context reads its list once: see :meth:`revoked`.
-        """
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.load_cert_chain(certificate, key)
-        context.load_verify_locations(cadata=self.ca_pem.decode())
-        context.verify_mode = ssl.CERT_REQUIRED
-        return context
-
-    def client_context(self, certificate: Path, key: Path) -> ssl.SSLContext:
-        """TLS 1.3 from one key node to another; the KME ID asked for is checked as a host name."""
-        context = ssl.create_default_context(cadata=self.ca_pem.decode())
-        context.minimum_version = ssl.TLSVersion.TLSv1_3
-        context.load_cert_chain(certificate, key)
-        return context
-
-    def _record(self, sae_id: str) -> Path:
-        return self._home / "saes" / (hashlib.sha256(sae_id.encode()).hexdigest() + ".pem")
 
     def _issue(
         self,
@@ -243,6 +278,26 @@ def _locked(directory: Path) -> Iterator[None]:
     with (directory / "lock").open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def reached_at(host: str) -> tuple[str, ...]:
+    """Names of a key node that listens on ``host``, for its certificate."""
+    return host, "localhost"
+
+
+def _names(kme_id: str, hosts: Sequence[str]) -> list[x509.GeneralName]:
+    """What a key node's certificate is for."""
+    names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(f"{KME_URN}{quote(kme_id, safe='')}")]
+    for host in (kme_id, *hosts):
+        try:
+            names.append(x509.IPAddress(ipaddress.ip_address(host)))
+        except ValueError:
+            names.append(x509.DNSName(host))
+    return names
+
+
+def _ends_soon(certificate: x509.Certificate) -> bool:
+    return certificate.not_valid_after_utc - datetime.datetime.now(datetime.UTC) < RENEWED_BEFORE
 
 
 def _serial(certificate_pem: bytes) -> int:

@@ -24,7 +24,7 @@ from relay.network.http import TrustedNode
 from relay.network.memory import MemoryFile
 from relay.network.node import Observer
 from relay.network.topology import Link, Topology, kme_id
-from relay.pki import Authority
+from relay.pki import Authority, Trust, reached_at
 
 START_LIMIT = 120.0
 """Seconds for all nodes to start: a metropolitan network has 167."""
@@ -57,12 +57,14 @@ class RunningNode:
         """Start the node ``name``. Raises UsageError, AddressInUse and StorageError."""
         topology.known(name)
         home.create()
+        kme_name = kme_id(name)
+        hosts = reached_at(listen[0])
         node = await TrustedNode.start(
             name,
             topology,
-            authority=Authority.open_or_create(home.authority),
+            authority=Trust.of_node(home.authority, home.key_nodes / kme_name, kme_name, hosts),
             directory=home.key_nodes,
-            node_key=home.secret(kme_id(name)),
+            node_key=home.secret(kme_name),
             host=listen[0],
             port=listen[1],
             kme_port=kme[1],
@@ -123,8 +125,13 @@ class KeyProcesses:
     ) -> KeyProcesses:
         """Start every node of ``topology``, which ``source`` names; nothing is left running when it fails."""
         made = cls(home, topology)
-        for node in topology.nodes:  # the network starts with its relay; a node that restarts in it remembers
-            MemoryFile(home.key_nodes / kme_id(node)).forget()
+        authority = Authority.open_or_create(home.authority)
+        for node in topology.nodes:
+            directory = home.key_nodes / kme_id(node)
+            # Certificates for all: no node needs to see the authority's private key.
+            authority.kme_files(directory, kme_id(node), reached_at(host))
+            # The network starts with its relay; a node that restarts in it remembers.
+            MemoryFile(directory).forget()
         gate = asyncio.Semaphore(STARTING_AT_ONCE)
         try:
             async with asyncio.timeout(START_LIMIT), asyncio.TaskGroup() as group:

@@ -31,8 +31,9 @@ def kme(
 ) -> None:
     """Run one key node as a process of its own; nodes with one home find each other.
 
-    They are processes apart with one root of trust: each reads the home's authority and may issue itself a
-    certificate. Each access site keeps an audit log (audit.log, mode 0600) beside its store.
+    They are processes apart with one root of trust, the home's authority. A node without a certificate issues
+    itself one, once, for which it has to find the authority's private key (ca/ca.key) in the home; afterwards
+    the key need not be there. Each access site keeps an audit log (audit.log, mode 0600) beside its store.
     """
     home: RelayHome = context.obj
 

@@ -26,7 +26,7 @@ from relay.kme.commit import GroupCommit
 from relay.kme.http import KmeServer, serve_kme
 from relay.kme.keystore import SqliteKeyStore
 from relay.kme.service import DEFAULT_LIMITS, KeyService, Limits
-from relay.pki import Authority, expiry, write
+from relay.pki import Trust, expiry, reached_at, write
 
 from .memory import MemoryFile
 from .process import NodeProcess
@@ -104,7 +104,7 @@ class TrustedNode:
         name: str,
         topology: Topology,
         *,
-        authority: Authority,
+        authority: Trust,
         directory: Path,
         node_key: bytes,
         host: str,
@@ -114,13 +114,14 @@ class TrustedNode:
         limits: Limits = DEFAULT_LIMITS,
     ) -> TrustedNode:
         """Start the node ``name``; ``directory`` holds the files of all key nodes of this machine.
+        Where ``authority`` has no private key, the node's certificate has to be among them.
 
         Raises :class:`UsageError` for a name that is not in the topology, AddressInUse and StorageError.
         Nothing is left running when this fails.
         """
         topology.known(name)
         kme = kme_id(name)
-        files = authority.kme_files(directory / kme, kme, [host, "localhost"])
+        files = authority.kme_files(directory / kme, kme, reached_at(host))
         store = SqliteKeyStore(directory / kme / "keys.db", node_key) if name in topology.sites else None
         peers = HttpPeers(name, authority.client_context(*files), _addresses(directory))
         memory = MemoryFile(directory / kme)

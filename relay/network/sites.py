@@ -13,7 +13,7 @@ from relay.kme.http import KmeServer, serve_kme
 from relay.kme.keystore import SqliteKeyStore
 from relay.kme.reservations import Reservations
 from relay.kme.service import DEFAULT_LIMITS, KeyService, Limits
-from relay.pki import Authority
+from relay.pki import Authority, reached_at
 
 from . import report
 from .faults import FaultRequest, apply, broken
@@ -77,7 +77,7 @@ class KeySites:
         started: dict[str, Site] = {}
         try:
             for kme, site in nodes.items():
-                files = authority.kme_files(directory / kme, kme, [host, "localhost"])
+                files = authority.kme_files(directory / kme, kme, reached_at(host))
                 stores[kme] = SqliteKeyStore(directory / kme / "keys.db", node_keys(kme))
                 started_context = authority.server_context(*files)
                 carrier = LocalCarrier(kme, network, stores, nodes, clock)

@@ -249,6 +249,22 @@ async def test_nodes_as_processes_key_a_call_and_one_of_them_may_be_killed(
     kill(theatre, "x")
     await told.event("rekeyed", lambda told: told["qkd"]["path"] == ["a", "y", "b"], limit=20)
     assert (await status(theatre))["keys"]["down"] == ["x"]
+    # It has its certificate: nobody but who gives certificates out needs the authority's private key.
+    (theatre.relay_home / "ca" / "ca.key").unlink()
+    again = (
+        BIN / "relay",
+        "--home",
+        theatre.relay_home,
+        "kme",
+        "--node",
+        "x",
+        "--topology",
+        diamond,
+        "--json",
+    )
+    node = await theatre.start("relay kme", *again)
+    await node.event("ready")
+    assert (await status(theatre))["keys"]["down"] == []
     alice.interrupt()
     assert (await alice.ended(), await bob.ended()) == (0, 0), alice.account() + bob.account()
 

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from relay.errors import Refused, StorageError
-from relay.pki import Authority
+from relay.pki import LEAF_DAYS, Authority, Trust
 
 PEM = serialization.Encoding.PEM
 
@@ -96,6 +96,52 @@ def test_a_key_node_answers_to_its_id_and_to_its_addresses(authority: Authority)
     names = made.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert names.get_values_for_type(x509.DNSName) == ["kme-a", "localhost"]
     assert names.get_values_for_type(x509.IPAddress) == [ipaddress.ip_address("127.0.0.1")]
+
+
+HOSTS = ("127.0.0.1", "localhost")
+
+
+def issued(authority: Authority, directory: Path) -> x509.Certificate:
+    return x509.load_pem_x509_certificate(authority.kme_files(directory, "kme-a", HOSTS)[0].read_bytes())
+
+
+def test_a_key_node_with_a_certificate_needs_no_private_key_of_the_authority(
+    authority: Authority, tmp_path: Path
+) -> None:
+    certificate = issued(authority, tmp_path / "kme")
+    (tmp_path / "ca" / "ca.key").unlink()
+    trust = Trust.of_node(tmp_path / "ca", tmp_path / "kme", "kme-a", HOSTS)
+    assert not isinstance(trust, Authority)
+    files = trust.kme_files(tmp_path / "kme", "kme-a", HOSTS)
+    assert x509.load_pem_x509_certificate(files[0].read_bytes()) == certificate
+    assert trust.fingerprint == authority.fingerprint
+
+
+@pytest.mark.parametrize("wrong", ["none", "name", "host", "key", "authority", "revoked", "old"])
+def test_a_key_node_without_a_certificate_that_will_do_is_issued_one(
+    authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    directory, name, hosts = tmp_path / "kme", "kme-a", HOSTS
+    if wrong == "old":
+        monkeypatch.setattr("relay.pki.LEAF_DAYS", 29)
+    if wrong != "none":
+        other = Authority.open_or_create(tmp_path / "other")
+        before = issued(other if wrong == "authority" else authority, directory)
+        monkeypatch.setattr("relay.pki.LEAF_DAYS", LEAF_DAYS)
+        if wrong == "revoked":
+            authority.revoke(before.public_bytes(PEM))
+        elif wrong == "key":
+            (directory / "kme.key").write_bytes(authority.issue_kme("kme-a", HOSTS)[1])
+        elif wrong == "name":
+            name = "kme-b"
+        elif wrong == "host":
+            hosts = ("192.0.2.1", "localhost")
+    with pytest.raises(StorageError, match=f"no valid certificate for {name}"):
+        Trust.kme_files(authority, directory, name, hosts)
+    trust = Trust.of_node(tmp_path / "ca", directory, name, hosts)
+    assert isinstance(trust, Authority)
+    trust.kme_files(directory, name, hosts)
+    assert not isinstance(Trust.of_node(tmp_path / "ca", directory, name, hosts), Authority)
 
 
 def test_the_home_of_an_sae_is_known_to_every_process_that_shares_the_authority(
