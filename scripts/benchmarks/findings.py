@@ -47,6 +47,8 @@ class Findings:
     promises: Sequence[Promise] = ()
     versions: dict[str, str] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
+    figures: dict[str, float] = field(default_factory=dict)
+    """What has no place in the table, by what it is."""
     unmeasured: Sequence[str] = ()
     """Promises that could not be judged here, each with the reason; they are not held."""
     spoiled: Sequence[str] = ()
@@ -72,6 +74,7 @@ class Findings:
             "machine": machine,
             "versions": self.versions,
             "rows": list(self.rows),
+            "figures": self.figures,
             "promises": promises,
             "not_measured": list(self.unmeasured),
             "spoiled": list(self.spoiled),
@@ -86,6 +89,8 @@ class Findings:
         for row in self.rows:
             table.add_row(*(shown(value) for value in row.values()))
         console.print(table)
+        for name, figure in self.figures.items():
+            console.print(f"{name}: {shown(figure)}", markup=False)
         for name, version in self.versions.items():
             console.print(f"[dim]{name}: {version}[/]")
         for reason in self.spoiled:

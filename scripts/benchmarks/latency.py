@@ -109,16 +109,14 @@ async def measure(options: argparse.Namespace, scratch: Path) -> Findings:
             promises.append(
                 Promise("mouth to ear with PulseAudio, path included, p95, ms", round(p95, 1), 110)
             )
-    details = {
-        "delays_ms": {f"{r['what']}: {r['condition']}": r for r in rows},
-        "processor": await processor(options, rows, files[CHIRP_PERIOD], scratch),
-    }
+    figures = await processor(options, rows, files[CHIRP_PERIOD], scratch)
     return Findings(
         "Mouth to ear, milliseconds, the modelled path included",
         [{key: value for key, value in each.items() if key != "samples"} for each in rows],
         promises,
         VERSIONS,
-        details,
+        {"delays_ms": {f"{r['what']}: {r['condition']}": r for r in rows}},
+        figures,
         plot=lambda figure: draw(figure, rows),
     )
 
@@ -159,14 +157,14 @@ async def processor(
 ) -> dict[str, float]:
     """What a call takes of a core, alone and beside others."""
     alone = float(rows[0]["cpu % per phone"])
-    found = {"percent_of_a_core_per_call_and_direction": round(alone / 2, 2)}
+    found = {"% of a core for one direction of a call, of a phone alone": round(alone / 2, 2)}
     if options.phones:
         crowd = await gather(scratch / "crowd", options.phones, options.seconds, speech)
         found |= {
-            "headless_phones_at_once": crowd.phones,
-            "percent_of_a_core_per_phone": round(100 * crowd.share, 2),
-            "headless_phones_per_core": round(crowd.per_core, 1),
-            "percent_of_a_core_for_the_relay": round(100 * crowd.relay, 1),
+            "headless phones in calls at once": crowd.phones,
+            "% of a core for each of them": round(100 * crowd.share, 2),
+            "headless phones that a core carries": round(crowd.per_core, 1),
+            "% of a core for their relay": round(100 * crowd.relay, 1),
         }
     return found
 
