@@ -60,7 +60,7 @@ class Trust:
 
     @classmethod
     def of_node(cls, home: Path, directory: Path, kme_id: str, hosts: Sequence[str]) -> Trust:
-        """The authority in ``home`` for the key node ``kme_id`` on ``hosts``, with its files in ``directory``.
+        """The authority in ``home`` for the key node ``kme_id`` on ``hosts``; ``directory`` is for its files.
 
         Its private key is read only where the node has no certificate that will do, for one to be issued.
         """
