@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import signal
@@ -127,12 +126,15 @@ class Told:
         self, kind: str, fits: Callable[[dict[str, Any]], bool], *, limit: float = 14.0
     ) -> dict[str, Any]:
         """The first event of this kind that fits."""
-        async with asyncio.timeout(limit):
-            while True:
-                told = [event for event in self._phone.events[self._since :] if event["event"] == kind]
-                if found := next((event for event in told if fits(event)), None):
-                    return found
-                await asyncio.sleep(0.05)
+
+        def found() -> dict[str, Any] | None:
+            told = self._phone.events[self._since :]
+            return next((event for event in told if event["event"] == kind and fits(event)), None)
+
+        await self._phone.until(lambda _: found() is not None, limit=limit)
+        event = found()
+        assert event is not None
+        return event
 
 
 def faulty(told: dict[str, Any]) -> set[tuple[frozenset[str], str]]:

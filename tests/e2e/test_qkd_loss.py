@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 
 from relay.network.topology import load
@@ -27,8 +26,7 @@ async def state(phone: Program, wanted: str, since: int, limit: float) -> dict:
         rekeys = [event for event in phone.events[since:] if event["event"] == "rekeyed"]
         return next((event for event in rekeys if event["qkd"]["state"] == wanted), None)
 
-    async with asyncio.timeout(limit), phone._news:
-        await phone._news.wait_for(lambda: found() is not None)
+    await phone.until(lambda _: found() is not None, limit=limit)
     rekeyed = found()
     assert rekeyed is not None
     return rekeyed
