@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Self, TypeAlias
 
-from qcall.wire.local import ANSWER_LIMIT, MAX_LINE, InUse, bind, reachable, refusal
+from qcall.wire.local import InUse, LineServer, connection, exchange, refusal, send
 
 from .errors import AddressInUse, LocalFault, Refused, RelayError, StorageError, UsageError
 
@@ -32,10 +32,8 @@ class ControlServer:
     """A listening control socket; made by :meth:`start`."""
 
     def __init__(self, path: Path, commands: Mapping[str, Command]) -> None:
-        self._path = path
         self._commands = commands
-        self._open: dict[asyncio.StreamWriter, asyncio.Task[Any] | None] = {}
-        self._server: asyncio.Server | None = None
+        self._server = LineServer(path, self._converse)
 
     @classmethod
     async def start(cls, path: Path, commands: Mapping[str, Command]) -> Self:
@@ -46,42 +44,21 @@ class ControlServer:
         """
         control = cls(path, commands)
         try:
-            opened = bind(path)
+            await control._server.listen()
         except InUse:
             text = f"a relay runs with the home {path.parent} already; choose another --home"
             raise AddressInUse(text) from None
         except OSError as error:
             raise StorageError(f"cannot make the control socket {path}: {error.strerror}") from None
-        control._server = await asyncio.start_unix_server(control._serve, sock=opened, limit=MAX_LINE)
         return control
 
     async def close(self) -> None:
         """Stop listening, hang up on every client and remove the socket's file."""
-        if self._server is None:
-            return
-        self._server.close()
-        self._server = None
-        tasks = [task for task in self._open.values() if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        self._path.unlink(missing_ok=True)
+        await self._server.close()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._open[writer] = asyncio.current_task()
-        try:
-            while line := await reader.readline():
-                writer.write(json.dumps(await self._answer(line)).encode() + b"\n")
-                await writer.drain()
-        except (ValueError, ConnectionError):  # a line over the limit, or the client is gone
-            pass
-        except asyncio.CancelledError:
-            pass  # the relay closes
-        finally:
-            del self._open[writer]
-            writer.close()
-            with contextlib.suppress(ConnectionError, asyncio.CancelledError):
-                await writer.wait_closed()
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while line := await reader.readline():
+            await send(writer, await self._answer(line))
 
     async def _answer(self, line: bytes) -> dict[str, Any]:
         try:
@@ -105,26 +82,19 @@ async def ask(path: Path, command: str, **arguments: Any) -> Any:
 
     Raises ``LocalFault`` when no relay runs there, ``UsageError`` for wrong arguments, and ``Refused``.
     """
-    try:
-        with reachable(path) as name:
-            reader, writer = await asyncio.open_unix_connection(name, limit=MAX_LINE)
-    except OSError as error:
-        if isinstance(error, PermissionError):
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            streams = await stack.enter_async_context(connection(path))
+        except PermissionError:
             raise LocalFault(f"{path} belongs to another user; run this as the relay's user") from None
-        raise LocalFault(
-            f"no relay runs with the home {path.parent}; start relay serve, or name its home with --home"
-        ) from None
-    try:
-        writer.write(json.dumps({"command": command, **arguments}).encode() + b"\n")
-        async with asyncio.timeout(ANSWER_LIMIT):
-            line = await reader.readline()
-        answer = json.loads(line)
-    except (TimeoutError, ConnectionError, ValueError):
-        raise LocalFault("the relay did not answer; is it shutting down?") from None
-    finally:
-        writer.close()
-        with contextlib.suppress(ConnectionError):
-            await writer.wait_closed()
+        except OSError:
+            raise LocalFault(
+                f"no relay runs with the home {path.parent}; start relay serve, or name its home with --home"
+            ) from None
+        try:
+            answer = await exchange(streams, {"command": command, **arguments})
+        except (TimeoutError, ConnectionError, ValueError):
+            raise LocalFault("the relay did not answer; is it shutting down?") from None
     if answer["ok"]:
         return answer["data"]
     code, text = answer["error"]["code"], answer["error"]["text"]

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol, Self
 
 from qcall.errors import LocalFault, QcallError, StorageError, UsageError
-from qcall.wire.local import ANSWER_LIMIT, MAX_LINE, InUse, bind, reachable, refusal
+from qcall.wire.local import InUse, LineServer, Streams, connection, exchange, refusal, send
 
 from . import commands
 from .event import Event
@@ -42,10 +42,8 @@ class ControlServer:
     """A listening control socket; made by :meth:`start`."""
 
     def __init__(self, path: Path, desk: Desk) -> None:
-        self._path = path
         self._desk = desk
-        self._open: dict[asyncio.StreamWriter, asyncio.Task[Any] | None] = {}
-        self._server: asyncio.Server | None = None
+        self._server = LineServer(path, self._converse)
 
     @classmethod
     async def start(cls, path: Path, desk: Desk) -> Self:
@@ -55,46 +53,30 @@ class ControlServer:
         """
         control = cls(path, desk)
         try:
-            opened = bind(path)
+            await control._server.listen()
         except InUse:
             text = f"a phone runs with the home {path.parent} already; use it by qcall control"
             raise UsageError(f"{text}, or choose another --home") from None
         except OSError as error:
             raise StorageError(f"cannot make the control socket {path}: {error.strerror}") from None
-        control._server = await asyncio.start_unix_server(control._serve, sock=opened, limit=MAX_LINE)
         return control
 
     async def close(self) -> None:
         """Stop listening, hang up on every client and remove the socket's file."""
-        if self._server is None:
-            return
-        self._server.close()
-        self._server = None
-        tasks = [task for task in self._open.values() if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        self._path.unlink(missing_ok=True)
+        await self._server.close()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._open[writer] = asyncio.current_task()
-        # A line over the limit ends the connection, as does a client that is gone.
-        with contextlib.suppress(ValueError, ConnectionError, asyncio.CancelledError):
-            while line := await reader.readline():
-                try:
-                    command = commands.decode(line)
-                except ValueError as error:
-                    known = ", ".join(sorted(commands.BY_NAME))
-                    await _write(writer, refusal("usage", f"{error}; the commands are {known}"))
-                    continue
-                if isinstance(command, commands.Subscribe):
-                    await self._follow(reader, writer)
-                    break
-                await _write(writer, await self._answer(command))
-        del self._open[writer]
-        writer.close()
-        with contextlib.suppress(ConnectionError, asyncio.CancelledError):
-            await writer.wait_closed()
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while line := await reader.readline():
+            try:
+                command = commands.decode(line)
+            except ValueError as error:
+                known = ", ".join(sorted(commands.BY_NAME))
+                await send(writer, refusal("usage", f"{error}; the commands are {known}"))
+                continue
+            if isinstance(command, commands.Subscribe):
+                await self._follow(reader, writer)
+                break
+            await send(writer, await self._answer(command))
 
     async def _answer(self, command: commands.Any) -> dict[str, Any]:
         try:
@@ -115,12 +97,12 @@ class ControlServer:
                 writer.transport.abort()
 
         with self._desk.follow(put):
-            await _write(writer, {"ok": True, "data": {}})
+            await send(writer, {"ok": True, "data": {}})
             leaving = asyncio.create_task(reader.read())
             leaving.add_done_callback(lambda _: put(None))
             try:
                 while (event := await waiting.get()) is not None:
-                    await _write(writer, event.as_line())
+                    await send(writer, event.as_line())
             finally:
                 leaving.cancel()
 
@@ -130,11 +112,9 @@ async def ask(path: Path, command: Mapping[str, Any]) -> Any:
 
     Raises ``LocalFault`` when no phone runs there or it refuses, ``UsageError`` for a wrong command.
     """
-    async with _connection(path) as (reader, writer):
+    async with _connection(path) as streams:
         try:
-            async with asyncio.timeout(ANSWER_LIMIT):
-                await _write(writer, command)
-                answer = json.loads(await reader.readline())
+            answer = await exchange(streams, command)
         except (TimeoutError, ConnectionError, ValueError):
             raise LocalFault("the phone did not answer; is it ending?") from None
     return _data(answer)
@@ -144,7 +124,7 @@ async def events(path: Path) -> AsyncIterator[dict[str, Any]]:
     """Everything that happens in the phone at ``path``, until it ends. Raises as ``ask`` does."""
     async with _connection(path) as (reader, writer):
         with contextlib.suppress(ConnectionError):
-            await _write(writer, {"command": "subscribe"})
+            await send(writer, {"command": "subscribe"})
             _data(json.loads(await reader.readline()))
             while line := await reader.readline():
                 yield json.loads(line)
@@ -157,26 +137,16 @@ def _data(answer: Mapping[str, Any]) -> Any:
     raise UsageError(text) if code == UsageError.code else LocalFault(text, code=code)
 
 
-async def _write(writer: asyncio.StreamWriter, message: Mapping[str, Any]) -> None:
-    writer.write(json.dumps(message).encode() + b"\n")
-    await writer.drain()
-
-
 @contextlib.asynccontextmanager
-async def _connection(path: Path) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    try:
-        with reachable(path) as name:
-            reader, writer = await asyncio.open_unix_connection(name, limit=MAX_LINE)
-    except PermissionError:
-        raise LocalFault(f"{path} belongs to another user; run this as the phone's user") from None
-    except OSError:
-        raise LocalFault(
-            f"no phone runs with the home {path.parent}; start qcall or qcall listen, or name its --home",
-            code="not-running",
-        ) from None
-    try:
-        yield reader, writer
-    finally:
-        writer.close()
-        with contextlib.suppress(ConnectionError):
-            await writer.wait_closed()
+async def _connection(path: Path) -> AsyncIterator[Streams]:
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            streams = await stack.enter_async_context(connection(path))
+        except PermissionError:
+            raise LocalFault(f"{path} belongs to another user; run this as the phone's user") from None
+        except OSError:
+            raise LocalFault(
+                f"no phone runs with the home {path.parent}; start qcall or qcall listen, or name its --home",
+                code="not-running",
+            ) from None
+        yield streams

@@ -6,12 +6,17 @@ answer ``{"ok": true, "data": …}`` or ``{"ok": false, "error": {"code": …, "
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
+
+Streams: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+Converse: TypeAlias = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 LONGEST_NAME: Final = 107
 """Bytes that a socket address holds (unix(7))."""
@@ -23,6 +28,73 @@ ANSWER_LIMIT: Final = 10.0
 
 class InUse(Exception):
     """A running program listens at this path."""
+
+
+class LineServer:
+    """A listening control socket at ``path``; ``converse`` serves each client, and ends with it."""
+
+    def __init__(self, path: Path, converse: Converse) -> None:
+        self._path = path
+        self._converse = converse
+        self._open: set[asyncio.Task[Any]] = set()
+        self._server: asyncio.Server | None = None
+
+    async def listen(self) -> None:
+        """Begin; a socket that a dead program left is replaced. Raises ``InUse`` and ``OSError``."""
+        opened = bind(self._path)
+        self._server = await asyncio.start_unix_server(self._serve, sock=opened, limit=MAX_LINE)
+
+    async def close(self) -> None:
+        """Stop listening, hang up on every client and remove the socket's file."""
+        if self._server is None:
+            return
+        self._server.close()
+        self._server = None
+        serving = list(self._open)
+        for task in serving:
+            task.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)
+        self._path.unlink(missing_ok=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._open.add(task)
+        # A line over the limit ends the connection, as does a client that is gone.
+        with contextlib.suppress(ValueError, ConnectionError, asyncio.CancelledError):
+            await self._converse(reader, writer)
+        self._open.remove(task)
+        writer.close()
+        with contextlib.suppress(ConnectionError, asyncio.CancelledError):
+            await writer.wait_closed()
+
+
+@contextlib.asynccontextmanager
+async def connection(path: Path) -> AsyncIterator[Streams]:
+    """A connection to the program that listens at ``path``. Raises ``OSError``."""
+    with reachable(path) as name:
+        reader, writer = await asyncio.open_unix_connection(name, limit=MAX_LINE)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+async def send(writer: asyncio.StreamWriter, message: Mapping[str, Any]) -> None:
+    """Write one line."""
+    writer.write(json.dumps(message).encode() + b"\n")
+    await writer.drain()
+
+
+async def exchange(streams: Streams, request: Mapping[str, Any]) -> dict[str, Any]:
+    """The answer to ``request``. Raises ``TimeoutError``, ``ConnectionError`` and ``ValueError``."""
+    reader, writer = streams
+    async with asyncio.timeout(ANSWER_LIMIT):
+        await send(writer, request)
+        answer: dict[str, Any] = json.loads(await reader.readline())
+    return answer
 
 
 def bind(path: Path) -> socket.socket:

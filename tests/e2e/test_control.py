@@ -9,7 +9,8 @@ import stat
 
 import pytest
 
-from relay.control import MAX_LINE, ControlServer, ask
+from qcall.wire.local import MAX_LINE
+from relay.control import ControlServer, ask
 from relay.errors import AddressInUse, LocalFault, Refused, StorageError, UsageError
 
 
