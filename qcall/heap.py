@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
-SWEPT_EVERY: Final = 1.0
-"""Seconds between two full collections, at least: what a page leaves behind is most of their time."""
+LOOKED_EVERY: Final = 1.0
+"""Seconds between two looks at whether much has outlived the younger collections."""
+MUCH: Final = 8
+"""Collections of the middle generation after which a full one is due, though no page was left."""
 NEVER: Final = 1 << 30
 """Collections of the middle generation until a full one comes by itself."""
 
@@ -25,18 +28,20 @@ def settle() -> None:
     gc.freeze()
 
 
-def settle_screen(every: Callable[[float, Callable[[], object]], object]) -> None:
-    """As ``settle``; full collections come ``every`` so many seconds from now on, and never in between.
+def settle_screen(every: Callable[[float, Callable[[], object]], object]) -> Callable[[], object]:
+    """As ``settle``; gives what sweeps up after a page that was left, which is most of what there is.
 
-    By itself one comes when much is new: in the middle of making a page, which takes its time already.
+    By itself a full collection comes when much is new: in the middle of making a page, which takes its time
+    already. A look ``every`` so many seconds sees to the garbage of a long call without a page.
     """
     settle()
     young, middle, _ = gc.get_threshold()
     gc.set_threshold(young, middle, NEVER)
-    every(SWEPT_EVERY, sweep)
+    every(LOOKED_EVERY, partial(sweep, MUCH))
+    return sweep
 
 
-def sweep() -> None:
-    """Collect everything, if there is much that outlived two collections: then a page was open."""
-    if gc.get_count()[2]:
+def sweep(least: int = 1) -> None:
+    """Collect everything, if ``least`` collections of the middle generation have left something for it."""
+    if gc.get_count()[2] >= least:
         gc.collect()

@@ -34,6 +34,7 @@ from .lists import PeoplePane
 from .main import MainScreen
 from .pages import import_all, page
 from .theme import PLAIN, THEMES
+from .upstream import let_go_of_pages
 from .verify import VerifyScreen
 
 log = logging.getLogger(__name__)
@@ -47,8 +48,14 @@ LAST_MOMENT = 6.0
 INTERRUPTED = 130
 TRIES = 3
 """Times that a wrong passphrase may be typed."""
+SOON = 0.1
+"""Seconds from leaving a page until it is tidied up after: it is gone by then, and the main screen drawn."""
 DEVICES = frozenset({"microphone", "speaker"})
 """Settings that change the devices of a call, too."""
+
+
+def nothing_to_tidy() -> None:
+    """Pages go by themselves."""
 
 
 def palette() -> type[Provider]:
@@ -61,7 +68,8 @@ def palette() -> type[Provider]:
 class QcallApp(App[int]):
     """The softphone. ``link`` is the phone; ``first`` is shown until it says something.
 
-    ``settle`` is called when everything is imported and the phone has begun, with what repeats work.
+    ``settle`` is called when everything is imported and the phone has begun, with what repeats work; it
+    gives what tidies up after a page.
     """
 
     CSS_PATH = Path(__file__).with_name("qcall.tcss")
@@ -80,8 +88,9 @@ class QcallApp(App[int]):
         sound_test: SoundTester | None = None,
         guard: float = GUARD,
         signals: Sequence[signal.Signals] = (),
-        settle: Callable[[Callable[..., object]], None] = lambda every: None,
+        settle: Callable[[Callable[..., object]], Callable[[], object]] = lambda every: nothing_to_tidy,
     ) -> None:
+        let_go_of_pages()
         super().__init__()
         self.link = link
         self.snapshot = first
@@ -95,6 +104,7 @@ class QcallApp(App[int]):
         self._enrol = enrol
         self._signals = signals
         self._settle = settle
+        self._tidy: Callable[[], object] = nothing_to_tidy
         self.fault: QcallError | None = None
         """Why the phone ended by itself."""
         self._pages_wanted = True
@@ -193,7 +203,11 @@ class QcallApp(App[int]):
 
     async def _import_pages(self) -> None:
         await import_all()
-        self._settle(self.set_interval)
+        self._tidy = self._settle(self.set_interval)
+
+    def page_left(self) -> None:
+        """The main screen is on top again."""
+        self.set_timer(SOON, self._tidy)
 
     def failed(self, error: QcallError) -> None:
         """The phone has ended by itself; say why, and end. A missing passphrase is asked for."""

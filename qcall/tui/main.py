@@ -54,6 +54,10 @@ class MainScreen(Screen[None]):
         """What the application knows by now."""
         self.show(self.app.snapshot)  # type: ignore[attr-defined]
 
+    def on_screen_resume(self) -> None:
+        """A page was left, or the program has begun."""
+        self.app.page_left()  # type: ignore[attr-defined]
+
     def show(self, snapshot: Snapshot) -> None:
         """Hand the snapshot to the parts."""
         self.set_class(not snapshot.calls, "-idle")

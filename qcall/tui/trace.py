@@ -95,12 +95,22 @@ class TraceScreen(Page):
         yield KeyBar(id="keys")
 
     async def on_mount(self) -> None:
-        """The first tab."""
+        """The first tab, the lines of which are drawn in turns of their own."""
         self._shown: Sequence[TraceLine] = ()
+        self._drawn = False
         self._turn(handshake=True)
+        self.call_after_refresh(self._begin)
+
+    def _begin(self) -> None:
+        self._drawn = True
+        self.show(self.app.snapshot)
 
     def show(self, snapshot: Snapshot) -> None:
         """Take the snapshot."""
+        if not self._drawn:
+            for head in (TitleBar, SecurityStrip, KeyBar):
+                self.query_one(head).show(snapshot)
+            return
         super().show(snapshot)
         self.query_one(LogPane).show(snapshot)
         call = snapshot.call

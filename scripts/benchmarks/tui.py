@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import fcntl
 import gc
 import os
@@ -21,11 +22,12 @@ import sys
 import tempfile
 import termios
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from scripts.benchmarks.blocking import ProcessorWait
 from scripts.benchmarks.findings import Findings, Promise
 from scripts.demonstration.stage import Stage, stage
 
@@ -131,21 +133,27 @@ def starts(theatre: Stage, number: int) -> dict[str, list[float]]:
 
 
 class Watch:
-    """Beats on an event loop, and the longest time that a beat came too late."""
+    """Beats on an event loop, and the longest time that a beat came too late.
 
-    def __init__(self) -> None:
+    Less the time for which ``waiting`` threads waited for a processor: other programs held those up.
+    """
+
+    def __init__(self, waiting: ProcessorWait) -> None:
         self.late: list[float] = []
+        self._waiting = waiting
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin, in the running loop."""
+        self._waiting.follow()
         self._task = asyncio.get_running_loop().create_task(self._beat())
 
     async def _beat(self) -> None:
         while True:
-            began = time.perf_counter()
+            waited, began = self._waiting.seconds(), time.perf_counter()
             await asyncio.sleep(BEAT)
-            self.late.append(time.perf_counter() - began - BEAT)
+            elapsed = time.perf_counter() - began
+            self.late.append(max(0.0, elapsed - BEAT - (self._waiting.seconds() - waited)))
 
     def worst(self) -> float:
         """The longest delay, and a fresh start."""
@@ -153,21 +161,34 @@ class Watch:
         return worst
 
 
-async def in_call(theatre: Stage, options: argparse.Namespace) -> dict[str, Any]:
-    """Everything that is measured in a real call."""
+@contextlib.asynccontextmanager
+async def alice(theatre: Stage) -> AsyncIterator[tuple[Any, Any]]:
+    """The interface of alice with her real phone on its thread, online: the application and the thread."""
     from qcall.config import Home, Settings
     from qcall.heap import settle_screen
     from qcall.tui.app import QcallApp
     from qcall.tui.link import PhoneThread, starting
+    from qcall.tui.start import SWITCH_INTERVAL
 
-    await theatre.listen("bob", "--auto-answer", "--input", "tone", "--output", "null")
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_INTERVAL)
     home = Home(theatre.home("alice"))
     link = PhoneThread(home, {}, ("tone", "null"), None, None, {})
     account = home.account()
     first = starting(account.name, account.site, account.relay, "prefer")
     app = QcallApp(link, first, settings=Settings(reduced_motion=True), guard=0, settle=settle_screen)
-    async with app.run_test(size=SIZE):
-        await until(lambda: str(app.snapshot.link) == "online")
+    try:
+        async with app.run_test(size=SIZE):
+            await until(lambda: str(app.snapshot.link) == "online")
+            yield app, link
+    finally:
+        sys.setswitchinterval(before)
+
+
+async def in_call(theatre: Stage, options: argparse.Namespace) -> dict[str, Any]:
+    """Everything that is measured in a real call."""
+    await theatre.listen("bob", "--auto-answer", "--input", "tone", "--output", "null")
+    async with alice(theatre) as (app, link):
         app.dial("bob")
         await until(lambda: app.talk is not None and app.talk.talking_at is not None)
         await asyncio.sleep(2.0)
@@ -191,12 +212,18 @@ async def in_call(theatre: Stage, options: argparse.Namespace) -> dict[str, Any]
 
 
 async def opened(app: Any, key: str, watch: Watch) -> float:
-    """The longest stall of the screen's loop while the page of ``key`` is opened, drawn and left.
+    """The longest stall of the screen's loop while the page of ``key`` is opened, drawn and left."""
+    watch.worst()
+    await open_and_leave(app, key)
+    return watch.worst()
+
+
+async def open_and_leave(app: Any, key: str) -> None:
+    """Open the page of ``key``, see it drawn, and leave it.
 
     Not by Textual's pilot, which waits until this process idles: in a call it never does.
     """
     below = app.screen
-    watch.worst()
     app.simulate_key(key)
     await until(lambda: app.screen is not below)
     await drawn(app)
@@ -204,7 +231,6 @@ async def opened(app: Any, key: str, watch: Watch) -> float:
     app.simulate_key("escape")
     await until(lambda: app.screen is below)
     await drawn(app)
-    return watch.worst()
 
 
 async def drawn(app: Any) -> None:
@@ -218,7 +244,8 @@ async def drawn(app: Any) -> None:
 
 async def watch_both(link: Any) -> tuple[Watch, Watch]:
     """A watch on the screen's loop and one on the phone's."""
-    screen, phone = Watch(), Watch()
+    waiting = ProcessorWait()
+    screen, phone = Watch(waiting), Watch(waiting)
     screen.start()
     link._loop.call_soon_threadsafe(phone.start)
     await asyncio.sleep(0.1)

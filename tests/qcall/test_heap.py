@@ -7,7 +7,7 @@ import weakref
 
 import pytest
 
-from qcall.heap import settle, settle_screen
+from qcall.heap import MUCH, settle, settle_screen
 
 
 @pytest.fixture(autouse=True)
@@ -35,9 +35,9 @@ def test_what_is_there_is_left_out_of_collections():
     assert watched() is not None
 
 
-def test_a_screen_is_swept_when_it_is_time_and_not_while_it_makes_much():
-    repeated, full = [], []
-    settle_screen(lambda seconds, work: repeated.append((seconds, work)))
+def test_a_screen_is_swept_when_a_page_was_left_and_not_while_it_makes_much():
+    full = []
+    sweep = settle_screen(lambda seconds, work: None)
     old = [Ring() for _ in range(5)]
     watched = weakref.ref(old[0])
     gc.collect()
@@ -48,8 +48,23 @@ def test_a_screen_is_swept_when_it_is_time_and_not_while_it_makes_much():
     assert full
     assert 2 not in full
     assert watched() is not None
-    ((seconds, sweep),) = repeated
     sweep()
     assert watched() is None
-    assert seconds > 0
     assert kept
+
+
+def test_what_a_long_call_leaves_behind_is_swept_when_it_is_much():
+    repeated = []
+    settle_screen(lambda seconds, work: repeated.append((seconds, work)))
+    ((seconds, look),) = repeated
+    assert seconds > 0
+    old = Ring()
+    watched = weakref.ref(old)
+    gc.collect()
+    del old
+    look()
+    assert watched() is not None
+    for _ in range(MUCH):
+        gc.collect(1)
+    look()
+    assert watched() is None
