@@ -1,7 +1,7 @@
 """The terminal softphone, in Textual: it shows snapshots and sends commands, and does no work itself.
 
 - ``start``      makes the application of a home and runs it
-- ``app``        the application: what every screen shares
+- ``linked``, ``actions``, ``app``   the application: linked to a phone, with what the keys do, as a whole
 - ``link``       the way to the phone, which runs on a thread and an event loop of its own
 - ``keys``, ``keybar``   every key with its ID, to be remapped in the settings; the line that shows them
 - ``theme``      colours; every state is a word as well

@@ -13,36 +13,31 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import msgspec
-from textual.app import App
 from textual.binding import BindingType
 from textual.command import Provider
 from textual.screen import Screen
 
 from qcall.config import Settings
 from qcall.errors import QcallError
-from qcall.session import commands
-from qcall.session.snapshot import OWN_RECORDING, Call, Link, Snapshot
+from qcall.session.snapshot import Link, Snapshot
 
+from .actions import Actions
 from .alerts import Alerts
-from .attention import Attention
-from .dialogs import Ask, Question, recording_of
-from .incoming import GUARD, IncomingScreen
+from .dialogs import Ask, Question
+from .incoming import GUARD
 from .keybar import shown
 from .keys import bindings, keymap
 from .link import LazySoundTest, PhoneLink, SoundTester
-from .lists import PeoplePane
+from .linked import NOTICE
 from .main import MainScreen
-from .pages import import_all, page
+from .pages import import_all
 from .theme import PLAIN, THEMES
 from .upstream import let_go_of_pages
-from .verify import VerifyScreen
 
 log = logging.getLogger(__name__)
 
 Enrol = Callable[[str, str, str], Awaitable[str]]
 """Enrols a name at a relay with an invite; returns where."""
-NOTICE = 6.0
-"""Seconds that a notice stays."""
 LAST_MOMENT = 6.0
 """Seconds that a signal leaves to hang up and to tidy the screen."""
 INTERRUPTED = 130
@@ -65,7 +60,7 @@ def palette() -> type[Provider]:
     return PhoneCommands
 
 
-class QcallApp(App[int]):
+class QcallApp(Actions):
     """The softphone. ``link`` is the phone; ``first`` is shown until it says something.
 
     ``settle`` is called when everything is imported and the phone has begun, with what repeats work; it
@@ -91,14 +86,10 @@ class QcallApp(App[int]):
         settle: Callable[[Callable[..., object]], Callable[[], object]] = lambda every: nothing_to_tidy,
     ) -> None:
         let_go_of_pages()
-        super().__init__()
-        self.link = link
-        self.snapshot = first
+        super().__init__(link, first, guard)
         self.settings = settings or Settings()
         self.chosen_keys = dict(keymap(self.settings.keys))
-        self.guard = guard
         self.sound_test = sound_test or LazySoundTest()
-        self.attention = Attention(self)
         self.alerts = Alerts(bell=self._ring_bell, desktop=self._shows_notifications)
         self._save = save
         self._enrol = enrol
@@ -227,165 +218,7 @@ class QcallApp(App[int]):
 
         self.push_screen(Ask("Passphrase", why, secret=True), typed)
 
-    def ask_about(self, name: str) -> None:
-        """Show what changed about a contact's identity, if anything did."""
-        person = self.snapshot.person(name)
-        if person is not None and person.offered:
-            self.attention.ask_about(person)
-
-    def has(self, kind: type[Screen[Any]]) -> bool:
-        """Whether a screen of that kind is open."""
-        return any(isinstance(screen, kind) for screen in self.screen_stack)
-
-    # Commands out
-
-    def command(self, name: str, /, **fields: Any) -> None:
-        """Have the phone carry out a command; what it refuses is shown."""
-        self.send(commands.make(name, **fields))
-
-    def send(self, command: commands.Any) -> None:
-        """Have the phone carry out a command; what it refuses is shown."""
-        self.run_worker(self._ask(command), group="commands", exit_on_error=False)
-
-    async def _ask(self, command: commands.Any) -> None:
-        try:
-            await self.link.ask(command)
-        except QcallError as error:
-            self.complain(error)
-
-    async def fetch(self, command: commands.Any) -> Any:
-        """The answer to a command; ``None`` when it was refused, which is shown."""
-        try:
-            return await self.link.ask(command)
-        except QcallError as error:
-            self.complain(error)
-            return None
-
-    def complain(self, error: Exception) -> None:
-        """Show why something was not done."""
-        self.notify(str(error), severity="warning", timeout=NOTICE, markup=False)
-
-    @property
-    def talk(self) -> Call | None:
-        """The call in front, if it lives."""
-        call = self.snapshot.call
-        return call if call is not None and call.alive else None
-
-    # Keys
-
-    def action_command_palette(self) -> None:
-        """Textual's, opened like the other pages."""
-        self.action_page("palette")
-
-    def action_answer(self) -> None:
-        """Answer."""
-        self.command("answer")
-
-    def action_refuse(self) -> None:
-        """Refuse the call that rings, asking for a text."""
-        if (call := self.snapshot.incoming) is None:
-            self.command("refuse")
-        elif not self.has(IncomingScreen):
-            self.push_screen(IncomingScreen(self.snapshot, call, guard=0))
-
-    def action_hangup(self) -> None:
-        """Hang up; with a call that has ended, put it away."""
-        self.command("hangup" if self.snapshot.live else "seen")
-
-    def action_dial(self, contact: str = "") -> None:
-        """Ask whom to call."""
-        names = [person.name for person in self.snapshot.people]
-
-        def chosen(name: str | None) -> None:
-            if name:
-                self.dial(name)
-
-        self.push_screen(
-            Ask("Dial", "a name as the relay knows it", value=contact, suggestions=names, longest=64), chosen
-        )
-
-    def dial(self, name: str) -> None:
-        """Call ``name``; by the name the user gave them, too."""
-        shown = {person.label.casefold(): person.name for person in self.snapshot.people}
-        wanted = shown.get(name.casefold(), name)
-        person = self.snapshot.person(wanted)
-        if person is not None and person.offered:
-            self.ask_about(wanted)
-        else:
-            self.command("dial", contact=wanted)
-
-    def action_redial(self) -> None:
-        """Call again."""
-        self.command("redial")
-
-    def action_hold(self) -> None:
-        """Hold, or take back."""
-        self.command("hold")
-
-    def action_swap(self) -> None:
-        """The other call."""
-        self.command("swap")
-
-    def action_mute(self) -> None:
-        """Mute, or not."""
-        self.command("mute")
-
-    def action_digit(self, digit: str) -> None:
-        """A key of the keypad."""
-        if self.talk is not None:
-            self.command("dtmf", digits=digit)
-
-    def action_text(self) -> None:
-        """Ask for a line to send."""
-        if self.talk is None:
-            self.complain(QcallError("text needs a call; dial somebody"))
-            return
-
-        def written(text: str | None) -> None:
-            if text:
-                self.command("text", text=text)
-
-        self.push_screen(Ask("Text", "goes into this call, encrypted like it"), written)
-
-    def action_record(self) -> None:
-        """End the recording that this phone makes, or ask for a file to begin one."""
-        if (call := self.talk) is None:
-            self.complain(QcallError("there is no call to record; dial somebody"))
-        elif call.recording.startswith(OWN_RECORDING):
-            self.command("record", state="off")
-        else:
-            self.push_screen(recording_of(call, self.snapshot.unix), self._record_into)
-
-    def _record_into(self, file: str | None) -> None:
-        if file:
-            self.command("record", state="on", file=str(Path(file).expanduser().absolute()))
-
-    def action_verify(self) -> None:
-        """The four words."""
-        call = self.snapshot.call
-        if call is None or not call.words:
-            self.complain(QcallError("there are no words before a call is secured; call first"))
-            return
-        person = self.snapshot.person(call.contact)
-        who = call.contact if person is None else person.label
-
-        def answered(same: bool | None) -> None:
-            if same is not None:
-                self.command("verify", contact=call.contact, same=same)
-
-        self.push_screen(VerifyScreen(call, who), answered)
-
-    def on_people_pane_called(self, event: PeoplePane.Called) -> None:
-        """Enter on a contact."""
-        self.dial(event.name)
-
-    def action_page(self, name: str) -> None:
-        """Show one of the other screens; again, it is put away."""
-        kind = page(name)
-        if isinstance(self.screen, kind):
-            self.pop_screen()
-        elif not self.has(kind):
-            self.push_screen(kind())
+    # Leaving
 
     async def action_quit_phone(self) -> None:
         """Leave; a call that is up is asked about."""

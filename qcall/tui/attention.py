@@ -10,13 +10,13 @@ from .incoming import IncomingScreen
 from .verify import ChangedScreen
 
 if TYPE_CHECKING:
-    from .app import QcallApp
+    from .actions import Actions
 
 
 class Attention:
     """Watches the snapshots of ``app``'s phone for what its user has to decide."""
 
-    def __init__(self, app: QcallApp) -> None:
+    def __init__(self, app: Actions) -> None:
         self._app = app
         self._asked_about: set[str] = set()
 
