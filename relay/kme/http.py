@@ -26,6 +26,7 @@ from relay.pki import expiry
 from .audit import NAME as AUDIT
 from .commit import GroupCommit
 from .exchange import KmeRefusal, Reply, Request
+from .recurring import Recurring
 from .service import KeyService
 
 MAX_BODY = 64 * 1024
@@ -36,6 +37,7 @@ AFTER_ANSWER = 0.01
 """Seconds that upkeep waits after a key went out, so that the answers of a call's setup go first."""
 TEXT_TYPE = "application/json"
 
+log = logging.getLogger("relay.kme")
 audit = logging.getLogger(AUDIT)
 
 
@@ -110,7 +112,7 @@ class KmeServer:
         except KmeRefusal as refusal:
             reply = refusal.reply()
         except Exception as fault:
-            logging.getLogger("relay.kme").error("request failed: %s", type(fault).__name__)
+            log.error("request failed: %s", type(fault).__name__)
             reply = KmeRefusal(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error of the KME").reply()
         self._saw("out", sae_id, request.raw_path, reply.body)
         self._audit(sae_id, request, path, reply)
@@ -148,16 +150,15 @@ class KmeServer:
         audit.info("%s", msgspec.json.encode(entry).decode())
 
     async def _keep_up(self) -> None:
+        upkeep = Recurring(f"the upkeep of {self._service.kme_id}", log)
         while True:
             self._keys_went_out.clear()
-            try:
+            with upkeep.turn():
                 more = True
                 while more:
                     more = await self._upkeep(time.time())
                     await self._commit()
                     await asyncio.sleep(0)  # whoever else has something to do goes first
-            except LocalFault as error:
-                logging.getLogger("relay.kme").error("%s", error)
             try:
                 async with asyncio.timeout(UPKEEP_SECONDS):
                     await self._keys_went_out.wait()

@@ -25,6 +25,7 @@ from relay.errors import AddressInUse, LocalFault, RelayError
 from relay.kme.commit import GroupCommit
 from relay.kme.http import KmeServer, serve_kme
 from relay.kme.keystore import SqliteKeyStore
+from relay.kme.recurring import Recurring
 from relay.kme.service import DEFAULT_LIMITS, KeyService, Limits
 from relay.pki import Trust, expiry, reached_at, write
 
@@ -227,8 +228,10 @@ class TrustedNode:
         return str(names[0]).removeprefix(kme_id(""))
 
     async def _tend(self) -> None:
+        tending = Recurring(f"the tending of {kme_id(self.process.node.name)}", log)
         while True:
-            await self.process.tend()
+            with tending.turn():
+                await self.process.tend()
             await asyncio.sleep(TEND_SECONDS)
 
 
@@ -236,7 +239,7 @@ def _addresses(directory: Path) -> Callable[[str], str | None]:
     def address_of(node: str) -> str | None:
         try:
             return (directory / kme_id(node) / ADDRESS_FILE).read_text()
-        except OSError:
+        except (OSError, UnicodeDecodeError):
             return None
 
     return address_of

@@ -19,7 +19,7 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-from relay.errors import NoKeyMaterial, Refused
+from relay.errors import LocalFault, NoKeyMaterial, Refused
 from relay.kme.keys import (
     Assignment,
     EndKey,
@@ -108,8 +108,10 @@ class NodeProcess:
     async def tend(self) -> None:
         """Open the links that are this node's to open, and notice neighbours that went or came back.
 
-        With every question goes news of the network, and with every answer.
+        With every question goes news of the network, and with every answer. Raises :class:`LocalFault`, once
+        every link was tended: one that could not be remembered, say, is as good as down until it is.
         """
+        failure: LocalFault | None = None
         self._vantage.count_calls()
         for other, link in self._topology.neighbours[self._name].items():
             if link.a == self._name:
@@ -117,8 +119,13 @@ class NodeProcess:
                     await self._offer(other, link)
                 except PeerFailed:
                     self._settle(other, reachable=False)
+                except LocalFault as error:
+                    failure = error
+                    self._settle(other, reachable=False)
             elif self._clock() - self._asked.get(other, math.inf) > SILENT_SECONDS:
                 self._settle(other, reachable=False)
+        if failure is not None:
+            raise failure
 
     async def handle(self, peer: str, action: str, body: bytes) -> bytes:
         """Answer the node ``peer``; raises :class:`PeerFailed` with what to tell it."""
@@ -208,9 +215,8 @@ class NodeProcess:
         self._vantage.publish()
         told = desk.untold(other)
         body = encode(msgspec.structs.replace(offer, news=told))
-        answer: LinkAnswer = decode(
-            await self._peers.ask(other, "link", body, timeout=HOP_TIMEOUT * 4), LinkAnswer
-        )
+        came = await self._peers.ask(other, "link", body, timeout=HOP_TIMEOUT * 4)
+        answer: LinkAnswer = self._understood(other, came, LinkAnswer)
         desk.heard(told, other)
         desk.take(answer.news, other)
         return answer
@@ -238,14 +244,18 @@ class NodeProcess:
         return True
 
     def _open(self, other: str, link: Link, offer: LinkOffer) -> None:
+        if other not in self._memory.opened:  # a link that is used and not remembered would start warm again
+            self._memory.opened.add(other)
+            try:
+                self._remember(self._memory)
+            except LocalFault:
+                self._memory.opened.remove(other)
+                raise
         at = link.quality()
         side: Literal[0, 1] = 0 if link.a == self._name else 1
         level = at.rate * self._warm if offer.warm else 0.0
         end = LinkEnd(offer.secret, side, rate=at.rate, now=self._clock(), level=level)
         self.node.links[other] = Adjacency(end, at.qber)
-        if other not in self._memory.opened:
-            self._memory.opened.add(other)
-            self._remember(self._memory)
         self._sessions[other] = offer.session
         self._settle(other)
 
@@ -340,8 +350,16 @@ class NodeProcess:
             raise PeerFailed(Fault(error.code, str(error), self._name, to)) from None
         level = self.node.links[to].end.level(self._clock())
         answer = await self._peers.ask(to, "frame", step.frame, timeout=HOP_TIMEOUT * (left + 1))
-        ack: Ack = decode(answer, Ack)
+        ack: Ack = self._understood(to, answer, Ack)
         return Ack(ack.hops, (level, *ack.levels))
+
+    def _understood(self, other: str, answer: bytes, kind: Any) -> Any:
+        """What the node ``other`` answered; raises :class:`PeerFailed` for what is no such answer."""
+        try:
+            return decode(answer, kind)
+        except Refused:
+            text = f"node {other} answered nonsense"
+            raise PeerFailed(Fault("bad-answer", text, self._name, other)) from None
 
     async def _take(self, peer: str, frame: bytes) -> Ack:
         opened = self.node.open(peer, frame, self._clock())

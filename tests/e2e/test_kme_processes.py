@@ -11,14 +11,15 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import aiohttp
 import pytest
 
 from qcall.errors import Unavailable
 from qcall.net.kme import KeyNode, QkdKey, sae_key_and_request
-from relay.errors import NoKeyMaterial
-from relay.kme.keys import ANY_PATH
+from relay.errors import NoKeyMaterial, Refused
+from relay.kme.keys import ANY_PATH, EndKey
 from relay.network.http import TrustedNode
 from relay.network.topology import kme_id, parse
 from relay.network.wire import PeerFailed
@@ -64,14 +65,16 @@ class Nodes:
         await process.communicate()
 
     def phone(self, name: str, site: str) -> KeyNode:
-        key, request = sae_key_and_request()
-        files = self.home / f"{name}.pem", self.home / f"{name}.key"
-        files[0].write_bytes(self.authority.sign_sae_csr(request, f"sae-{name}", kme_id(site)))
-        files[1].write_bytes(key)
-        return KeyNode(
-            self.urls[site]["kme"], kme_id=kme_id(site), certificate=files[0], key=files[1],
-            ca_pem=self.authority.ca_pem,
-        )  # fmt: skip
+        return enrolled(self.authority, self.home, name, site, self.urls[site]["kme"])
+
+
+def enrolled(authority: Authority, home: Path, name: str, site: str, url: str = "") -> KeyNode:
+    """A phone that has its certificate."""
+    key, request = sae_key_and_request()
+    files = home / f"{name}.pem", home / f"{name}.key"
+    files[0].write_bytes(authority.sign_sae_csr(request, f"sae-{name}", kme_id(site)))
+    files[1].write_bytes(key)
+    return KeyNode(url, kme_id=kme_id(site), certificate=files[0], key=files[1], ca_pem=authority.ca_pem)
 
 
 async def until_keyed(phone: KeyNode, slave: str, *, path: tuple[str, ...] = ()) -> QkdKey:
@@ -142,6 +145,14 @@ links = [{ a = "a", b = "x", km = 10 }, { a = "x", b = "y", km = 10 }, { a = "y"
 )
 
 
+async def trusted(name: str, authority: Authority, home: Path) -> TrustedNode:
+    """A node of the line, running in this process."""
+    return await TrustedNode.start(
+        name, LINE, authority=authority, directory=home / "kme", node_key=bytes(32),
+        host="127.0.0.1", entropy=os.urandom,
+    )  # fmt: skip
+
+
 @pytest.fixture
 async def line(tmp_path: Path) -> AsyncIterator[dict[str, TrustedNode]]:
     """Four nodes with servers of their own, joined by real connections, in this process."""
@@ -149,10 +160,7 @@ async def line(tmp_path: Path) -> AsyncIterator[dict[str, TrustedNode]]:
     nodes: dict[str, TrustedNode] = {}
     try:
         for name in LINE.nodes:
-            nodes[name] = await TrustedNode.start(
-                name, LINE, authority=authority, directory=tmp_path / "kme", node_key=bytes(32),
-                host="127.0.0.1", entropy=os.urandom,
-            )  # fmt: skip
+            nodes[name] = await trusted(name, authority, tmp_path)
         async with asyncio.timeout(20):
             while any(
                 len(node.process.node.links) < len(LINE.neighbours[name]) for name, node in nodes.items()
@@ -185,3 +193,51 @@ async def test_a_node_whose_certificate_expires_while_its_connection_is_warm_is_
         await line["a"].process.carry("kme-b", "k", bytes(32), ANY_PATH, os.urandom, time.time())
     with pytest.raises(PeerFailed, match="expired"):
         await line["a"].process._peers.ask("x", "frame", b"", timeout=1.0)
+
+
+async def test_a_node_whose_disk_was_full_opens_its_links_once_there_is_room(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    authority = Authority.open_or_create(tmp_path / "ca")
+    in_the_way = tmp_path / "kme" / "kme-a" / "links.json.partial"  # as good as a full disk, for root too
+    nodes: list[TrustedNode] = []
+    try:
+        for name in ("x", "a"):
+            if name == "a":
+                in_the_way.mkdir(parents=True)
+            nodes.append(await trusted(name, authority, tmp_path))
+        a = nodes[-1]
+        async with asyncio.timeout(10):
+            while not caplog.messages:
+                await asyncio.sleep(0.02)
+            assert "x" not in a.process.node.links
+            in_the_way.rmdir()
+            while "x" not in a.process.node.links:
+                await asyncio.sleep(0.02)
+        assert sum("links.json" in message for message in caplog.messages) == 1, "not with every turn"
+    finally:
+        for node in nodes:
+            await node.close()
+
+
+async def test_upkeep_goes_on_after_a_fault_that_nobody_foresaw(
+    line: dict[str, TrustedNode], tmp_path: Path
+) -> None:
+    a, failed, carried = line["a"], 0, asyncio.Event()
+    assert a.kme is not None
+    authority = Authority.open_or_create(tmp_path / "ca")
+    carry = a.process.carry
+
+    async def failing(*arguments: Any) -> EndKey:
+        nonlocal failed
+        failed += 1
+        if failed <= 2:
+            raise Refused("a message between nodes is malformed")
+        carried.set()
+        return await carry(*arguments)
+
+    a.process.carry = failing  # type: ignore[method-assign, assignment]
+    enrolled(authority, tmp_path, "bob", "b")
+    async with enrolled(authority, tmp_path, "alice", "a", a.kme.url) as alice, asyncio.timeout(5):
+        await alice.status("sae-bob")  # which puts the pair in use
+        await carried.wait()

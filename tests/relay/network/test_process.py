@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import random
 from collections.abc import AsyncIterator
@@ -11,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from relay.errors import NoKeyMaterial
+from relay.errors import NoKeyMaterial, StorageError
 from relay.kme.keys import ANY_PATH, Assignment, EndKey, NotHeld, Wish
 from relay.kme.keystore import SqliteKeyStore
 from relay.network.faults import FaultRequest, understood
@@ -28,6 +29,13 @@ links = [
   { a = "a", b = "x", km = 30 }, { a = "x", b = "b", km = 30 },
   { a = "y", b = "a", km = 50 }, { a = "b", b = "y", km = 50 },
 ]""",
+    "test",
+)
+STAR = parse(
+    """name = "star"
+description = "modelled"
+sites = ["a", "b", "c"]
+links = [{ a = "m", b = "a", km = 30 }, { a = "m", b = "b", km = 30 }, { a = "m", b = "c", km = 30 }]""",
     "test",
 )
 KEY = bytes(range(32))
@@ -50,6 +58,9 @@ class World:
         self.secrets: list[bytes] = []
         self.frames: list[tuple[str, str, bytes]] = []
         self.lost_acks = 0
+        self.full_disks: set[str] = set()
+        self.babbling: dict[str, str] = {}
+        """By action: the node that answers it with noise."""
         self.overtaking = 0
         """So many frames over the first hop are collected and handed on in reverse."""
         self.held: list[asyncio.Event] = []
@@ -57,6 +68,8 @@ class World:
             self.boot(name)
 
     def remember(self, name: str, memory: Memory) -> None:
+        if name in self.full_disks:
+            raise StorageError(f"cannot write links.json of {name}: No space left on device")
         self.memories[name] = msgspec.json.decode(msgspec.json.encode(memory), type=Memory)
 
     def boot(self, name: str) -> None:
@@ -117,6 +130,8 @@ class _Calls:
             self._world.frames.append((self._name, node, body))
             await self._world.overtake(node)
         answer = await self._world.nodes[node].handle(self._name, action, body)
+        if self._world.babbling.get(action) == node:
+            return b"\xc1noise"
         if action == "frame" and self._world.lost_acks:
             self._world.lost_acks -= 1
             raise PeerFailed(Fault("node-down", "lost", self._name, node))
@@ -228,6 +243,53 @@ async def test_keys_that_overtake_each_other_all_arrive_and_no_link_is_left_out(
     assert [world.arrived(f"k{number}").key for number in range(8)] == [KEY] * 8
     ends = [world.nodes["x"].node.links[other].end for other in ("a", "b")]
     assert [(end.spent_bits, end.lost_bits) for end in ends] == [(8 * 512, 0)] * 2
+
+
+async def test_a_node_that_answers_noise_is_gone_around(world: World) -> None:
+    world.babbling["frame"] = "x"
+    assert (await world.carry()).paths == (("a", "y", "b"),)
+
+
+async def test_a_neighbour_that_answers_noise_counts_as_gone_until_it_makes_sense(world: World) -> None:
+    world.babbling["link"] = "x"
+    await world.nodes["a"].tend()
+    assert [(each.a, each.b, each.condition) for each in world.nodes["a"].outlook("kme-b").faults] == [
+        ("a", "x", "down")
+    ]
+    world.babbling.clear()
+    await world.nodes["a"].tend()
+    assert (await world.carry()).paths == (("a", "x", "b"),)
+
+
+@pytest.mark.parametrize("full", ["x", "b"], ids=["of the node that opens links", "of the one that is asked"])
+async def test_a_link_that_a_full_disk_cannot_remember_opens_once_there_is_room_and_others_before(
+    tmp_path: Path, full: str
+) -> None:
+    world = World(tmp_path)
+    world.full_disks.add(full)
+    for node in world.nodes.values():
+        with contextlib.suppress(StorageError):
+            await node.tend()
+    assert "y" in world.nodes["a"].node.links
+    assert "b" not in world.nodes["x"].node.links
+    world.full_disks.clear()
+    await world.tend()
+    ends = world.nodes["x"].node.links["b"].end, world.nodes["b"].node.links["x"].end
+    assert ends[0].level(world.now) == ends[1].level(world.now) > 0
+    assert (await world.carry()).paths == (("a", "x", "b"),)
+    assert world.memories["x"].opened == {"a", "b"}
+    for store in world.stores.values():
+        store.close()
+
+
+async def test_a_node_whose_disk_is_full_says_so_once_it_has_tended_every_link(tmp_path: Path) -> None:
+    world = World(tmp_path, STAR)
+    world.full_disks.add("m")
+    with pytest.raises(StorageError, match="No space left"):
+        await world.nodes["m"].tend()
+    assert len(world.secrets) == 3, "every neighbour was asked"
+    for store in world.stores.values():
+        store.close()
 
 
 async def test_a_replayed_frame_is_refused(world: World) -> None:
