@@ -32,7 +32,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     kem: Literal["cryptography", "liboqs"] = "cryptography"
     """Whose ML-KEM is used."""
     rekey: float = 60.0
-    """Seconds between two rekeys, give or take a tenth; 5 to 3600."""
+    """Seconds between two rekeys, give or take a tenth; 5 to 300."""
     bitrate: int = 32_000
     """Bits per second of the voice encoder, 16000 to 64000."""
     frame_ms: Literal[10, 20] = 20
@@ -149,8 +149,8 @@ class Home:
             raise ConfigError(
                 f"{source('bitrate', flags)}: {settings.bitrate} is not between 16000 and 64000"
             )
-        if not 5 <= settings.rekey <= 3600:
-            raise ConfigError(f"{source('rekey', flags)}: {settings.rekey:g} is not between 5 and 3600")
+        if not 5 <= settings.rekey <= 300:
+            raise ConfigError(f"{source('rekey', flags)}: {settings.rekey:g} is not between 5 and 300")
         return settings
 
 

@@ -51,12 +51,14 @@ from .suites import Suite
 INTERVAL = 60.0
 """Seconds between rekeys, ± 10 %."""
 SHORTEST_INTERVAL = 5.0
+LONGEST_INTERVAL = 300.0
 EPOCH_GRACE = 300.0
 """Seconds from the first failure of a row to hanging up, at most; `GRACE_INTERVALS` if they are fewer."""
 GRACE_INTERVALS = 5
 """Whoever wants new keys often does not want old ones for long."""
-STALE = 600.0
-"""Seconds of one epoch after which a callee hangs up: nobody may keep it there by dropping RK1."""
+STALE = 1.1 * LONGEST_INTERVAL + EPOCH_GRACE
+"""Seconds of one epoch after which a callee hangs up: nobody may keep it there by dropping RK1. The longest
+that a caller who tries to rekey would keep it."""
 OLD_EPOCH = 5.0
 """Seconds for which late packets of the old epoch are still received."""
 SIGN_EVERY = 10

@@ -198,7 +198,7 @@ class SignallingClient:
             except (Lost, TimeoutError, Unavailable):
                 if not ready.done():
                     raise
-            await asyncio.sleep(delay * random.uniform(0.5, 1.0))
+            await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311  (no secret)
             delay = min(2 * delay, LONGEST_DELAY)
 
     async def _login(self, lane: Lane) -> Welcome:

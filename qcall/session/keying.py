@@ -197,6 +197,7 @@ class Keying:
             case agree.StageEpoch() | agree.SwitchEpoch() | agree.RetireEpoch():
                 self._voice.change_epoch(effect)
             case agree.Rekeyed():
+                self._remember()
                 self._tell("rekeyed", **self.security())
             case agree.RekeyFailing(reason, ends_at):
                 self._tell("rekey-failing", reason=reason, seconds=round(ends_at - time.monotonic()))
@@ -265,14 +266,20 @@ class Keying:
         """Both phones hold the same keys: what was seen of this contact may be remembered."""
         info = self.agreement.security
         assert info is not None
-        contact, records = self.agreement.peer_name, self._line.records
-        records.pin(contact, info.peer.fingerprint)
-        records.saw(contact, suite=info.suite, qkd=info.qkd.state == "present")
+        self._line.records.pin(self.agreement.peer_name, info.peer.fingerprint)
+        self._remember()
         self._timing.secured_at = time.monotonic()
         self.on_confirmed()
         self._tell("secured", **self.security())
         watch = KeyWatch(self._line.qkd, self._line.rekey, self._tell)
         self._work.start(watch.watch(lambda: self.peer_sae))
+
+    def _remember(self) -> None:
+        """The protection that this epoch has is what later calls with this contact have to have."""
+        info = self.agreement.security
+        assert info is not None
+        qkd = info.qkd.state == "present"
+        self._line.records.saw(self.agreement.peer_name, suite=info.suite, qkd=qkd)
 
     async def _post(self) -> None:
         """Send what the agreement says, in its order."""

@@ -109,6 +109,10 @@ class PeerPolicy:
         self._allowed = _by_family(allow)
         self._own = frozenset(ipaddress.ip_address(host) for host in own_hosts)
         self._listeners = frozenset(listeners)
+        self._everywhere = frozenset(
+            port for host, port in self._listeners if ipaddress.ip_address(host).is_unspecified
+        )
+        """Ports of listeners on every address of this machine."""
         self.reach = lru_cache(4096)(self._reach)
         """How ``host`` (canonical text) may be reached."""
 
@@ -126,4 +130,8 @@ class PeerPolicy:
 
     def is_listener(self, peer: Address) -> bool:
         """Whether a datagram to ``peer`` would come back to this server as if from a client."""
-        return peer in self._listeners
+        if peer in self._listeners:
+            return True
+        if peer[1] not in self._everywhere:
+            return False
+        return any(face in self._own or face.is_loopback for face in faces(ipaddress.ip_address(peer[0])))

@@ -58,10 +58,12 @@ class Findings:
 
     @property
     def exit_code(self) -> int:
-        """0: every promise held; 1: one did not; 3: the run is spoiled and says nothing."""
+        """0: every promise held; 1: one did not; 3: the run is spoiled; 4: not all could be measured here."""
         if self.spoiled:
             return 3
-        return 0 if all(promise.held for promise in self.promises) else 1
+        if not all(promise.held for promise in self.promises):
+            return 1
+        return 4 if self.unmeasured else 0
 
     def as_json(self) -> dict[str, Any]:
         """Everything that was found, with the machine it was found on."""

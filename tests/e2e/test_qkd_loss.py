@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from qcall.config import Home
+from qcall.records.store import Records
 from relay.network.topology import load
 from scripts.demonstration.stage import BIN, Program, Stage
 
@@ -30,6 +32,28 @@ async def state(phone: Program, wanted: str, since: int, limit: float) -> dict:
     rekeyed = found()
     assert rekeyed is not None
     return rekeyed
+
+
+async def test_what_joins_during_a_call_is_expected_of_the_next_one(phones: Stage) -> None:
+    for link in load("beijing-hefei").links:
+        if "hefei" in (link.a, link.b):
+            await fault(phones, "eve", link.a, link.b)
+    often = ("--rekey", f"{INTERVAL:g}", *SOUND)
+    bob = await phones.listen("bob", "--auto-answer", "--once", *often)
+    alice = await phones.call("alice", "bob", *often)
+    for phone in (alice, bob):
+        assert (await phone.event("secured"))["qkd"]["state"] == "absent"
+    await fault(phones, "restore")
+    for phone in (alice, bob):
+        await state(phone, "present", 0, 2 * ROUND)
+    alice.interrupt()
+    assert (await alice.ended(), await bob.ended()) == (0, 0), alice.account() + bob.account()
+    for name, peer in (("alice", "bob"), ("bob", "alice")):
+        records = Records(Home(phones.home(name)).records)
+        contact = records.contact(peer)
+        records.close()
+        assert contact is not None
+        assert contact.qkd_seen
 
 
 async def test_lost_keys_are_seen_on_both_phones_and_end_a_call_that_requires_them(phones: Stage) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from qcall.agreement.rekey import LONGEST_INTERVAL, SHORTEST_INTERVAL
 from qcall.config import Account, Home, default_home, write_private
 from qcall.errors import ConfigError, NotSetUp, StorageError
 
@@ -49,6 +50,11 @@ def test_a_number_in_the_environment_is_a_number(home: Home) -> None:
     assert home.settings({}, {"QCALL_FRAME_MS": "10"}).frame_ms == 10
 
 
+@pytest.mark.parametrize("seconds", [SHORTEST_INTERVAL, LONGEST_INTERVAL])
+def test_every_rekey_interval_that_the_agreement_keeps_may_be_chosen(home: Home, seconds: float) -> None:
+    assert home.settings({"rekey": seconds}, {}).rekey == seconds
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -68,7 +74,8 @@ def test_a_wrong_config_file_is_named_with_its_fault(home: Home, text: str, said
     ("flags", "said"),
     [
         ({"frame_ms": 7}, "^--frame: "),
-        ({"rekey": 1.0}, "^--rekey: 1 is not"),
+        ({"rekey": SHORTEST_INTERVAL - 1}, "^--rekey: 4 is not"),
+        ({"rekey": LONGEST_INTERVAL + 1}, "^--rekey: 301 is not"),
         ({"bitrate": 9}, "^--bitrate: 9 "),
     ],
 )

@@ -72,7 +72,15 @@ def test_the_words_differ_when_somebody_is_in_the_middle(line, phones) -> None:
     towards_bob = line(alice={"identity": phones("mallory").identity}).dial()
     assert towards_alice.alice.machine.security.peer.status == "new"
     assert towards_bob.bob.machine.security.peer.status == "new"
+    for each in (towards_alice, towards_bob):  # she holds the keys of both calls
+        assert each.alice.machine.security.words == each.bob.machine.security.words
     assert towards_alice.alice.machine.security.words != towards_bob.bob.machine.security.words
+
+
+def test_the_words_are_the_same_when_nobody_is_in_the_middle(line) -> None:
+    for _ in range(5):
+        call = line().dial()
+        assert call.alice.machine.security.words == call.bob.machine.security.words
 
 
 def test_words_cannot_be_chosen_after_the_callees_nonce_is_known(line) -> None:

@@ -9,7 +9,7 @@ from qcall.agreement.control import Mute, Rekey1, Rekey2, Rekey2Body, Rekey3
 from qcall.agreement.machine import State
 from qcall.agreement.messages import encode
 from qcall.agreement.policy import QkdPolicy, QkdState
-from qcall.agreement.rekey import EPOCH_GRACE, GRACE_INTERVALS, OLD_EPOCH, SIGN_EVERY, STALE
+from qcall.agreement.rekey import EPOCH_GRACE, GRACE_INTERVALS, LONGEST_INTERVAL, OLD_EPOCH, SIGN_EVERY, STALE
 from qcall.agreement.rekey_caller import ATTEMPT_LIMIT, FAILURES
 from qcall.agreement.suites import Q3
 from qcall.crypto.secret import Secret
@@ -235,14 +235,14 @@ def test_under_require_a_call_without_new_quantum_keys_ends(line, strict: str, f
 
 
 def test_an_epoch_is_kept_for_five_intervals_and_never_beyond_five_minutes(line) -> None:
-    for interval, grace in ((5.0, 25.0), (60.0, 300.0), (3600.0, 300.0)):
+    for interval, grace in ((5.0, 25.0), (60.0, 300.0), (LONGEST_INTERVAL, 300.0)):
         call = line(alice={"rekey_interval": interval, "policy": REQUIRE}).dial().connect()
         assert call.alice.machine._rekey._grace == grace
 
 
 @pytest.mark.parametrize("who", ["alice", "bob"])
 def test_a_phone_that_cannot_open_what_comes_gets_new_keys_at_once(line, who: str) -> None:
-    call = line(alice={"rekey_interval": 3600.0}).dial().connect()
+    call = line(alice={"rekey_interval": LONGEST_INTERVAL}).dial().connect()
     call.media()
     call.pass_time(6)
     assert_together(call, 0)
@@ -264,6 +264,23 @@ def test_a_call_under_require_goes_on_when_keys_come_back_in_time(line) -> None:
     call.pass_time(400)
     assert call.alice.failure is None
     assert call.alice.machine.security.epoch > 30
+
+
+def test_the_longest_interval_keeps_a_call(line) -> None:
+    longest = {"rekey_interval": LONGEST_INTERVAL}
+    call = line(alice=longest, bob=longest).dial().connect()
+    call.pass_time(4 * LONGEST_INTERVAL, step=10.0)
+    assert call.alice.failure is call.bob.failure is None
+    assert call.alice.machine.security.epoch >= 3
+
+
+def test_a_caller_without_keys_has_all_its_grace(line) -> None:
+    call = line(alice={"rekey_interval": LONGEST_INTERVAL, "policy": REQUIRE}).dial().connect()
+    call.nodes.enc_failure = "link-cut"
+    call.pass_time(STALE)
+    assert call.alice.failure.code == "rekey"
+    assert call.bob.failure is None
+    assert [effect.message.reason for effect in call.bob.had(fx.Received)] == ["failed"]
 
 
 def test_a_silent_callee_is_warned_about_and_then_hung_up_on(line) -> None:

@@ -123,3 +123,12 @@ def test_the_relays_own_address_is_for_live_allocations_only(own):
 def test_the_listening_address_is_known():
     assert STRICT.is_listener((OWN, 3478))
     assert not STRICT.is_listener((OWN, 3479))
+
+
+@pytest.mark.parametrize("host", [OWN, "127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1", f"::ffff:{OWN}"])
+def test_a_listener_on_every_address_is_reached_at_each_of_them(host: str) -> None:
+    for everywhere in ("0.0.0.0", "::"):
+        policy = PeerPolicy(own_hosts=[OWN], listeners=[(everywhere, 3478)])
+        assert policy.is_listener((host, 3478))
+        assert not policy.is_listener((host, 3479))
+        assert not policy.is_listener(("9.9.9.9", 3478))
