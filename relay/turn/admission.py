@@ -1,11 +1,11 @@
 """Whether the server can take one more without those it has noticing: by what it measures of itself. Pure.
 
 Three figures tell: how much of its core the server's thread uses to carry media, how many datagrams left
-the modelled path late, and how many sockets it may still open. ``scripts/bench relay`` shows that at four
-fifths of the most a core can carry nothing is lost and releases are in time, and that beyond it they are not;
-so four fifths is full, and it stays full until there is room for more than one call. Answering requests is
-work that passes: a thousand phones that come at once after an outage are no reason to send one away. Should
-it cost the calls that are there, their releases tell.
+the modelled path late, and how many sockets it may still open. ``scripts/bench relay`` fills a server: as
+long as it says that it has room nothing is lost and hardly a release is late, and soon after that they are.
+Once full it stays so until there is room for more than one call. Answering requests is work that passes: a
+thousand phones that come at once after an outage are no reason to send one away. Should it cost the calls
+that are there, their releases tell.
 """
 
 from __future__ import annotations

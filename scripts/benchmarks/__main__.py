@@ -23,7 +23,7 @@ def benchmarks() -> dict[str, ModuleType]:
 
 
 def main() -> int:
-    """Run one benchmark; exit code 1 when a promise did not hold, 3 when the run was spoiled, 4 when it is not whole."""
+    """Run one benchmark; exit code 1: a promise did not hold, 3: the run is spoiled, 4: it is not whole."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print the findings as one JSON object")
     parser.add_argument("--into", type=Path, default=ROOT / "bench-results", help="where JSON and plot go")

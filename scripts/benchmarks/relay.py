@@ -11,9 +11,7 @@ second of the core's time carries. The second core makes the load. Both cores ha
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
-import itertools
 import os
 import platform
 import shutil
@@ -26,45 +24,29 @@ from typing import Any
 
 import numpy as np
 
-from relay.control import ask
-from relay.network.topology import load as load_topology
-from relay.options import PathOptions, routes
-
 from .findings import Findings, Promise
+from .paced import FLOWS, disturbed, filling, filling_promises, paced, relay_to_relay
 from .turnload import (
     Client,
     Load,
-    Paced,
     allocate_all,
     anonymous_bytes,
-    between_clients,
     cpu_seconds,
     echo,
     pair_all,
     source_host,
     to_peers,
 )
-from .turnservers import ALLOCATIONS, SERVERS, SITES, Server, lift_descriptor_limit
+from .turnservers import ALLOCATIONS, SERVERS, Server, lift_descriptor_limit
 
 HELP = "packets a second and core, CPU per packet, loss and delay error of the TURN relay against coturn"
-FLOWS = 100
 WINDOWS = (8, 16, 24, 40, 60)
 """Packets of each flow on their way in a closed loop: each server is measured with what suits it best."""
 STARTS = 3
 """Of every server, for each topology."""
 SATURATED = 0.95
 """Share of its core that a server has to use for a figure by the core to count."""
-DELAY_ROUNDS = 9
-"""Of a second each. The median round counts: what else a machine does, as its kernel's own threads, stops
-any server for milliseconds now and then, and each time spoils a hundredth of a second."""
 LOW_RATE = 10_000.0
-FILLING = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-FILLING_ROUNDS = 3
-"""Of a second each, as above."""
-FULL_OFF = 1.0
-"""Milliseconds off its time that a packet may be before anybody could hear it."""
-LIMITS = (0.25, 0.5)
-"""Milliseconds."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +59,7 @@ class Round:
 
 
 TOPOLOGIES: dict[str, Callable[[Server], Load]] = {
-    "relay to relay": lambda server: between_clients(server.clients(FLOWS)),
+    "relay to relay": relay_to_relay,
     "client to peer": lambda server: to_peers(server.clients(FLOWS)),
     "peer to client": lambda server: to_peers(server.clients(FLOWS), back=True),
     "echo": lambda server: echo(server.address, FLOWS),
@@ -124,81 +106,6 @@ def started(topology: str, names: Sequence[str], core: int, rounds: int, seconds
             for server, load in loads:
                 found[server.name].append(at_full_speed(server, load, seconds, best[server.name]))
     return {name: measured[1:] for name, measured in found.items()}
-
-
-def propagation() -> float:
-    """Seconds that the modelled path takes, which has no jitter here.
-
-    All that a packet takes beyond is its error: release, two sockets, and waiting for either core.
-    """
-    path = routes(PathOptions(topology=load_topology("beijing-hefei"), jitter=0.0)).between(*SITES)
-    assert path is not None
-    return path.propagation
-
-
-def paced(names: Sequence[str], core: int, rate: float) -> dict[str, dict[str, Any]]:
-    """Servers at a given rate, relay to relay, in turns."""
-    with contextlib.ExitStack() as stack:
-        servers = [stack.enter_context(SERVERS[name](core)) for name in names]
-        loads = [(server, TOPOLOGIES["relay to relay"](server)) for server in servers]
-        found: dict[str, list[tuple[Paced, float]]] = {name: [] for name in names}
-        for _ in range(DELAY_ROUNDS):
-            for server, load in loads:
-                load.paced(0.3, rate)
-                load.drain()
-                before = cpu_seconds(server.pid)
-                result = load.paced(1.0, rate)
-                found[server.name].append((result, cpu_seconds(server.pid) - before))
-    return {server.name: summary(found[server.name], server.said) for server in servers}
-
-
-def summary(rounds: Sequence[tuple[Paced, float]], said: dict[str, Any]) -> dict[str, Any]:
-    """Paced rounds of a second: the median one for what is about time, all of them for what is counted."""
-    results = [result for result, _ in rounds]
-    received, sent = (sum(getattr(each, what) for each in results) for what in ("received", "sent"))
-    path = propagation() if said else 0.0
-    transits = np.median([np.percentile(each.transits, [0, 50, 99]) for each in results], axis=0) * 1e3
-    return {
-        "cpu": statistics.median(1e6 * used / result.received for result, used in rounds),
-        "rate": received / len(rounds),
-        "loss": 1 - received / sent,
-        "out_of_order": sum(each.out_of_order for each in results),
-        "transit_ms": {"least": transits[0], "median": transits[1], "p99": transits[2]},
-        "off": {limit: statistics.median(off(each, path, limit) for each in results) for limit in LIMITS},
-        "off_by_round": {limit: [off(each, path, limit) for each in results] for limit in LIMITS},
-        "release_errors": said.get("release_errors", {}),
-    }
-
-
-def off(result: Paced, path: float, limit: float) -> float:
-    """The share of packets that took over ``limit`` milliseconds more or less than ``path`` seconds."""
-    return float((np.abs(result.transits - path) > limit * 1e-3).mean())
-
-
-def filling(core: int, most: float) -> list[dict[str, Any]]:
-    """More and more load on a fresh server: when it says that it is full, and what packets fare like then."""
-    rows: list[dict[str, Any]] = []
-    with SERVERS["ours"](core) as server:
-        assert server.control is not None
-        load = TOPOLOGIES["relay to relay"](server)
-        load.paced(0.3, FILLING[0] * most)
-        load.drain()
-        for share in FILLING:
-            results = [load.paced(1.0, share * most) for _ in range(FILLING_ROUNDS)]
-            said = asyncio.run(ask(server.control, "status"))
-            rows.append(
-                {
-                    "what": f"filling, {share:.0%} of the most",
-                    "server": "full" if said["full"] else "has room",
-                    "packets/s": statistics.mean(each.received for each in results),
-                    "core %": 100 * said["busy"],
-                    "loss": max(each.loss for each in results),
-                    "off": statistics.median(off(each, propagation(), FULL_OFF) for each in results),
-                    "full": said["full"],
-                }
-            )
-            load.drain()
-    return rows
 
 
 def allocations(name: str, core: int) -> dict[str, float]:
@@ -291,6 +198,7 @@ def run(options: argparse.Namespace) -> Findings:
         promises=held,
         unmeasured=unmeasured,
         versions=versions(has_coturn),
+        figures=disturbed(at_rate),
         details={"at_rate": at_rate, "allocations": setup, "filling": filled},
         plot=lambda figure: draw(figure, rows, at_rate),
     )
@@ -302,7 +210,9 @@ def promises(
     """What issue and README promise, and what of it could not be measured here."""
     low, half, high = (at_rate[f"ours at {label}"] for label in ("10,000/s", "half", "80 %"))
     held = [
-        Promise("share of packets over 0.25 ms off their time at 10,000/s", low["off"][0.25], 0.01),
+        Promise(
+            "share of packets over 0.25 ms off their time at 10,000/s, median second", low["off"][0.25], 0.01
+        ),
         Promise("packets out of order at 10,000/s", low["out_of_order"], 0),
         Promise("bytes of an allocation with channel and flow", setup["ours"]["bytes"], 4096),
         Promise("allocations a second", setup["ours"]["per_second"], 2000, at_most=False),
@@ -319,8 +229,8 @@ def promises(
         ("client to peer", "coturn", Promise("client to peer, times coturn per core",
             times(speeds["client to peer"], "ours", "coturn"), 1.0, at_most=False)),
         ("relay to relay", "ours", Promise("loss at 80 % of the most", high["loss"], 0.001)),
-        ("relay to relay", "ours", Promise("share of packets over 0.5 ms off their time at half",
-            half["off"][0.5], 0.01)),
+        ("relay to relay", "ours", Promise(
+            "share of packets over 0.5 ms off their time at half, median second", half["off"][0.5], 0.01)),
         ("relay to relay", "ours", Promise("packets out of order at half and 80 %",
             half["out_of_order"] + high["out_of_order"], 0)),
     ]  # fmt: skip
@@ -332,22 +242,6 @@ def promises(
         else:
             held.append(promise)
     return held, unmeasured
-
-
-def filling_promises(filled: Sequence[dict[str, Any]]) -> list[Promise]:
-    """A server says that it is full before its packets suffer, and not only then."""
-    before = list(itertools.takewhile(lambda row: not row["full"], filled))
-    return [
-        Promise("loss while there was room", max((row["loss"] for row in before), default=0.0), 0.001),
-        Promise(
-            "share of packets over 1 ms off while there was room",
-            max((row["off"] for row in before), default=0.0),
-            0.01,
-        ),
-        Promise(
-            "share of the most at which it had room still", FILLING[len(before) - 1] if before else 0.0, 0.9
-        ),
-    ]
 
 
 def times(measured: dict[str, list[Round]], one: str, other: str) -> float:

@@ -377,8 +377,17 @@ def anonymous_bytes(pid: int) -> int:
 
 def cpu_seconds(pid: int) -> float:
     """Time on the processor of all threads of a process (proc(5), schedstat), to the nanosecond."""
+    return _scheduled(pid, 0)
+
+
+def waited_seconds(pid: int) -> float:
+    """Time for which threads of a process were ready and something else had their core."""
+    return _scheduled(pid, 1)
+
+
+def _scheduled(pid: int, field: int) -> float:
     total = 0
     for task in os.listdir(f"/proc/{pid}/task"):
         with open(f"/proc/{pid}/task/{task}/schedstat") as file:
-            total += int(file.read().split()[0])
+            total += int(file.read().split()[field])
     return total * 1e-9
