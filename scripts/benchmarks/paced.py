@@ -1,4 +1,4 @@
-"""Delays through the servers of ``scripts/bench relay`` at given rates; how much ours takes before it is full."""
+"""Delays through the servers of ``scripts/bench relay`` at given rates; when ours says that it is full."""
 
 from __future__ import annotations
 
