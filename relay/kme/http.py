@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
 
 from relay.errors import AddressInUse, LocalFault, StorageError
 from relay.pki import expiry
@@ -72,7 +73,7 @@ class KmeServer:
 
     async def listen(self, host: str, port: int, context: ssl.SSLContext) -> None:
         """Begin to serve; port 0 takes a free one. Raises :class:`AddressInUse`."""
-        server = web.Server(self._handle, keepalive_timeout=KEEP_ALIVE, access_log=None)
+        server = _Server(self._handle, self._refuse)
         self._runner = web.ServerRunner(server, shutdown_timeout=1.0)
         await self._runner.setup()
         site = web.TCPSite(self._runner, host, port, ssl_context=context)
@@ -124,6 +125,17 @@ class KmeServer:
             status=reply.status, body=reply.body, content_type=TEXT_TYPE, headers=dict(reply.headers)
         )
 
+    def _refuse(self, request: web.BaseRequest, status: int, reason: str) -> web.Response:
+        """The answer to what never became a request."""
+        try:
+            sae_id = self._authenticate(request)
+        except KmeRefusal:
+            sae_id = ""
+        reply = KmeRefusal(HTTPStatus(status), reason).reply()
+        self._saw("out", sae_id, request.raw_path, reply.body)
+        self._audit(sae_id, request, request.raw_path, reply)
+        return web.Response(status=status, body=reply.body, content_type=TEXT_TYPE)
+
     def _saw(self, direction: str, sae_id: str, path: str, body: bytes) -> None:
         if self.tap is not None:
             self.tap(direction, sae_id, path, body)
@@ -167,15 +179,69 @@ class KmeServer:
             await asyncio.sleep(AFTER_ANSWER)
 
 
+Refuse = Callable[[web.BaseRequest, int, str], web.Response]
+"""Makes the answer with this status, for this reason."""
+
+
+class _Connection(web.RequestHandler):
+    """A connection on which aiohttp's own refusals are ours: JSON with a message (clause 6.5)."""
+
+    def __init__(self, server: _Server, refuse: Refuse, **options: Any) -> None:
+        super().__init__(server, loop=asyncio.get_running_loop(), **options)
+        self._refuse = refuse
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer and close, without aiohttp's traceback, and without its text, which quotes the request."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer has begun")
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            log.error("request failed: %s", type(exc).__name__)
+            reason = "internal error of the KME"
+        elif isinstance(exc, LineTooLong):
+            reason = "the path or a header of the request is too long"
+        else:
+            reason = "the request is not well-formed HTTP/1.1"
+        answer = self._refuse(request, status, reason)
+        answer.force_close()
+        return answer
+
+    def log_exception(self, *texts: Any, exc_info: BaseException | None = None, **others: Any) -> None:
+        """What aiohttp would tell with a traceback; of a body that cannot be read, the answer has told."""
+        if not isinstance(exc_info, web.RequestPayloadError):
+            log.error("a connection failed: %s", type(exc_info).__name__)
+
+
+class _Server(web.Server):
+    def __init__(
+        self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], refuse: Refuse
+    ) -> None:
+        super().__init__(handler)
+        self._refuse = refuse
+
+    def __call__(self) -> _Connection:
+        return _Connection(self, self._refuse, keepalive_timeout=KEEP_ALIVE, access_log=None)
+
+
 async def _body(request: web.BaseRequest) -> bytes:
-    """The body, at most :data:`MAX_BODY` bytes; raises :class:`KmeRefusal` with 413."""
+    """The body, at most :data:`MAX_BODY` bytes; raises :class:`KmeRefusal` with 413, or 400 if garbled."""
     chunks: list[bytes] = []
     total = 0
-    async for chunk in request.content.iter_any():
-        total += len(chunk)
-        if total > MAX_BODY:
-            raise KmeRefusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body exceeds {MAX_BODY} bytes")
-        chunks.append(chunk)
+    try:
+        async for chunk in request.content.iter_any():
+            total += len(chunk)
+            if total > MAX_BODY:
+                raise KmeRefusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body exceeds {MAX_BODY} bytes")
+            chunks.append(chunk)
+    except (web.RequestPayloadError, ConnectionError):
+        raise KmeRefusal(
+            HTTPStatus.BAD_REQUEST, "the body is cut short or not coded as its headers say"
+        ) from None
     return b"".join(chunks)
 
 

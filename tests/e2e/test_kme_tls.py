@@ -9,6 +9,7 @@ import datetime
 import json
 import logging
 import os
+import re
 import shutil
 import ssl
 import time
@@ -364,6 +365,50 @@ async def test_every_refusal_has_a_json_body_with_a_message(
     body, line = out.rsplit("\n", 1)
     assert line == f"{status} application/json"
     assert json.loads(body)["message"]
+
+
+HEAD = b"POST /api/v1/keys/sae-alice/enc_keys HTTP/1.1\r\nHost: kme\r\n"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"noise\r\n\r\n",
+        HEAD + b"no colon\r\n\r\n",
+        HEAD + b"X: " + b"x" * 9000 + b"\r\n\r\n",
+        b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\nHost: kme\r\n\r\n",
+        HEAD + b"Content-Length: many\r\n\r\n{}",
+        HEAD + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}",
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\nxyz\r\n{}\r\n0\r\n\r\n",
+        HEAD + b"Content-Encoding: gzip\r\nContent-Length: 5\r\n\r\nnoise",
+        HEAD + b"Content-Encoding: deflate\r\nContent-Length: 5\r\n\r\nnoise",
+    ],
+    ids=["no request", "bad header", "long header", "long path", "bad length", "two lengths", "bad chunk",
+         "bad gzip", "bad deflate"],
+)  # fmt: skip
+async def test_what_is_no_http_is_refused_in_json_and_without_a_traceback(
+    town: Town, caplog: pytest.LogCaptureFixture, sent: bytes
+) -> None:
+    town.enrol("alice")
+    caplog.set_level(logging.INFO)
+    context = ssl.create_default_context(cadata=town.authority.ca_pem.decode())
+    context.load_cert_chain(town.directory / "alice.pem", town.directory / "alice.key")
+    server = town.sites.sites["beijing"].server
+    reader, writer = await asyncio.open_connection(
+        server.host, server.port, ssl=context, server_hostname="kme-beijing"
+    )
+    writer.write(sent)
+    head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+    length = re.search(r"content-length: (\d+)", head)
+    assert length is not None
+    body = await reader.readexactly(int(length[1]))
+    writer.close()
+    assert re.match(r"http/1\.[01] 400 ", head)
+    assert "content-type: application/json" in head
+    assert "\n" not in json.loads(body)["message"]
+    [entry] = [json.loads(r.getMessage()) for r in caplog.records if r.name == "relay.kme.audit"]
+    assert (entry["sae"], entry["status"]) == ("sae-alice", 400)
+    assert [r for r in caplog.records if r.name != "relay.kme.audit" and r.levelno >= logging.ERROR] == []
 
 
 @needs_curl
