@@ -11,7 +11,7 @@ from pathlib import Path
 from relay.config import spelt
 from relay.errors import UsageError
 from relay.network.topology import Topology
-from relay.path.model import Burst, Hop
+from relay.path.hop import Burst, Hop, Jitter
 from relay.path.routes import Routes
 from relay.turn.allocation import Quotas
 from relay.wiretap import Wiretap
@@ -30,8 +30,13 @@ class PathOptions:
     burst: float = 1.0
     """Packets that are lost in a row, in the mean; 1: every loss is independent of the one before."""
     jitter: float | None = None
+    jitter_shape: Jitter = Jitter.NORMAL
     reorder: bool = False
     """Whether jitter lets packets overtake each other."""
+    rate: float | None = None
+    """Bits a second that every link carries in one direction; ``None``: enough for all."""
+    queue: int | None = None
+    """Packets that may wait in front of a link; more are dropped. ``None``: as many as come."""
     seed: int | None = None
 
     def __post_init__(self) -> None:
@@ -39,6 +44,10 @@ class PathOptions:
             raise UsageError(f"--loss {self.loss:g}: a probability from 0 to below 1, such as 0.05")
         if not self.burst >= 1:
             raise UsageError(f"--burst {self.burst:g}: packets lost in a row, 1 or more")
+        if self.rate is not None and not 0 < self.rate < float("inf"):
+            raise UsageError(f"--rate {self.rate / 1000:g}: kilobits a second, more than 0")
+        if self.queue is not None and self.rate is None:
+            raise UsageError("--queue: only what has a --rate has a queue; give both")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +92,9 @@ def routes(options: PathOptions) -> Routes:
 def hops(named: Sequence[tuple[str, float]], options: PathOptions) -> list[Hop]:
     """The hops of one path; the loss from end to end is spread evenly over them."""
     loss = 1 - (1 - options.loss) ** (1 / len(named))
-    made = [Hop(name, km, loss=loss) for name, km in named]
+    shape, rate, queue = options.jitter_shape, options.rate, options.queue
+    like = Hop("", 0.0, loss=loss, jitter_shape=shape, rate=rate, queue_packets=queue)
+    made = [replace(like, name=name, km=km) for name, km in named]
     if options.burst > 1 and loss > 0:
         leave = 1 / options.burst
         burst = Burst(enter=loss * leave / (1 - loss), leave=leave)
@@ -103,12 +114,17 @@ def worker_options(options: Options, tls_files: tuple[Path, Path] | None, place:
         "--path": options.source,
         "--loss": options.loss,
         "--burst": options.burst,
+        "--jitter-shape": options.jitter_shape.value,
         "--quota-allocations": quotas.allocations,
         "--quota-permissions": quotas.permissions,
         "--quota-channels": quotas.channels,
     }
     if options.jitter is not None:
         told["--jitter"] = 1000 * options.jitter
+    if options.rate is not None:
+        told["--rate"] = options.rate / 1000
+    if options.queue is not None:
+        told["--queue"] = options.queue
     if options.seed is not None:
         told["--seed"] = options.seed + place
     if quotas.bandwidth is not None:

@@ -11,6 +11,7 @@ import typer
 from relay.config import host_port
 from relay.network.topology import load
 from relay.options import Options
+from relay.path.hop import Jitter as Shape
 from relay.serve import serve as serve_all
 from relay.wiretap import Wiretap
 
@@ -21,12 +22,15 @@ from .turning import (
     Alternate,
     Burst,
     Jitter,
+    JitterShape,
     Loss,
     Metrics,
+    Queue,
     QuotaAllocations,
     QuotaBandwidth,
     QuotaChannels,
     QuotaPermissions,
+    Rate,
     RelayAddresses,
     Reorder,
     Seed,
@@ -51,7 +55,10 @@ def serve(
     loss: Loss = 0.0,
     burst: Burst = 1.0,
     jitter: Jitter = None,
+    jitter_shape: JitterShape = Shape.NORMAL,
     reorder: Reorder = False,
+    rate: Rate = None,
+    queue: Queue = None,
     seed: Seed = None,
     record: Annotated[
         Path | None, typer.Option(help="Record all that crosses the relay, as an attacker who owns it would.")
@@ -95,7 +102,10 @@ def serve(
             loss=loss,
             burst=burst,
             jitter=None if jitter is None else jitter / 1000,
+            jitter_shape=jitter_shape,
             reorder=reorder,
+            rate=None if rate is None else rate * 1000,
+            queue=queue,
             seed=seed,
             tls_port=tls_port,
             tls_files=tls_files(tls_port, tls_cert, tls_key),

@@ -15,6 +15,7 @@ from relay.config import host_port
 from relay.errors import UsageError
 from relay.network.topology import load
 from relay.options import PathOptions
+from relay.path.hop import Jitter as Shape
 from relay.standalone import TurnOptions, running_turn
 from relay.turn.credentials import Credentials, SharedSecret, StaticUsers
 from relay.turn.tls import tls_context
@@ -26,12 +27,15 @@ from .turning import (
     Alternate,
     Burst,
     Jitter,
+    JitterShape,
     Loss,
     Metrics,
+    Queue,
     QuotaAllocations,
     QuotaBandwidth,
     QuotaChannels,
     QuotaPermissions,
+    Rate,
     RelayAddresses,
     Reorder,
     Seed,
@@ -70,7 +74,10 @@ def turn_alone(
     loss: Loss = 0.0,
     burst: Burst = 1.0,
     jitter: Jitter = None,
+    jitter_shape: JitterShape = Shape.NORMAL,
     reorder: Reorder = False,
+    rate: Rate = None,
+    queue: Queue = None,
     seed: Seed = None,
     metrics: Metrics | None = None,
     tls_port: TlsPort = None,
@@ -111,7 +118,10 @@ def turn_alone(
                 loss=loss,
                 burst=burst,
                 jitter=None if jitter is None else jitter / 1000,
+                jitter_shape=jitter_shape,
                 reorder=reorder,
+                rate=None if rate is None else rate * 1000,
+                queue=queue,
                 seed=seed,
             ),
             relay_hosts=relay_addresses(relay_address or ()),

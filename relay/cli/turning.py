@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from relay.errors import UsageError
+from relay.path.hop import Jitter as Shape
 from relay.turn.allocation import Quotas
 
 USUAL = Quotas()
@@ -18,6 +19,12 @@ Loss = Annotated[float, typer.Option(help="Probability that a packet is lost fro
 Burst = Annotated[float, typer.Option(help="Packets lost in a row, in the mean; 1: at random.")]
 Jitter = Annotated[
     float | None, typer.Option(help="Milliseconds: standard deviation of the path's delay.", min=0.0)
+]
+JitterShape = Annotated[Shape, typer.Option(help="Distribution of what jitter adds.")]
+Rate = Annotated[float | None, typer.Option(help="Kilobits a second that every link carries each way.")]
+Queue = Annotated[
+    int | None,
+    typer.Option(help="Packets that may wait in front of a link with a --rate.", min=0),
 ]
 Reorder = Annotated[bool, typer.Option("--reorder", help="Let jitter put packets out of order.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of the modelled path; random if not given.")]
