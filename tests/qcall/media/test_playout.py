@@ -257,16 +257,17 @@ Trace = list[tuple[float, float, float]]
 
 
 def run(
-    arrivals: list[tuple[float, int]], until: float, *, fec: bool = True
+    arrivals: list[tuple[float, int]], until: float, *, fec: bool = True, start: int = 0
 ) -> tuple[Playout, Trace, int | None]:
-    """Play hum; also (time, delay, target) at every pull, and where the timeline began."""
+    """Play hum, whose frame 0 is ``start`` frames on; also (time, delay, target), and where it all began."""
     playout, trace, first = Playout(Hum()), [], None
     queue = iter(sorted(arrivals))
     upcoming = next(queue, None)
     for tick in range(round(until * 100)):
         now = tick / 100 + 0.004
         while upcoming is not None and upcoming[0] <= now:
-            playout.push(upcoming[1] * FRAME % 2**32, packet(upcoming[1] & 0xFFFF, fec=fec), upcoming[0])
+            number = start + upcoming[1]
+            playout.push(number * FRAME % 2**32, packet(number & 0xFFFF, fec=fec), upcoming[0])
             upcoming = next(queue, None)
         begins = None if playout.started else min(playout._packets, default=None)
         playout.pull(now)
@@ -275,12 +276,16 @@ def run(
     return playout, trace, first
 
 
-@given(arrival_orders, st.booleans())
+WRAP = 2**32 // FRAME
+"""The frame in which timestamps begin anew."""
+
+
+@given(arrival_orders, st.booleans(), st.sampled_from([0, WRAP - 20, WRAP - 1, WRAP]))
 def test_nothing_is_repeated_or_skipped_without_a_count(
-    arrivals: list[tuple[int, float, bool]], fec: bool
+    arrivals: list[tuple[int, float, bool]], fec: bool, start: int
 ) -> None:
     times = [(number * STEP + late, number) for number, late, _ in arrivals]
-    playout, _, first = run(times, 2.0, fec=fec)
+    playout, _, first = run(times, 2.0, fec=fec, start=start)
     accounted(playout, first)
 
 
@@ -303,11 +308,11 @@ def test_jitter_is_played_at_the_target() -> None:
     assert playout.counts.concealed < 0.02 * playout.counts.total_samples
 
 
-@pytest.mark.parametrize("drift", [2e-4, -2e-4])
-def test_an_hour_of_clock_drift_is_followed(drift: float) -> None:
+@pytest.mark.parametrize(("drift", "start"), [(2e-4, WRAP - 90_000), (-2e-4, 0)])
+def test_an_hour_of_clock_drift_is_followed(drift: float, start: int) -> None:
     seconds = 3_600
     arrivals = [(at * (1 + drift), number) for at, number in steady(seconds * 50)]
-    playout, trace, first = run(arrivals, float(seconds))
+    playout, trace, first = run(arrivals, float(seconds), start=start)
     assert max(delay - target for now, delay, target in trace if now > 1) < 0.03
     assert min(delay - target for now, delay, target in trace if now > 1) > -0.02
     counts = playout.counts
