@@ -7,10 +7,10 @@ from pathlib import Path
 from scripts.demonstration.stage import Stage
 
 INBOUND = {
-    "packetsReceived", "packetsLost", "packetsDiscarded", "jitter", "totalSamplesReceived", "concealedSamples",
-    "silentConcealedSamples", "concealmentEvents", "insertedSamplesForDeceleration",
-    "removedSamplesForAcceleration", "jitterBufferDelay", "jitterBufferTargetDelay", "jitterBufferEmittedCount",
-    "fecPacketsReceived",
+    "packetsReceived", "packetsLost", "packetsDiscarded", "jitter", "totalSamplesReceived",
+    "concealedSamples", "silentConcealedSamples", "concealmentEvents", "insertedSamplesForDeceleration",
+    "removedSamplesForAcceleration", "jitterBufferDelay", "jitterBufferTargetDelay",
+    "jitterBufferEmittedCount", "fecPacketsReceived",
 }  # fmt: skip
 """Of RTCInboundRtpStreamStats (W3C, Identifiers for WebRTC's Statistics API, section 7.4)."""
 
