@@ -12,7 +12,7 @@ import secrets
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 import platformdirs
@@ -143,8 +143,8 @@ class Home:
         try:
             settings = msgspec.convert(chosen, Settings, strict=False)
         except msgspec.ValidationError as error:
-            what, _, at = str(error).partition(" - at `$.")
-            raise ConfigError(f"{source(at.rstrip('`'), flags)}: {what}") from None
+            name, what = fault_of(error, Settings, chosen)
+            raise ConfigError(f"{source(name, flags)}: {what}") from None
         if not 16_000 <= settings.bitrate <= 64_000:
             raise ConfigError(
                 f"{source('bitrate', flags)}: {settings.bitrate} is not between 16000 and 64000"
@@ -152,6 +152,20 @@ class Home:
         if not 5 <= settings.rekey <= 300:
             raise ConfigError(f"{source('rekey', flags)}: {settings.rekey:g} is not between 5 and 300")
         return settings
+
+
+def fault_of(error: Exception, kind: type, given: Mapping[str, Any]) -> tuple[str, str]:
+    """The field of ``kind`` that an error of msgspec is about, and what is wrong with what was ``given``."""
+    text, _, at = str(error).partition(" - at `$.")
+    name = at.rstrip("`")
+    hint = get_type_hints(kind, include_extras=True).get(name)
+    value = given.get(name)
+    if get_origin(hint) is Literal:
+        return name, f"{value} is none of {', '.join(map(str, get_args(hint)))}"
+    for meta in getattr(hint, "__metadata__", ()):
+        if meta.description:
+            return name, f"{value!r} is not {meta.description}"
+    return name, text
 
 
 def source(name: str, flags: Mapping[str, Any]) -> str:

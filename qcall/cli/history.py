@@ -14,7 +14,7 @@ from qcall.crypto.identity import Fingerprint
 from qcall.errors import StorageError, UsageError
 from qcall.records.store import CallRecord, Records
 from qcall.session.event import Event
-from qcall.session.wording import harmless
+from qcall.session.wording import harmless, reason_line
 
 from .app import app
 from .lines import json_lines
@@ -88,7 +88,8 @@ def listed(call: CallRecord, as_json: bool) -> None:
     talked = security.get("talked")
     seconds = f"{call.ended_at - call.began_at if talked is None else talked:.0f} s"
     name = call.call_id.hex()[:ID_SHOWN] or "-"
-    typer.echo(f"{name:{ID_SHOWN}}  {began}  {arrow} {call.contact:16}{seconds:>8}  {call.reason:14}{layers}")
+    ended = reason_line(call.reason)
+    typer.echo(f"{name:{ID_SHOWN}}  {began}  {arrow} {call.contact:16}{seconds:>8}  {ended:14}{layers}")
 
 
 def one_call(found: Sequence[CallRecord], wanted: str) -> CallRecord:

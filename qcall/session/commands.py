@@ -12,9 +12,11 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
-Contact = Annotated[str, Meta(min_length=1, max_length=64)]
-Line = Annotated[str, Meta(min_length=1, max_length=500)]
-Digits = Annotated[str, Meta(pattern=r"^[0-9A-D*#]{1,32}$")]
+from qcall.config import fault_of
+
+Contact = Annotated[str, Meta(min_length=1, max_length=64, description="a name of 1 to 64 characters")]
+Line = Annotated[str, Meta(min_length=1, max_length=500, description="1 to 500 characters")]
+Digits = Annotated[str, Meta(pattern=r"^[0-9A-D*#]{1,32}$", description="1 to 32 of 0-9, *, #, A-D")]
 DeviceKind: TypeAlias = Literal["microphone", "speaker", "input", "output"]
 Switch: TypeAlias = Literal["on", "off", "toggle"]
 
@@ -195,23 +197,37 @@ Any: TypeAlias = (
 ALL: tuple[type[Command], ...] = Any.__args__
 BY_NAME = {str(kind.__struct_config__.tag): kind for kind in ALL}
 _CONVERT: Callable[[object], Any] = functools.partial(msgspec.convert, type=Any)
-_DECODER: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Any)
 
 
 def decode(line: bytes) -> Any:
     """The command in one JSON line. Raises ``ValueError`` that says what is wrong with it."""
     try:
-        return _DECODER.decode(line)
+        request = msgspec.json.decode(line)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise ValueError(str(error)) from None
+        raise ValueError(f"{error}; {known()}") from None
+    return converted(request)
+
+
+def known() -> str:
+    """What there is to say."""
+    return f"the commands are {', '.join(sorted(BY_NAME))}"
 
 
 def make(name: str, /, **fields: object) -> Any:
     """The command ``name`` with ``fields``. Raises ``ValueError`` that says what is wrong with it."""
+    return converted({"command": name, **fields})
+
+
+def converted(request: object) -> Any:
+    """The command that ``request`` is. Raises ``ValueError`` that names the field which is wrong."""
     try:
-        return _CONVERT({"command": name, **fields})
+        return _CONVERT(request)
     except msgspec.ValidationError as error:
-        raise ValueError(str(error)) from None
+        kind = BY_NAME.get(str(request.get("command"))) if isinstance(request, dict) else None
+        if kind is None or not isinstance(request, dict):
+            raise ValueError(f"{error}; {known()}") from None
+        name, what = fault_of(error, kind, request)
+        raise ValueError(f"{name}: {what}" if name else what) from None
 
 
 def turned(state: Switch, on: bool) -> bool:

@@ -70,8 +70,7 @@ class ControlServer:
             try:
                 command = commands.decode(line)
             except ValueError as error:
-                known = ", ".join(sorted(commands.BY_NAME))
-                await send(writer, refusal("usage", f"{error}; the commands are {known}"))
+                await send(writer, refusal("usage", str(error)))
                 continue
             if isinstance(command, commands.Subscribe):
                 await self._follow(reader, writer)

@@ -9,6 +9,31 @@ from .event import Event
 
 GRAVE = frozenset({"blocked", "doubted", "gone", "qkd-failed", "rekey-failing"})
 """Events that a user should not overlook."""
+REASONS = {
+    "hangup": "you hung up",
+    "remote-hangup": "they hung up",
+    "cancelled": "given up",
+    "no-answer": "no answer",
+    "failed": "broken off",
+    "offline": "not online",
+    "version": "other version",
+    "suite": "suites differ",
+    "clock": "clocks differ",
+    "try-later": "try later",
+    "qkd-required": "QKD required",
+    "qkd-fresh": "no fresh QKD",
+    "identity-changed": "new identity",
+    "media-lost": "line lost",
+    "media-closed": "line closed",
+    "no-confirmation": "not proved",
+    "timeout": "too slow",
+}
+"""Why a call ended, at most 13 characters; what is not here is read as it is written."""
+
+
+def reason_line(code: str) -> str:
+    """Why a call ended, as people say it; JSON keeps the code."""
+    return REASONS.get(code, code.replace("-", " "))
 
 
 def line_of(event: Event) -> str:
@@ -143,6 +168,6 @@ def ended_line(fields: Mapping[str, Any]) -> str:
     """How it was, in one line."""
     quality = fields["quality"]
     if not quality or not quality["packetsExpected"]:
-        return f"call ended: {fields['reason']}"
+        return f"call ended: {reason_line(str(fields['reason']))}"
     lost = f"{quality['packetsLost']} of {quality['packetsExpected']} packets lost"
-    return f"call ended: {fields['reason']}; {lost}, MOS {quality['mos']}"
+    return f"call ended: {reason_line(str(fields['reason']))}; {lost}, MOS {quality['mos']}"

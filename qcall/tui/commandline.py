@@ -16,6 +16,7 @@ from textual.screen import ModalScreen
 from textual.suggester import Suggester
 from textual.widgets import Input, Static
 
+from qcall.config import fault_of
 from qcall.session import commands
 from qcall.session.snapshot import Snapshot
 
@@ -88,12 +89,13 @@ def parse(text: str) -> Any:
         given = [*given[: len(fields) - 1], " ".join(given[len(fields) - 1 :])]
     if len(given) > len(fields):
         raise ValueError(f"{words[0]} takes {len(fields) or 'no'} words")
+    typed = dict(zip(fields, given, strict=False))
     try:
-        return msgspec.convert(
-            {"command": words[0], **dict(zip(fields, given, strict=False))}, kind, strict=False
-        )
+        return msgspec.convert({"command": words[0], **typed}, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise ValueError(f"{error}; write: {usage(words[0]).split('   ')[0]}") from None
+        name, what = fault_of(error, kind, typed)
+        wrong = f"{name}: {what}" if name else what
+        raise ValueError(f"{wrong}; write: {usage(words[0]).split('   ')[0]}") from None
 
 
 class Completer(Suggester):

@@ -14,6 +14,7 @@ from textual.content import Content
 
 from qcall.errors import StorageError
 from qcall.session import commands
+from qcall.session.wording import reason_line
 
 from . import draw
 from .dialogs import Ask
@@ -63,7 +64,8 @@ class HistoryScreen(TablePage[dict[str, Any]]):
 
     def matches(self, each: dict[str, Any], wanted: str) -> bool:
         """By name, reason and direction, in any order of the words."""
-        text = f"{each['contact']} {each['reason']} {direction(each)[0]}".casefold()
+        ended = f"{reason_line(each['reason'])} {each['reason']}"
+        text = f"{each['contact']} {ended} {direction(each)[0]}".casefold()
         return all(word in text for word in wanted.casefold().split())
 
     def cells(self, each: dict[str, Any]) -> Sequence[str | Content]:
@@ -76,7 +78,7 @@ class HistoryScreen(TablePage[dict[str, Any]]):
             Content.styled(way, way_colour),
             each["contact"],
             draw.clock(each["seconds"]) if each["seconds"] else "–",
-            each["reason"],
+            reason_line(each["reason"]),
             Content.styled(held, colour),
             "–" if mos is None else f"{mos:.2f}",
         )
@@ -85,7 +87,8 @@ class HistoryScreen(TablePage[dict[str, Any]]):
         """The security line, the words, the losses."""
         security, quality = each["security"], each.get("quality") or {}
         when = time.strftime("%A %d %B %Y, %H:%M:%S", time.localtime(each["began_at"]))
-        lines = [Content.assemble((each["contact"], "bold"), (f"  {when}  {each['reason']}", MUTED))]
+        ended = reason_line(each["reason"])
+        lines = [Content.assemble((each["contact"], "bold"), (f"  {when}  {ended}", MUTED))]
         if security:
             qkd = security.get("qkd") or {}
             lines.append(

@@ -11,6 +11,7 @@ from textual.content import Content
 from textual.reactive import reactive
 
 from qcall.session.snapshot import QUIET, Call, Link, Phase, Series, Snapshot
+from qcall.session.wording import reason_line
 
 from . import draw
 from .draw import FAIR, GOOD, MUTED, POOR
@@ -75,7 +76,7 @@ class CallPane(Pane):
         width = max(6, min(30, self.room - 20))
         lines = [Content.assemble(*head)]
         if call.phase is Phase.ENDED:
-            why = call.failure or f"ended: {call.reason}"
+            why = call.failure or f"ended: {reason_line(call.reason)}"
             lines.append(Content.styled(why, POOR if call.failure else ""))
             lines.append(Content.styled("d dial   r redial   c calls", MUTED))
             return lines

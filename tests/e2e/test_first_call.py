@@ -57,7 +57,7 @@ async def test_what_people_read_of_a_call(phones: Stage) -> None:
     assert {line.partition(";")[0] for line in middle} == {
         "keys confirmed", "answered", "talking (Ctrl-C hangs up)"
     }  # fmt: skip
-    assert ended.startswith("call ended: hangup; 0 of ")
+    assert ended.startswith("call ended: you hung up; 0 of ")
     assert alice.stderr == ""
 
 

@@ -76,7 +76,7 @@ async def test_a_call_from_dialling_to_leaving(tmux: Tmux, phones: Stage) -> Non
     await bob.shows("alice: hi")
 
     await bob.press("b")
-    await alice.shows("ENDED", "remote-hangup")
+    await alice.shows("ENDED", "they hung up")
     await bob.shows("ENDED")
     for screen in (alice, bob):
         await screen.press("q")

@@ -73,7 +73,7 @@ def test_a_wrong_config_file_is_named_with_its_fault(home: Home, text: str, said
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        ({"frame_ms": 7}, "^--frame: "),
+        ({"frame_ms": 7}, "^--frame: 7 is none of 10, 20$"),
         ({"rekey": SHORTEST_INTERVAL - 1}, "^--rekey: 4 is not"),
         ({"rekey": LONGEST_INTERVAL + 1}, "^--rekey: 301 is not"),
         ({"bitrate": 9}, "^--bitrate: 9 "),

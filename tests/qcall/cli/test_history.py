@@ -42,12 +42,14 @@ def talked(records):
 
 def test_calls_are_listed_newest_first(qcall, talked) -> None:
     first, second = qcall("history").output.splitlines()
-    for each in ("abababab", "→ bob", "61 s", "hangup", "Q5, QKD"):
+    for each in ("abababab", "→ bob", "61 s", "you hung up", "Q5, QKD"):
         assert each in first
     assert "← bob" in second
     assert "declined" in second
+    assert "hangup" not in first
     listed = [json.loads(line) for line in qcall("history", "--json", "--limit", "1").output.splitlines()]
     assert [(each["call_id"], each["receipt"]) for each in listed] == [("ab" * 16, True)]
+    assert listed[0]["reason"] == "hangup"
 
 
 def test_a_receipt_is_printed_as_a_file_for_the_other_phone(qcall, talked) -> None:

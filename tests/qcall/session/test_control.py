@@ -83,16 +83,28 @@ async def test_every_command_can_be_told_by_its_name(path, desk):
 
 
 @pytest.mark.parametrize(
-    "line",
-    [b"\n", b"[]\n", b"{}\n", b"\xff\n", b'{"command":"explode"}\n', b'{"command":"mute","state":"maybe"}\n',
-     b'{"command":"dtmf","digits":"12x"}\n', b'{"command":"dial"}\n', b'{"command":"answer","how":1}\n'],
-)  # fmt: skip
-async def test_what_is_no_command_is_refused_and_the_connection_goes_on(path, desk, line):
+    ("line", "said"),
+    [
+        (b"\n", "hangup"),
+        (b"[]\n", "hangup"),
+        (b"{}\n", "hangup"),
+        (b"\xff\n", "hangup"),
+        (b'{"command":"explode"}\n', "hangup"),
+        (b'{"command":"mute","state":"maybe"}\n', "state: maybe is none of on, off, toggle"),
+        (b'{"command":"dtmf","digits":"12x"}\n', "digits: '12x' is not 1 to 32 of 0-9, *, #, A-D"),
+        (b'{"command":"text","text":""}\n', "text: '' is not 1 to 500 characters"),
+        (b'{"command":"history","limit":0}\n', "limit: Expected `int` >= 1"),
+        (b'{"command":"dial"}\n', "missing required field `contact`"),
+        (b'{"command":"answer","how":1}\n', "unknown field `how`"),
+    ],
+)
+async def test_what_is_no_command_is_refused_and_the_connection_goes_on(path, desk, line, said):
     reader, writer = await asyncio.open_unix_connection(path)
     writer.write(line + b'{"command":"answer"}\n')
     refused = json.loads(await reader.readline())
     assert (refused["ok"], refused["error"]["code"]) == (False, "usage")
-    assert "hangup" in refused["error"]["text"]
+    assert said in refused["error"]["text"]
+    assert ("accept-new-key" in refused["error"]["text"]) is (said == "hangup")
     assert json.loads(await reader.readline())["ok"]
     assert desk.told == [commands.Answer()]
     writer.close()
