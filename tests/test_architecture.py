@@ -22,6 +22,7 @@ SHELLS = {
     "qcall/media/wav.py",
     "qcall/media/devices.py",
     "qcall/media/gathering.py",
+    "qcall/media/portaudio.py",
     "qcall/media/soundcard.py",
     "qcall/wire/local.py",
     "qcall/net/signalling.py",

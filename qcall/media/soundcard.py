@@ -10,19 +10,18 @@ from __future__ import annotations
 import abc
 import asyncio
 import contextlib
-import os
 from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
+from concurrent.futures import Future
 
 import numpy as np
 
 from qcall.errors import DeviceError
 
 from .devices import Beat
-from .opus import SAMPLE_RATE, Samples
-from .playout import BLOCK, SILENCE
+from .opus import Samples
+from .playout import SILENCE
+from .portaudio import Card, open_card
 
 RING = 10
 """Blocks between the card's thread and the program at most; older ones are dropped."""
@@ -39,16 +38,6 @@ HEADSETS = ("headset", "headphone", "earphone", "earbud", "airpods", "hands-free
 """Words in the names of devices whose loudspeaker no microphone picks up."""
 
 Notice = Callable[[str], None]
-Callback = Callable[..., tuple[bytes | None, int]]
-
-
-@dataclass(frozen=True, slots=True)
-class CardInfo:
-    """A device as PortAudio names it."""
-
-    name: str
-    microphone: bool
-    loudspeaker: bool
 
 
 def is_headset(name: str) -> bool:
@@ -56,95 +45,10 @@ def is_headset(name: str) -> bool:
     return any(word in name.casefold() for word in HEADSETS)
 
 
-def cards() -> list[CardInfo]:
-    """All sound devices; none is a normal state. Raises ``DeviceError`` without PyAudio."""
-    with Card() as card:
-        infos = [card.portaudio.get_device_info_by_index(i) for i in range(card.portaudio.get_device_count())]
-    return [
-        CardInfo(str(info["name"]), info["maxInputChannels"] > 0, info["maxOutputChannels"] > 0)
-        for info in infos
-    ]
-
-
-@contextlib.contextmanager
-def silence_native() -> Iterator[None]:
-    """Keep ALSA and JACK, which write to standard error themselves, from talking over the program."""
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
-
-
-class Card:
-    """PortAudio, and at most one stream of it."""
-
-    def __init__(self) -> None:
-        try:
-            import pyaudio
-        except ImportError:
-            raise DeviceError(
-                "PyAudio is not installed (see the README), or give --input and --output; silence now"
-            ) from None
-        self._pyaudio = pyaudio
-        self.name = ""
-        """Of the device that is open, as PortAudio has it."""
-        self._stream: Any = None
-        with silence_native():
-            self.portaudio = pyaudio.PyAudio()
-
-    def open(self, name: str | None, *, input: bool, callback: Callback) -> None:
-        """Start a stream on the device whose name contains ``name``, or on the default one."""
-        kind, option = ("microphone", "--input") if input else ("loudspeaker", "--output")
-        device = None if name is None else self._find(name, kind, input=input)
-        default = (
-            self.portaudio.get_default_input_device_info
-            if input
-            else (self.portaudio.get_default_output_device_info)
-        )
-        direction = "input" if input else "output"
-        try:
-            info = default() if device is None else self.portaudio.get_device_info_by_index(device)
-            self.name = str(info["name"])
-            with silence_native():
-                self._stream = self.portaudio.open(
-                    rate=SAMPLE_RATE,
-                    channels=1,
-                    format=self._pyaudio.paInt16,
-                    frames_per_buffer=BLOCK,
-                    stream_callback=callback,
-                    **{direction: True, f"{direction}_device_index": device},
-                )
-        except (OSError, ValueError) as error:
-            raise DeviceError(
-                f"no {kind} can be opened ({error}); plug one in, or give a WAV file with {option}"
-            ) from None
-
-    def close(self) -> None:
-        """Stop the stream and PortAudio; may be called twice."""
-        with silence_native():
-            if self._stream is not None:
-                self._stream.close()
-                self._stream = None
-            self.portaudio.terminate()
-
-    def __enter__(self) -> Card:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def _find(self, name: str, kind: str, *, input: bool) -> int:
-        channels = "maxInputChannels" if input else "maxOutputChannels"
-        for index in range(self.portaudio.get_device_count()):
-            info = self.portaudio.get_device_info_by_index(index)
-            if name.casefold() in str(info["name"]).casefold() and info[channels] > 0:
-                return index
-        raise DeviceError(f"there is no {kind} called {name}; see: qcall devices")
+def give_back(opening: Future[Card]) -> None:
+    """Close what was opened for nobody."""
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()
 
 
 class Device(abc.ABC):
@@ -163,7 +67,7 @@ class Device(abc.ABC):
         self._search: asyncio.Task[None] | None = None
         self._closed = False
         self._calls = 0
-        self._card: Card | None = self._open(name)
+        self._card: Card | None = self._asked(name).result()
         self.name = self._card.name
 
     def close(self) -> None:
@@ -176,14 +80,17 @@ class Device(abc.ABC):
             self._card = None
         self._called.set()
 
-    def _open(self, name: str | None) -> Card:
-        card = Card()
+    def _asked(self, name: str | None) -> Future[Card]:
+        return open_card(name, input=self.input, callback=self._on_block)
+
+    async def _opened(self, name: str | None) -> Card:
+        """The device that is found; when nobody waits for it any more, it is given back at once."""
+        opening = self._asked(name)
         try:
-            card.open(name, input=self.input, callback=self._on_block)
-        except DeviceError:
-            card.close()
+            return await asyncio.wrap_future(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(give_back)
             raise
-        return card
 
     async def _next_call(self) -> bool:
         """Wait for the card's next callback; false when the device is gone, after 10 ms of its time."""
@@ -204,12 +111,12 @@ class Device(abc.ABC):
         """Look for the device until it is back, or for another in its place."""
         old, self._card = self._card, None
         if old is not None:
-            await asyncio.to_thread(old.close)
+            old.close()
         while self._card is None:
             await asyncio.sleep(SEARCH)
             for name in dict.fromkeys((self._name, None)):
                 with contextlib.suppress(DeviceError):
-                    self._card = await asyncio.to_thread(self._open, name)
+                    self._card = await self._opened(name)
                     break
         self._ring.clear()
         self._calls = 0

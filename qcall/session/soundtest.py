@@ -7,9 +7,9 @@ import time
 from collections.abc import Sequence
 
 from qcall.media.devices import tone
+from qcall.media.portaudio import cards as all_cards
 from qcall.media.quality import SILENT, level
 from qcall.media.soundcard import Microphone, Speaker
-from qcall.media.soundcard import cards as all_cards
 
 TONE, LISTEN = 0.8, 1.5
 """Seconds that the tone sounds, and that the microphone is listened to."""

@@ -7,9 +7,12 @@ loudspeaker (a null sink whose monitor is recorded). Runs as root and without D-
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 import wave
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,8 +21,10 @@ pytest.importorskip("pyaudio", reason="PyAudio is not installed")
 
 from qcall.errors import DeviceError
 from qcall.media.opus import Samples
+from qcall.media.playout import SILENCE
+from qcall.media.portaudio import Card, cards
 from qcall.media.quality import locate
-from qcall.media.soundcard import Card, Microphone, Speaker, cards
+from qcall.media.soundcard import SEARCH, Microphone, Speaker
 from scripts.demonstration.soundserver import SoundServer, is_available
 from scripts.demonstration.stage import Stage
 from tests.e2e.real_time import REAL_TIME
@@ -109,24 +114,92 @@ async def test_a_device_that_stays_away_is_replaced_by_the_default_one(
         microphone.close()
 
 
-async def test_devices_that_vanish_are_survived_and_told(server: SoundServer) -> None:
+async def use(microphone: Microphone, speaker: Speaker, until: Callable[[], bool]) -> Samples:
+    """Read from one and feed the other, as a call does, and return what was heard."""
+    heard = [SILENCE]
+
+    async def listen() -> None:
+        while True:
+            heard.append(await microphone.read())
+
+    listening = asyncio.create_task(listen())
+    try:
+        async with asyncio.timeout(20):
+            while not until():
+                await speaker.wanted()
+                speaker.write(SILENCE)
+    finally:
+        listening.cancel()
+    return np.concatenate(heard)
+
+
+def in_seconds(seconds: float) -> Callable[[], bool]:
+    """Whether so much time has passed since."""
+    due = time.monotonic() + seconds
+    return lambda: time.monotonic() > due
+
+
+async def test_a_sound_server_that_restarts_is_survived_and_told(
+    server: SoundServer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     notices: list[str] = []
     microphone, speaker = Microphone("mouth", notices.append), Speaker("ear", notices.append)
+    again = None
     try:
-        for _ in range(50):
-            await microphone.read()
-        for _ in range(50):
-            await speaker.wanted()
-            speaker.write(np.zeros(480, np.int16))
+        await use(microphone, speaker, in_seconds(3.0))
         await server.stop()
-        async with asyncio.timeout(10):
-            while len(notices) < 2:
-                await microphone.read()
-                await speaker.wanted()
-                speaker.write(np.zeros(480, np.int16))
-        blocks = [await microphone.read() for _ in range(5)]
+        await use(microphone, speaker, lambda: len(notices) == 2)
+        assert {notice.split(" is gone")[0] for notice in notices} == {"the loudspeaker", "the microphone"}
+        heard = await use(microphone, speaker, in_seconds(2 * SEARCH))
+        assert len(heard) > len(SILENCE)
+        assert not heard.any()
+        assert len(notices) == 2
+        again = await SoundServer.start(tmp_path, ["mouth", "ear"])
+        await use(microphone, speaker, lambda: len(notices) == 4)
+        assert set(notices[2:]) == {"the loudspeaker is back", "the microphone is back"}
+        player = await again.play("mouth", speech("F1")[:96_000])
+        heard = await use(microphone, speaker, lambda: player.returncode is not None)
+        assert locate(speech("F1")[24_000:36_000], heard).peak > 0.9
+        assert capfd.readouterr() == ("", ""), "the terminal interface is drawn there"
     finally:
         microphone.close()
         speaker.close()
-    assert sorted(notice.split(" is gone")[0] for notice in notices) == ["the loudspeaker", "the microphone"]
-    assert not np.concatenate(blocks).any()
+        if again is not None:
+            await again.stop()
+
+
+async def recordings(server: SoundServer) -> list[str]:
+    """Who listens to the server's microphones."""
+    command = ["pactl", f"--server={server.socket}", "list", "short", "source-outputs"]
+    asked = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    listed, _ = await asked.communicate()
+    return listed.decode().splitlines()
+
+
+async def test_a_microphone_that_comes_back_after_the_call_is_given_back(
+    server: SoundServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    microphone = Microphone("mouth")
+    assert len(await recordings(server)) == 1
+    for _ in range(50):
+        await microphone.read()
+    opened, call_is_over = asyncio.Event(), threading.Event()
+    loop, open = asyncio.get_running_loop(), Card._open
+
+    def open_late(card: Card, *args: Any, **options: Any) -> None:
+        open(card, *args, **options)
+        loop.call_soon_threadsafe(opened.set)
+        call_is_over.wait(10)
+
+    monkeypatch.setattr(Card, "_open", open_late)
+    assert microphone._card is not None
+    microphone._card._stream.stop_stream()
+    async with asyncio.timeout(10):
+        while not opened.is_set():
+            await microphone.read()
+    assert len(await recordings(server)) == 1
+    microphone.close()
+    await asyncio.sleep(0)  # the search is cancelled here
+    call_is_over.set()
+    await asyncio.to_thread(cards)  # after all that was asked for before
+    assert await recordings(server) == []

@@ -1,0 +1,40 @@
+"""PortAudio is used by one thread at a time and says nothing, with or without sound devices."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+pytest.importorskip("pyaudio", reason="PyAudio is not installed")
+
+from qcall.media.portaudio import cards
+
+
+def test_several_threads_may_ask_at_once() -> None:
+    with ThreadPoolExecutor(4) as threads:
+        answers = [threads.submit(cards) for _ in range(12)]
+    assert all(answer.result() == answers[0].result() for answer in answers)
+
+
+def test_nothing_is_printed_and_nothing_that_others_print_is_lost(capfd: pytest.CaptureFixture[str]) -> None:
+    listed = threading.Event()
+    printed: list[str] = []
+
+    def draw() -> None:
+        for number in itertools.count():
+            printed.append(f"{number}\n")
+            os.write(2, printed[-1].encode())
+            if listed.wait(0.001):
+                return
+
+    drawing = threading.Thread(target=draw)
+    drawing.start()
+    cards()
+    listed.set()
+    drawing.join()
+    assert len(printed) > 5
+    assert capfd.readouterr() == ("", "".join(printed))
