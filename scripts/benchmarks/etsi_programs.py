@@ -21,6 +21,7 @@ from pathlib import Path
 import uvloop
 from aiohttp import web
 
+from relay.kme.audit import AuditLog
 from relay.kme.service import DEFAULT_LIMITS
 from relay.network.sites import KeySites
 from relay.network.topology import kme_id, parse
@@ -32,12 +33,14 @@ optics = "ghz"
 sites = ["near", "far"]
 links = [{ a = "near", b = "far", km = 5 }]
 """
+AUDIT_FILE = "audit.log"
 LIMITS = dataclasses.replace(DEFAULT_LIMITS, keys_per_second=1e9, burst=1 << 40, max_key_count=1 << 20)
 """Without the quotas, which exist to keep one SAE from doing what this benchmark does."""
 
 
 async def key_nodes(directory: Path) -> None:
-    """The product's key nodes at both ends of one link, in one process."""
+    """The product's key nodes at both ends of one link, in one process, with the audit log of a relay."""
+    AuditLog(directory / AUDIT_FILE)
     sites = await KeySites.start(
         parse(PAIR, "benchmark"),
         authority=Authority.open_or_create(directory / "ca"),
