@@ -35,6 +35,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Seconds between two rekeys, give or take a tenth; 5 to 300."""
     bitrate: int = 32_000
     """Bits per second of the voice encoder, 16000 to 64000."""
+    copies: bool = True
+    """Whether frames travel twice when packets are lost, at twice the bits; otherwise FEC has to do."""
     frame_ms: Literal[10, 20] = 20
     """Milliseconds of speech in one packet."""
     presence: bool = True

@@ -24,6 +24,7 @@ from .online import with_phone
 from .options import (
     Bitrate,
     Cleaning,
+    Copies,
     Digits,
     Duration,
     FrameMs,
@@ -46,7 +47,7 @@ from .options import (
 )
 
 Talk = Callable[[Phone, asyncio.Event], Awaitable[int]]
-SETTINGS = ("qkd", "suite", "kem", "bitrate", "frame_ms", "rekey")
+SETTINGS = ("qkd", "suite", "kem", "bitrate", "copies", "frame_ms", "rekey")
 """Options that are settings, for this once."""
 
 
@@ -70,6 +71,7 @@ class CallOptions:
     suite: SuiteOption = None
     kem: KemOption = None
     bitrate: Bitrate = None
+    copies: Copies = None
     frame_ms: FrameMs = None
     rekey: Rekey = None
     kme: KmeUrl = None

@@ -84,6 +84,9 @@ SuiteOption = Annotated[
 ]
 KemOption = Annotated[KemProvider | None, typer.Option("--kem", help="Whose ML-KEM to use.")]
 Bitrate = Annotated[int | None, typer.Option(help="Bits per second of speech, 16000 to 64000.")]
+Copies = Annotated[
+    bool | None, typer.Option("--copies/--no-copies", help="Send frames twice while packets are lost.")
+]
 FrameMs = Annotated[int | None, typer.Option("--frame", help="Milliseconds of speech a packet: 10 or 20.")]
 Rekey = Annotated[float | None, typer.Option(help="Seconds between two rekeys, 5 to 300.")]
 KmeUrl = Annotated[str | None, typer.Option("--kme", help="Another address of this phone's key node.")]

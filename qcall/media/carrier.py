@@ -77,7 +77,8 @@ class Carrier:
 
     ``on_copy(timestamp, payload)`` is called with every older frame that came once more, before the packet
     that carried it goes on; ``on_protection`` when the far phone's reports ask for another protection;
-    ``on_digit`` with each digit that the far user presses. Ours are given to ``digits``.
+    ``on_digit`` with each digit that the far user presses. Ours are given to ``digits``. ``copies``: whether
+    frames may travel twice.
     """
 
     def __init__(
@@ -87,8 +88,9 @@ class Carrier:
         on_copy: Callable[[int, bytes], None],
         on_protection: Callable[[Protection], None],
         on_digit: Callable[[str], None],
+        copies: bool = True,
     ) -> None:
-        self.model = LossModel()
+        self.model = LossModel(copies=copies)
         self.copies_sent = 0
         self.copies_received = 0
         self._srtp = srtp

@@ -101,6 +101,7 @@ class Peer:
         processing: Processing | None = None,
         frame_ms: int = 20,
         bitrate: int = 32_000,
+        copies: bool = True,
         playout_delay: float = 0.01,
     ) -> None:
         self.on_connected: Callable[[], None] = ignore
@@ -113,6 +114,7 @@ class Peer:
         self.heard_at: float | None = None
         """When the last authentic packet of speech came, in seconds on the monotonic clock."""
         self._carrier: Carrier | None = None
+        self._copies = copies
         self._exporter = exporter
         self._exporter_context = exporter_context
         self._inbound = Inbound(initial=playout_delay)
@@ -367,7 +369,9 @@ class Peer:
             on_copy=self._on_copy,
             on_protection=self._on_protection,
             on_digit=lambda digit: self.on_digit(digit),
+            copies=self._copies,
         )
+        self._on_protection(self._carrier.model.protection)
         self._dtls._tx_srtp = self._dtls._rx_srtp = self._carrier
 
     def _on_dtls_state(self) -> None:

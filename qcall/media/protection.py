@@ -9,6 +9,8 @@
 How much older the copy is follows from the reports too: ``lag`` is where a packet is most likely to arrive,
 given that the one ``lag`` before it was lost. With random loss that is the next; with bursts of three it is
 the third. Every frame of lag costs the listener a frame of delay, and has to be worth it.
+
+A copy takes the rate of the voice once more. Where there is none for it, in-band FEC stands in for all of it.
 """
 
 from __future__ import annotations
@@ -36,6 +38,8 @@ LONGEST_LAG = 5
 """Frames."""
 WORTH = 0.08
 """What a frame of lag must add to the chance that the copy arrives."""
+LIKELY_LOSS = 0.05
+"""Share that FEC is made for on a path that is not known yet, where there are no copies."""
 EVIDENCE = 2.0
 """Losses, as far as remembered, below which bursts are not concluded from."""
 
@@ -51,10 +55,11 @@ class Protection:
 
 
 class LossModel:
-    """Learns from loss reports, and decides."""
+    """Learns from loss reports, and decides. ``copies``: whether frames may travel twice."""
 
-    def __init__(self) -> None:
-        self.protection = Protection(lag=1)
+    def __init__(self, *, copies: bool = True) -> None:
+        self.protection = Protection(lag=1) if copies else Protection(expected_loss=LIKELY_LOSS)
+        self._copies = copies
         self._packets = 0.0
         self._losses = 0.0
         self._after = np.zeros(LONGEST_LAG)
@@ -96,7 +101,7 @@ class LossModel:
         was = self.protection
         much = MUCH_LOSS * (RELIEF if was.lag else 1)
         some = SOME_LOSS * (RELIEF if was != Protection() else 1)
-        if self.loss >= much or (bursty and self.loss >= some):
+        if self._copies and (self.loss >= much or (bursty and self.loss >= some)):
             lag = 1 + int(np.argmax(chance - WORTH * np.arange(LONGEST_LAG)))
             return Protection(self.loss, max(lag, 2)) if self.loss >= HEAVY_LOSS else Protection(lag=lag)
         if self._packets < PROBATION:

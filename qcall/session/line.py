@@ -27,6 +27,7 @@ class Line:
     tell: Callable[[Event], None]
     frame_ms: int
     bitrate: int
+    copies: bool
     kme_id: str | None
     rekey: float = 60.0
     """Seconds between two rekeys."""

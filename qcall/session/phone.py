@@ -216,6 +216,7 @@ class Phone:
             tell=self._tell,
             frame_ms=self._settings.frame_ms,
             bitrate=self._settings.bitrate,
+            copies=self._settings.copies,
             kme_id=self.account.kme_id,
             rekey=self._settings.rekey,
         )

@@ -226,6 +226,7 @@ class Voice:
                 processing=sound.processing,
                 frame_ms=self._line.frame_ms,
                 bitrate=self._line.bitrate,
+                copies=self._line.copies,
             )
             unused.pop_all()
         self._timing.source, self._timing.sink = sound.source, sound.sink

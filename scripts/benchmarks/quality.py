@@ -58,6 +58,8 @@ class Condition:
     topology: str = "beijing-hefei"
     bitrate: int | None = None
     """Of the voice, bit/s, where it is not that of the other rows."""
+    copies: bool = True
+    """Whether frames may travel twice: at the voice's own rate FEC has to do."""
 
     @property
     def relay(self) -> tuple[str, ...]:
@@ -73,7 +75,11 @@ def lossy(percent: int, burst: int = 1, least: float | None = None) -> Condition
     return Condition(kind, name, percent / 100, burst, least=least)
 
 
-MUST = [lossy(0, least=4.3), lossy(5, least=4.0), lossy(10, least=3.5), lossy(10, 3, least=3.0)]
+MUST = [
+    *(lossy(0, least=4.3), lossy(5, least=4.0), lossy(10, least=3.5), lossy(10, 3, least=3.0)),
+    Condition("FEC", "5 %, no copies", 0.05, least=4.0, copies=False),
+    Condition("FEC", "10 %, no copies", 0.1, least=3.5, copies=False),
+]
 HALF = 16_000
 """Bit/s of a voice that with its copies takes what the promised one takes without."""
 SWEEP = [
@@ -191,7 +197,10 @@ async def compare(
         speech,
         program.seconds,
         relay=(*condition.relay, "--seed", str(options.seed)),
-        phone=("--bitrate", str(condition.bitrate or options.bitrate)),
+        phone=(
+            *("--bitrate", str(condition.bitrate or options.bitrate)),
+            "--copies" if condition.copies else "--no-copies",
+        ),
     )
     rival = await stock(placed, speech, program.seconds, directory / f"stock-{condition.name}")
     taken = [
@@ -220,6 +229,7 @@ def simulate(condition: Condition, program: Program, options: argparse.Namespace
                 jitter=condition.jitter,
                 seed=seed,
                 bitrate=condition.bitrate or options.bitrate,
+                copies=condition.copies,
             ).run(program.sound)
             file = write_wav(Path(scratch) / f"{seed}.wav", outcome.sound)
             taken.append(Taken(Heard(file, 0.0, 0.0), outcome.fates, outcome.stats, outcome.sent))

@@ -48,7 +48,15 @@ class VirtualCall:
     """A path and the two ends of one direction. ``loss`` and ``burst`` as for ``relay serve``."""
 
     def __init__(
-        self, *, topology: str, loss: float, burst: float, jitter: float | None, seed: int, bitrate: int
+        self,
+        *,
+        topology: str,
+        loss: float,
+        burst: float,
+        jitter: float | None,
+        seed: int,
+        bitrate: int,
+        copies: bool,
     ) -> None:
         chosen = load(topology)
         options = PathOptions(topology=chosen, seed=seed, loss=loss, burst=burst, jitter=jitter)
@@ -59,9 +67,11 @@ class VirtualCall:
         assert back is not None
         self._there, self._back = there, back
         self._encoder = Encoder(bitrate=bitrate)
+        self._copies = copies
         self._inbound = Inbound(initial=0.01)
         self._inbound.playing = True
         self._speaker = self._carrier(1, 2)
+        self._encoder.expected_loss = self._speaker.model.protection.expected_loss
         self._listener = self._carrier(2, 1)
         self._now = 0.0
         self._order = itertools.count()
@@ -95,6 +105,7 @@ class VirtualCall:
             on_copy=lambda timestamp, payload: self._inbound.copy(timestamp, payload, self._now),
             on_protection=lambda wanted: setattr(self._encoder, "expected_loss", wanted.expected_loss),
             on_digit=lambda digit: None,
+            copies=self._copies,
         )
 
     def _at(self, when: float, work: Callable[[], None]) -> None:

@@ -24,7 +24,7 @@ def rtp(number: int, *, first: int = 0x80, marker: bool = True) -> bytes:
 class Phone:
     """A carrier, and what it has called back with."""
 
-    def __init__(self, send: int, receive: int) -> None:
+    def __init__(self, send: int, receive: int, *, copies: bool = True) -> None:
         self.copies: list[tuple[int, bytes]] = []
         self.protections: list[Protection] = []
         self.digits: list[str] = []
@@ -34,6 +34,7 @@ class Phone:
             on_copy=lambda timestamp, payload: self.copies.append((timestamp, payload)),
             on_protection=self.protections.append,
             on_digit=self.digits.append,
+            copies=copies,
         )
 
 
@@ -69,6 +70,13 @@ def test_losses_are_reported_and_answered_with_copies() -> None:
     assert alice.carrier.model.protection == Protection(lag=1)
     assert bob.copies[-1] == (FRAME * 998, rtp(998)[12:])
     assert alice.carrier.model.loss == pytest.approx(0.05, abs=0.01)
+
+
+def test_a_carrier_that_may_not_sends_no_copy() -> None:
+    alice, bob = Phone(1, 2, copies=False), Phone(2, 1)
+    send(alice, bob, range(1_000), {number for number in range(1_000) if number % 20 == 7})
+    assert alice.carrier.copies_sent == bob.carrier.copies_received == 0
+    assert alice.protections[-1].expected_loss == pytest.approx(0.05, abs=0.01)
 
 
 def test_a_copy_survives_the_burst_that_took_its_packet() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qcall.media.protection import LONGEST_LAG, LossModel, Protection
+from qcall.media.protection import LIKELY_LOSS, LONGEST_LAG, LossModel, Protection
 from qcall.media.xr import LossReport
 
 
@@ -42,6 +42,16 @@ def test_a_little_loss_turns_fec_on() -> None:
 def test_a_path_that_is_not_known_yet_is_protected() -> None:
     assert LossModel().protection == Protection(lag=1)
     assert reported([True] * 75).protection == Protection(lag=1)
+
+
+@pytest.mark.parametrize("received", [random_loss(0.1), bursts(0.1, 3)])
+def test_without_copies_fec_does_what_it_can(received: list[bool]) -> None:
+    model = LossModel(copies=False)
+    assert (model.protection.lag, model.protection.expected_loss) == (0, LIKELY_LOSS)
+    protection = reported(received, model=model).protection
+    assert protection.lag == 0
+    assert protection.expected_loss == pytest.approx(0.1, abs=0.04)
+    assert reported([True] * 5_000, model=model, begin=2_464).protection == Protection()
 
 
 def test_very_much_loss_gets_both() -> None:

@@ -61,6 +61,7 @@ async def conversation(records: Records, events: list[Event]) -> Conversation:
         tell=events.append,
         frame_ms=20,
         bitrate=32_000,
+        copies=True,
         kme_id="kme-beijing",
     )
     phone = Phone(
