@@ -46,8 +46,7 @@ class ControlServer:
         try:
             await control._server.listen()
         except InUse:
-            text = f"a relay runs with the home {path.parent} already; choose another --home"
-            raise AddressInUse(text) from None
+            raise taken(path) from None
         except OSError as error:
             raise StorageError(f"cannot make the control socket {path}: {error.strerror}") from None
         return control
@@ -75,6 +74,18 @@ class ControlServer:
         except Exception:
             log.exception("control: %s failed", name)
             return refusal("fault", f"{name} failed inside the relay; its log says why")
+
+
+async def alone(path: Path) -> None:
+    """Raise ``AddressInUse`` when a live relay has the control socket ``path``."""
+    with contextlib.suppress(OSError):
+        async with connection(path):
+            raise taken(path)
+
+
+def taken(path: Path) -> AddressInUse:
+    """One home, one relay."""
+    return AddressInUse(f"a relay runs with the home {path.parent} already; stop it or choose another --home")
 
 
 async def ask(path: Path, command: str, **arguments: Any) -> Any:

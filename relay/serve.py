@@ -6,19 +6,21 @@ signalling ─ accounts ─ authority        TURN ─ routes        key nodes �
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import math
 import secrets
 import ssl
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 from qcall.wire.signalling import TurnCredentials
 from relay.config import RelayHome, is_loopback, spelt
-from relay.control import Arguments, Command, ControlServer
-from relay.errors import UsageError
+from relay.control import Arguments, Command, ControlServer, alone
+from relay.errors import AddressInUse, UsageError
 from relay.health import HealthServer
 from relay.kme.audit import AuditLog
 from relay.laboratory import Fibres, Laboratory, Voice
@@ -35,6 +37,8 @@ from relay.turn.tls import tls_context
 from relay.turn.udp import TurnServer, WireEvent
 from relay.workers import Workers
 
+ENDS = 2
+"""Allocations of a call."""
 TURN_LIFETIME = 86_400.0
 """Seconds that TURN credentials are good for; phones get fresh ones with their heartbeats."""
 
@@ -45,8 +49,8 @@ class Stopping(Protocol):
     async def drained(self) -> bool:
         """Wait until it has to; true when what lives may go on first."""
 
-    async def unless(self, finished: Coroutine[Any, Any, Any]) -> None:
-        """Wait for ``finished``, or until there is no time left."""
+    async def unless(self, finished: Coroutine[Any, Any, Any]) -> bool:
+        """Wait for ``finished``, or until there is no time left; whether it is finished."""
 
 
 class RunningRelay:
@@ -65,7 +69,7 @@ class RunningRelay:
         self._draining = False
         self.signalling: SignallingServer
         self.health: HealthServer
-        self.commands: dict[str, Command] = {"status": self._status}
+        self.commands: dict[str, Command] = {"status": self._status, "ready": self._ready}
         """What the control socket offers; every part of the relay may add its own."""
         self.sections: dict[str, Callable[[], Any]] = {
             "relay": self._relay_section,
@@ -83,6 +87,7 @@ class RunningRelay:
     async def start(cls, home: RelayHome, options: Options) -> Self:
         """Start every part, or none. Raises ``AddressInUse``, ``UsageError`` and ``StorageError``."""
         home.create()
+        await alone(home.control)
         relay = cls(home, options)
         try:
             await relay._start()
@@ -105,23 +110,23 @@ class RunningRelay:
         if options.processes:
             self.keys = await KeyProcesses.start(self._home, options.topology, options.source, host, ports)
         else:
-            self.keys = await KeySites.start(
-                options.topology,
-                authority=self.authority,
-                directory=self._home.key_nodes,
-                node_keys=self._home.secret,
-                host=host,
-                ports=ports,
-                clock=time.monotonic,
-                entropy=secrets.token_bytes,
-            )
+            with chosen_by("--kme"):
+                self.keys = await KeySites.start(
+                    options.topology,
+                    authority=self.authority,
+                    directory=self._home.key_nodes,
+                    node_keys=self._home.secret,
+                    host=host,
+                    ports=ports,
+                    clock=time.monotonic,
+                    entropy=secrets.token_bytes,
+                )
         self._stack.push_async_callback(self.keys.close)
         fibres = Fibres(options.topology, self.routes, functools.partial(hops, options=options))
         voices: list[Voice] = [fibres]
-        if options.workers == 1:
-            self.media = await self._own_media()
-        else:
-            self.media = await self._workers()
+        with chosen_by("--turn" if options.tls_port is None else "--turn or --tls-port"):
+            self.media = await (self._own_media() if options.workers == 1 else self._workers())
+        if isinstance(self.media, Workers):
             voices.append(self.media)
         self._stack.push_async_callback(self.media.close)
         accounts = Accounts(self._home.accounts, self.authority.fingerprint)
@@ -145,10 +150,12 @@ class RunningRelay:
         control = await ControlServer.start(self._home.control, self.commands)
         self._stack.push_async_callback(control.close)
 
-    def drain(self) -> None:
-        """Take no new calls and no new allocations; those that live go on."""
+    def drain(self) -> dict[str, Any]:
+        """Take no new calls and no new allocations; those that live go on: how many that are."""
         self._draining = True
         self.media.drain()
+        left = self.media.report().counters.allocations
+        return {"event": "draining", "allocations": left, "calls": math.ceil(left / ENDS)}
 
     def ready(self) -> dict[str, Any]:
         """Every address, and the path between the first and the last site, for ``--json``."""
@@ -174,6 +181,9 @@ class RunningRelay:
             },
             "simulated": True,
         }
+
+    async def _ready(self, _: Arguments) -> dict[str, Any]:
+        return self.ready()
 
     async def _status(self, _: Arguments) -> dict[str, Any]:
         self._keys_report = await self.keys.report()
@@ -310,13 +320,23 @@ class RunningRelay:
         self._options.record.write("end-key", time.monotonic(), key, node=node, key_id=key_id)
 
 
+@contextlib.contextmanager
+def chosen_by(option: str) -> Iterator[None]:
+    """Say by which ``option`` a port that is taken was chosen."""
+    try:
+        yield
+    except AddressInUse as error:
+        raise AddressInUse(f"{error}, with {option}") from None
+
+
 async def serve(home: RelayHome, options: Options, announce: Any, stop: Stopping) -> None:
-    """Run a relay until ``stop``; ``announce`` gets its ``ready`` object."""
+    """Run a relay until ``stop``; ``announce`` is told when it is ready, drains, and has drained."""
     relay = await RunningRelay.start(home, options)
     try:
         announce(relay.ready())
         if await stop.drained():
-            relay.drain()
-            await stop.unless(relay.media.emptied())
+            announce(relay.drain())
+            if await stop.unless(relay.media.emptied()):
+                announce({"event": "drained"})
     finally:
         await relay.close()

@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import time
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
 from relay.config import RelayHome
-from relay.errors import UsageError
+from relay.control import ask
+from relay.errors import RelayError, UsageError
 from relay.network.topology import load
 from relay.pki import Authority
 from relay.signalling.accounts import Accounts
 
 from .app import Json, TopologyName, app
 from .running import print_json, run
+
+ANYWHERE = "HOST"
+"""In the place of an address that means every address of this machine."""
+
+
+async def where(home: RelayHome) -> str | None:
+    """Where phones reach the relay that runs with this home, if one does."""
+    try:
+        url = urlsplit((await ask(home.control, "ready"))["signalling"])
+    except RelayError:
+        return None
+    if ipaddress.ip_address(url.hostname or "").is_unspecified:
+        url = url._replace(netloc=f"{ANYWHERE}:{url.port}")
+    return str(url.geturl())
 
 
 @app.command()
@@ -42,9 +59,15 @@ def invite(
             code = accounts.invite(name, site, time.time(), renew=renew)
         finally:
             accounts.close()
+        url = await where(home)
         if as_json:
-            print_json({"event": "invite", "name": name, "site": site, "code": code})
-        else:
-            typer.echo(f"{code}\n\nqcall init {name} --relay URL --invite {code}")
+            known_url = {} if url is None else {"relay": url}
+            print_json({"event": "invite", "name": name, "site": site, "code": code, **known_url})
+            return
+        typer.echo(f"{code}\n\nqcall init {name} --relay {url or 'URL'} --invite {code}")
+        if url is None:
+            typer.echo("\nURL is what relay serve calls signalling; it does not run with this home now")
+        elif ANYWHERE in url:
+            typer.echo(f"\n{ANYWHERE} is the address by which {name} reaches this machine")
 
     run(work)

@@ -9,7 +9,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from typing import Any
 
 import typer
@@ -18,31 +18,56 @@ from relay.errors import RelayError
 
 
 def announce(as_json: bool) -> Callable[[dict[str, Any]], None]:
-    """How ``ready`` is said.
+    """How ``ready`` is said, and later that the relay drains, and has drained.
 
     What the program is made of by then is left out of all later garbage collections: a full one would visit
     it for 15 ms, and every packet would wait.
     """
 
     def say(ready: dict[str, Any]) -> None:
-        gc.freeze()
+        if ready["event"] == "ready":
+            gc.freeze()
         if as_json:
             print_json(ready)
-            return
-        for name in ("signalling", "turn", "metrics"):
-            if name in ready:
-                typer.echo(f"{name:12}{ready[name]}")
-        if "nodes" in ready:
-            typer.echo(f"{'node':12}{ready['nodes']}  ({ready['node']}, for other nodes)")
-        for site, url in ready.get("kme", {}).items():
-            typer.echo(f"{'key node':12}{url}  ({site}, simulated)")
-        if "path" in ready:
-            path = ready["path"]
-            length = f"{len(path['nodes'])} nodes, {path['km']:.0f} km, {path['delay_ms']:.1f} ms one way"
-            typer.echo(f"{'path':12}{length}")
-        typer.echo("ready; Ctrl-C ends the relay")
+        elif ready["event"] == "ready":
+            tell(ready)
+        else:
+            typer.echo(drain_line(ready))
 
     return say
+
+
+def tell(ready: Mapping[str, Any]) -> None:
+    """Every address, for people."""
+    for name in ("signalling", "turn", "metrics"):
+        if name in ready:
+            typer.echo(f"{name:12}{ready[name]}")
+    if "nodes" in ready:
+        typer.echo(f"{'node':12}{ready['nodes']}  ({ready['node']}, for other nodes)")
+    for site, url in ready.get("kme", {}).items():
+        typer.echo(f"{'key node':12}{url}  ({site}, simulated)")
+    if "path" in ready:
+        path = ready["path"]
+        length = f"{len(path['nodes'])} nodes, {path['km']:.0f} km, {path['delay_ms']:.1f} ms one way"
+        typer.echo(f"{'path':12}{length}")
+    typer.echo("ready; Ctrl-C ends the relay")
+
+
+def drain_line(event: Mapping[str, Any]) -> str:
+    """What still goes on in a relay that drains, or that nothing does."""
+    if event["event"] == "drained":
+        return "drained; the relay ends"
+    if not event["allocations"]:
+        return "draining: nothing is left"
+    left = counted(event["allocations"], "allocation")
+    if "calls" in event:
+        left = f"{counted(event['calls'], 'call')} ({left})"
+    return f"draining: takes nothing new and ends after the last; {left} left; Ctrl-C ends it at once"
+
+
+def counted(number: int, what: str) -> str:
+    """1 call, 2 calls."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def print_json(line: dict[str, Any]) -> None:
@@ -80,9 +105,10 @@ class Stop(asyncio.Event):
         await _first(self.wait(), self.draining.wait())
         return not self.is_set()
 
-    async def unless(self, finished: Coroutine[Any, Any, Any]) -> None:
-        """Wait for ``finished``, or until the program has to end now."""
+    async def unless(self, finished: Coroutine[Any, Any, Any]) -> bool:
+        """Wait for ``finished``, or until the program has to end now; whether it is finished."""
         await _first(self.wait(), finished)
+        return not self.is_set()
 
 
 async def _first(*waiting: Coroutine[Any, Any, Any]) -> None:

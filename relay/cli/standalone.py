@@ -136,7 +136,10 @@ def turn_alone(
                 announce(as_json)(running.ready)
                 if await stop.drained():
                     running.media.drain()
-                    await stop.unless(running.media.emptied())
+                    left = running.media.report().counters.allocations
+                    announce(as_json)({"event": "draining", "allocations": left})
+                    if await stop.unless(running.media.emptied()):
+                        announce(as_json)({"event": "drained"})
         if as_json:
             print_json({"event": "ended", "turn": running.media.report().counters.as_json()})
 

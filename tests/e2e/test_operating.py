@@ -62,8 +62,10 @@ async def test_sigterm_drains_and_the_live_allocation_goes_on(theatre: Stage) ->
             async with allocation(theatre.ready["turn"], *login):
                 pass
         assert relay.process.returncode is None
+        assert (await relay.event("draining")) == {"event": "draining", "allocations": 1, "calls": 1}
         await asyncio.to_thread(client.request, Method.REFRESH, LIFETIME(0))
     assert await relay.ended() == 0
+    assert [event["event"] for event in relay.events] == ["ready", "draining", "drained"]
 
 
 async def turn_alone(theatre: Stage, *options: str):
