@@ -7,6 +7,7 @@ Every failure that the program knows is one line on standard error and exit code
 - ``serving``     serve
 - ``standalone``  turn
 - ``enrolling``   invite
+- ``revoking``    revoke
 - ``topologies``  topology list, show, check
 - ``status``      status
 - ``nodes``       kme
@@ -29,6 +30,7 @@ COMMANDS = {
     "enrolling": ("invite",),
     "faults": ("fault",),
     "nodes": ("kme",),
+    "revoking": ("revoke",),
     "serving": ("serve",),
     "standalone": ("turn",),
     "status": ("status",),

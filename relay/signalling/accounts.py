@@ -125,6 +125,10 @@ class Accounts:
             self._execute("INSERT INTO invites VALUES (?, ?, ?, NULL)", *row)
         return str(invite)
 
+    def remove(self, name: str) -> bool:
+        """Let ``name`` log in no more; whether anybody was enrolled under it."""
+        return self._execute("DELETE FROM users WHERE name = ?", name).rowcount > 0
+
     def enrol(
         self, code: str, name: str, keys: PublicKeys, now_unix: float, *, certify: Callable[[str], T]
     ) -> tuple[Account, T]:

@@ -104,6 +104,15 @@ def test_a_lost_phone_is_replaced_and_loses_its_account_at_once(accounts: Accoun
     assert enrol(accounts, second, keys=THIEF) == "certificate at hefei"
 
 
+def test_who_is_removed_is_let_in_by_a_new_invite_alone(accounts: Accounts) -> None:
+    first = accounts.invite("alice", "beijing", NOW)
+    enrol(accounts, first)
+    assert (accounts.remove("alice"), accounts.remove("alice")) == (True, False)
+    assert accounts.find("alice") is None
+    assert refusal(accounts, first, keys=ALICE) == "invite"
+    assert enrol(accounts, accounts.invite("alice", "hefei", NOW), keys=THIEF) == "certificate at hefei"
+
+
 def test_an_invite_survives_a_certificate_that_could_not_be_made(accounts: Accounts) -> None:
     code = accounts.invite("alice", "beijing", NOW)
 
