@@ -39,14 +39,14 @@ from .devices import Sink, Source
 from .earpiece import Earpiece
 from .gathering import Relay as Relay
 from .gathering import RelayedIce
+from .handset import Handset
 from .inbound import Inbound
 from .mouthpiece import Mouthpiece
 from .opus import Encoder
 from .processing import Processing
 from .protection import Protection
-from .recording import Recording
 from .srtp import SrtpEpochs, SrtpKeyPair
-from .tones import Tone, Tones
+from .tones import Tones
 
 EXPORTER_LABEL = b"EXPERIMENTAL-qcall-1"
 EXPORTER_LENGTH = 48
@@ -82,7 +82,7 @@ class Peer:
     ``exporter`` turns the DTLS exporter's 48 bytes (RFC 5705, bound to ``exporter_context()``) into the
     SRTP keys of epoch 0. ``source`` and ``sink`` are closed with the peer. Nothing is sent before
     ``start_sending``, and nothing of the far user is played before ``start_playing``; ``tones`` are this
-    phone's own. ``processing`` cleans what the microphone picks up.
+    phone's own. ``processing`` cleans what the microphone picks up; ``handset`` is what the user has of it.
 
     Events are plain callables, assigned before ``offer`` or ``answer``: ``on_connected`` (DTLS is up),
     ``on_control_open``, ``on_control(message)``, ``on_first_audio``, ``on_digit(digit)``, and
@@ -120,8 +120,8 @@ class Peer:
         self._inbound = Inbound(initial=playout_delay)
         self._ear = Earpiece(sink, self._inbound.pull, tones or Tones(enabled=False))
         self._mouth = Mouthpiece(source, Encoder(frame_ms=frame_ms, bitrate=bitrate), self._fail)
-        self.change_processing(processing)
-        self._recording: Recording | None = None
+        self.handset = Handset(self._mouth, self._ear, self._feed_sink)
+        self.handset.change_processing(processing)
         self._heard = False
         self._playing: asyncio.Task[None] | None = None
         self._remote_report: dict[str, Any] = {}
@@ -191,68 +191,10 @@ class Peer:
         self._inbound.playing = self._ear.playing = True
         self._feed_sink()
 
-    def play(self, tone: Tone | None) -> None:
-        """Let the user hear ``tone`` until the next, or none; nothing where tones are off."""
-        if tone is None:
-            self._ear.tones.stop()
-        else:
-            self._ear.tones.play(tone)
-        if self._ear.tones.playing:
-            self._feed_sink()
-
-    def hush(self) -> None:
-        """The call is over for the user's ear and mouth, but for tones."""
-        self._mouth.held = self._ear.held = True
-
     @property
     def checked_at(self) -> float | None:
         """When the peer last checked for consent, in seconds on the monotonic clock."""
         return self._ice.checked_at
-
-    @property
-    def muted(self) -> bool:
-        """Whether silence is sent in the place of speech; nobody can tell from the packets."""
-        return self._mouth.muted
-
-    @muted.setter
-    def muted(self, muted: bool) -> None:
-        self._mouth.muted = muted
-
-    @property
-    def held(self) -> bool:
-        """Whether the call rests: silence is sent, and what comes is not played."""
-        return self._mouth.held
-
-    @held.setter
-    def held(self, held: bool) -> None:
-        self._mouth.held = self._ear.held = held
-
-    @property
-    def levels(self) -> tuple[float, float]:
-        """Loudness of the latest speech spoken and heard, in decibels relative to full scale."""
-        return self._mouth.level, self._ear.level
-
-    def change_source(self, source: Source) -> None:
-        """Speak into another device from now on; the one before is closed."""
-        before, self._mouth.source = self._mouth.source, source
-        before.close()
-
-    def change_sink(self, sink: Sink) -> None:
-        """Hear from another device from now on; the one before is closed."""
-        before, self._ear.sink = self._ear.sink, sink
-        before.close()
-
-    def change_processing(self, processing: Processing | None) -> None:
-        """Clean what the microphone picks up by this from now on, or leave it as it is."""
-        self._mouth.processing = self._ear.processing = processing
-
-    def record(self, recording: Recording | None) -> None:
-        """Record into ``recording`` from now on, or no more; the one before is closed."""
-        before, self._recording = self._recording, recording
-        self._mouth.on_spoken = ignore if recording is None else recording.spoken
-        self._ear.on_heard = ignore if recording is None else recording.heard
-        if before is not None:
-            before.close()
 
     def send_digits(self, digits: str) -> None:
         """Send keypad digits (0-9, *, #, A-D). Raises ``UsageError`` for others, and for too many."""
@@ -315,9 +257,7 @@ class Peer:
         await asyncio.wait({closing, *self._tasks}, timeout=CLOSE_LIMIT)
         if self.srtp is not None:
             self.srtp.wipe()
-        self.record(None)
-        self._mouth.source.close()
-        self._ear.sink.close()
+        self.handset.close()
 
     async def _describe(self, description: str, kind: str) -> None:
         """Set our own description, which allocates at the relay."""

@@ -183,7 +183,7 @@ class InCall(abc.ABC):
     def _end_recording(self) -> None:
         recording, self._recording = self._recording, None
         if self._voice.peer is not None:
-            self._voice.peer.record(None)
+            self._voice.peer.handset.record(None)
         if recording is not None:
             recording.close()
 
@@ -201,7 +201,7 @@ class InCall(abc.ABC):
                 self._say(RecordingNotice(on=False, both=recording.sides is Sides.BOTH))
             self._tell("sound", message="the far phone does not answer: nothing is recorded; try again")
             return
-        peer.record(recording)
+        peer.handset.record(recording)
         self._tell("recording", on=True, own=True, sides=str(recording.sides), file=str(recording.file))
 
     def _on_recording_fault(self, error: DeviceError) -> None:

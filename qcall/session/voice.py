@@ -67,14 +67,14 @@ class Voice:
     def start(self) -> None:
         """Let the microphone and the speaker onto the connection."""
         assert self.peer is not None
-        self.peer.play(None)
+        self.peer.handset.play(None)
         self.peer.start_playing()
         self.peer.start_sending()
 
     def play(self, tone: Tone) -> None:
         """Let the user hear ``tone``; the talk ends it."""
         if self.peer is not None:
-            self.peer.play(tone)
+            self.peer.handset.play(tone)
 
     def send_control(self, data: bytes) -> None:
         """Put ``data`` on the control channel, if it is still there."""
@@ -126,15 +126,15 @@ class Voice:
     def muted(self, on: bool) -> None:
         self._muted = on
         if self.peer is not None:
-            self.peer.muted = on
+            self.peer.handset.muted = on
 
     @property
     def levels(self) -> tuple[float, float]:
         """Loudness spoken and heard, in decibels relative to full scale."""
         if self.peer is None:
             return SILENT, SILENT
-        spoken, heard = self.peer.levels
-        return (SILENT if self.peer.muted or self.peer.held else spoken), heard
+        spoken, heard = self.peer.handset.levels
+        return (SILENT if self.peer.handset.muted or self.peer.handset.held else spoken), heard
 
     def hold(self, on: bool) -> None:
         """Give a sound card up, or take it again. Raises ``DeviceError`` when it cannot be opened.
@@ -145,8 +145,8 @@ class Voice:
             return
         if self._sound.is_card:
             sound = Sound(NullSource(), NullSink()) if on else self._line.sound()
-            self.peer.change_source(sound.source)
-            self.peer.change_sink(sound.sink)
+            self.peer.handset.change_source(sound.source)
+            self.peer.handset.change_sink(sound.sink)
         self.held = on
         self._rest()
 
@@ -162,11 +162,11 @@ class Voice:
             )
         before = self._sound
         self._sound = devices.changed(before, kind, name)
-        self.peer.change_processing(self._sound.processing)
+        self.peer.handset.change_processing(self._sound.processing)
         if self._sound.source is not before.source:
-            self.peer.change_source(self._sound.source)
+            self.peer.handset.change_source(self._sound.source)
         if self._sound.sink is not before.sink:
-            self.peer.change_sink(self._sound.sink)
+            self.peer.handset.change_sink(self._sound.sink)
 
     @property
     def held_by_peer(self) -> bool:
@@ -181,8 +181,8 @@ class Voice:
     def _rest(self) -> None:
         """Follow both users' wishes; who waits for the other hears so."""
         if self.peer is not None:
-            self.peer.held = self.held or self.held_by_peer
-            self.peer.play(HOLDING if self.held_by_peer and not self.held else None)
+            self.peer.handset.held = self.held or self.held_by_peer
+            self.peer.handset.play(HOLDING if self.held_by_peer and not self.held else None)
 
     def press(self, digits: str) -> None:
         """Send keypad digits. Raises ``UsageError`` for others."""
@@ -203,9 +203,9 @@ class Voice:
         if self.peer is None:
             return
         try:
-            self.peer.hush()
+            self.peer.handset.hush()
             if last is not None and self._sound.tones:
-                self.peer.play(last)
+                self.peer.handset.play(last)
                 await asyncio.sleep(LAST_TONE)
         finally:
             await self.peer.close()
@@ -235,7 +235,7 @@ class Voice:
         self.peer.on_first_audio = guarded(self._first_audio)
         self.peer.on_digit = guarded(self.on_digit)
         self.peer.on_failed = guarded(self.on_failed)
-        self.peer.muted = self._muted
+        self.peer.handset.muted = self._muted
         return self.peer
 
     def _first_audio(self) -> None:

@@ -188,14 +188,14 @@ async def test_mute_sends_silence_that_looks_like_speech() -> None:
         await connect(caller, callee)
         await happens(caller.open, callee.open)
         talk(caller, callee)
-        await until(lambda: callee.peer.levels[1] > -30)
-        caller.peer.muted = True
+        await until(lambda: callee.peer.handset.levels[1] > -30)
+        caller.peer.handset.muted = True
         sizes.clear()
-        await until(lambda: callee.peer.levels[1] < -80)
+        await until(lambda: callee.peer.handset.levels[1] < -80)
         await until(lambda: len(sizes) > 100)
-        assert caller.peer.levels[0] > -30, "the meter shows what the microphone hears"
-        caller.peer.muted = False
-        await until(lambda: callee.peer.levels[1] > -30)
+        assert caller.peer.handset.levels[0] > -30, "the meter shows what the microphone hears"
+        caller.peer.handset.muted = False
+        await until(lambda: callee.peer.handset.levels[1] > -30)
     assert set(sizes) <= {PLAIN, DOUBLED}
 
 
@@ -206,13 +206,13 @@ async def test_a_call_on_hold_is_silent_both_ways() -> None:
         await connect(caller, callee)
         await happens(caller.open, callee.open)
         talk(caller, callee)
-        await until(lambda: caller.peer.levels[1] > -30 and callee.peer.levels[1] > -30)
-        caller.peer.held = True
-        await until(lambda: caller.peer.levels[1] < -80 and callee.peer.levels[1] < -80)
+        await until(lambda: caller.peer.handset.levels[1] > -30 and callee.peer.handset.levels[1] > -30)
+        caller.peer.handset.held = True
+        await until(lambda: caller.peer.handset.levels[1] < -80 and callee.peer.handset.levels[1] < -80)
         sent = caller.peer.stats()["packetsSent"]
         await until(lambda: caller.peer.stats()["packetsSent"] > sent + 20)
-        caller.peer.held = False
-        await until(lambda: caller.peer.levels[1] > -30 and callee.peer.levels[1] > -30)
+        caller.peer.handset.held = False
+        await until(lambda: caller.peer.handset.levels[1] > -30 and callee.peer.handset.levels[1] > -30)
 
 
 async def test_tones_are_heard_before_anybody_speaks_and_end_with_the_talk() -> None:
@@ -221,9 +221,9 @@ async def test_tones_are_heard_before_anybody_speaks_and_end_with_the_talk() -> 
         callee = made.phone("callee", sink=ear, tones=Tones())
         caller = made.phone("caller")
         await connect(caller, callee)
-        callee.peer.play(RINGING)
+        callee.peer.handset.play(RINGING)
         await until(lambda: any(block.any() for block in ear.blocks))
-        callee.peer.play(None)
+        callee.peer.handset.play(None)
         talk(caller, callee)
         await happens(callee.heard)
         ear.blocks.clear()
@@ -239,9 +239,9 @@ async def test_devices_are_changed_during_a_call() -> None:
         await happens(caller.open, callee.open)
         talk(caller, callee)
         await until(lambda: len(first.blocks) > 20)
-        caller.peer.change_source(ToneSource())
-        callee.peer.change_sink(second)
-        await until(lambda: callee.peer.levels[1] > -30)
+        caller.peer.handset.change_source(ToneSource())
+        callee.peer.handset.change_sink(second)
+        await until(lambda: callee.peer.handset.levels[1] > -30)
         before = len(first.blocks)
         await until(lambda: len(second.blocks) > 20)
         assert len(first.blocks) == before

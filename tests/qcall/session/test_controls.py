@@ -59,10 +59,11 @@ def test_a_recording_needs_a_file() -> None:
 
 
 class Peer:
-    """What ``Voice`` asks of a ``Peer`` when devices change."""
+    """What ``Voice`` asks of a ``Peer``, and of the handset of it, when devices change."""
 
     def __init__(self) -> None:
         self.changed: list[Any] = []
+        self.handset = self
 
     def change_source(self, source: Any) -> None:
         self.changed.append(source)

@@ -24,6 +24,7 @@ class Connection:
 
     def __init__(self) -> None:
         self.recording: Recording | None = None
+        self.handset = self
         self.acknowledged = asyncio.Event()
         self.acknowledges = True
 
