@@ -19,7 +19,7 @@ from relay.config import RelayHome
 from relay.control import Arguments, ControlServer, ask
 from relay.errors import LocalFault, RelayError, UsageError
 from relay.kme.audit import AuditLog
-from relay.network.faults import FaultRequest, broken, understood
+from relay.network.faults import FaultRequest, understood, void
 from relay.network.http import TrustedNode
 from relay.network.memory import MemoryFile
 from relay.network.node import Observer
@@ -98,8 +98,8 @@ class RunningNode:
     async def _fault(self, arguments: Arguments) -> None:
         request = understood(arguments, self._topology)
         self._node.process.disturb(request)
-        if (link := broken(request, self._topology)) is not None and self._node.store is not None:
-            self._node.store.void_stock(link.a, link.b)
+        if self._node.store is not None:
+            void(request, self._topology, self._node.store)
 
     async def _status(self, _: Arguments) -> dict[str, Any]:
         process = self._node.process

@@ -95,6 +95,21 @@ class Wish:
 ANY_PATH = Wish()
 
 
+def joined(key_id: str, units: Sequence[EndKey], size: int) -> EndKey:
+    """The key of ``size`` bits that ``units`` make together; it came every way that one of them came."""
+    ways: dict[tuple[tuple[str, ...], ...], EndKey] = {}
+    for unit in units:
+        ways.setdefault(unit.paths, unit)
+    return EndKey(
+        key_id,
+        b"".join(unit.key for unit in units)[: size // 8],
+        tuple(path for unit in ways.values() for path in unit.paths),
+        tuple(qber for unit in ways.values() for qber in unit.qber),
+        tuple(age for unit in ways.values() for age in unit.age),
+        max(unit.ready_at for unit in units),
+    )
+
+
 class KeyStore(Protocol):
     """Every method does all of its work or none. Raises :class:`StorageError`.
 
@@ -138,8 +153,8 @@ class KeyStore(Protocol):
         Raises :class:`NotHeld` or :class:`NotASlave`; nothing is delivered then.
         """
 
-    def void(self, master: str, key_ids: Sequence[str]) -> None:
-        """Forget keys that nobody shall fetch any more."""
+    def void_waiting(self, a: str, b: str) -> int:
+        """Forget keys that wait for slaves and crossed the link between two nodes; how many that were."""
 
     def count_waiting(self, master: str, now: float) -> int:
         """Keys of ``master`` that slaves at this key node have not fetched yet; asked before every key."""

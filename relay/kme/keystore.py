@@ -16,6 +16,7 @@ import os
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from relay.errors import StorageError
 
-from .keys import Assignment, EndKey, NotASlave, NotHeld
+from .keys import Assignment, EndKey, NotASlave, NotHeld, joined
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS stock (
@@ -166,11 +167,8 @@ class SqliteKeyStore:
         with self._change():
             for assignment in keys:
                 units = [self._guest(peer, unit) for unit in assignment.units]
-                joined = b"".join(unit.key for unit in units)[: assignment.size // 8]
-                key = EndKey(
-                    assignment.key_id, joined, units[0].paths, units[0].qber, units[0].age,
-                    max(ready_at, *(unit.ready_at for unit in units)),
-                )  # fmt: skip
+                key = joined(assignment.key_id, units, assignment.size)
+                key = replace(key, ready_at=max(ready_at, key.ready_at))
                 self._insert_waiting(key, assignment.master, assignment.slaves, expires)
         self._waiting_of.update(assignment.master for assignment in keys)
 
@@ -186,13 +184,13 @@ class SqliteKeyStore:
         self._waiting_of[master] -= gone
         return [self._key("waiting", *row) for row in rows]
 
-    def void(self, master: str, key_ids: Sequence[str]) -> None:
+    def void_waiting(self, a: str, b: str) -> int:
         with self._change():
-            gone = self._db.executemany(
-                "DELETE FROM waiting WHERE key_id = ? AND master = ?",
-                [(key_id, master) for key_id in key_ids],
-            ).rowcount
-        self._waiting_of[master] -= gone
+            rows = self._db.execute("SELECT key_id, master, origin FROM waiting").fetchall()
+            gone = [(key_id, master) for key_id, master, origin in rows if _crosses(origin, {a, b})]
+            self._db.executemany("DELETE FROM waiting WHERE key_id = ?", [row[:1] for row in gone])
+        self._waiting_of.subtract(master for _, master in gone)
+        return len(gone)
 
     def count_waiting(self, master: str, now: float) -> int:
         self.expire(now)

@@ -34,6 +34,7 @@ from .keys import (
     Supply,
     TooManyWaiting,
     fresh_key_id,
+    joined,
 )
 from .quota import Quota
 from .reservations import Reservations, WayLink
@@ -244,7 +245,7 @@ class KeyService:
         try:
             taken = await self._take(targets, number * units, options, now)
             groups = [taken[i : i + units] for i in range(0, len(taken), units)]
-            keys = [_joined(group, size) for group in groups]
+            keys = [joined(group[0].key_id, group, size) for group in groups]
             try:
                 await self._hand_over(keys, groups, size, master, by_target, now)
             except TooManyWaiting:  # said before anything was done
@@ -350,12 +351,6 @@ class KeyService:
 
 def _bad(message: str, *details: dict[str, Any]) -> NoReturn:
     raise KmeRefusal(HTTPStatus.BAD_REQUEST, message, *details)
-
-
-def _joined(units: Sequence[EndKey], size: int) -> EndKey:
-    first = units[0]
-    key = b"".join(unit.key for unit in units)[: size // 8]
-    return EndKey(first.key_id, key, first.paths, first.qber, first.age, max(unit.ready_at for unit in units))
 
 
 def _origin(key: EndKey) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 cut A B          no light passes: no key is made, and none is relayed over the fibre
 eve A B share    an eavesdropper intercepts and resends a share (0..1) of the pulses; when that raises the
-                 alarm, pool and stock of the link are void, and below that only what is distilled shrinks
+                 alarm, the link's pool and every key that came over it and has not been fetched are void;
+                 below that only what is distilled shrinks
 drain A B        the link's pool is empty at both ends, and gone is the stock that came over it
 compromise NODE  the node writes down every end key that it sees from now on
 restore [...]    A B: fibre mended, eavesdropper gone; NODE: honest again; nothing named: everything
@@ -16,9 +17,10 @@ from typing import Any, Literal
 import msgspec
 
 from relay.errors import UsageError
+from relay.kme.keys import KeyStore
 
 from .network import Network
-from .topology import Link, Topology
+from .topology import Topology
 
 Action = Literal["cut", "eve", "drain", "compromise", "restore"]
 ON_LINKS = ("cut", "eve", "drain")
@@ -74,15 +76,15 @@ def apply(request: FaultRequest, network: Network, now: float) -> None:
                 network.recover(node)
 
 
-def broken(request: FaultRequest, topology: Topology) -> Link | None:
-    """The link over which stock came that is void now, if there is one.
+def void(request: FaultRequest, topology: Topology, store: KeyStore) -> None:
+    """Let a key node forget what came over a link that is not to be trusted, or not to be relied on.
 
-    An eavesdropper was there before the alarm told of her; without its stock a pair feels a drained pool at
-    its next key. What had crossed a fibre before it was cut is as good as ever.
+    An eavesdropper was there before the alarm told of her: stock is void, and so is what waits for slaves.
+    Without its stock a pair feels a drained pool at its next key. What had crossed a fibre before it was cut
+    is as good as ever.
     """
     if request.action == "drain":
-        return topology.link(*request.names)
-    if request.action == "eve":
-        link = topology.link(*request.names)
-        return link if link.quality(eve=request.share).alarm else None
-    return None
+        store.void_stock(*request.names)
+    elif request.action == "eve" and topology.link(*request.names).quality(eve=request.share).alarm:
+        store.void_stock(*request.names)
+        store.void_waiting(*request.names)

@@ -16,7 +16,7 @@ from relay.kme.service import DEFAULT_LIMITS, KeyService, Limits
 from relay.pki import Authority, reached_at
 
 from . import report
-from .faults import FaultRequest, apply, broken
+from .faults import FaultRequest, apply, void
 from .network import Network
 from .node import Observer
 from .supply import LocalCarrier, StockedSupply
@@ -103,15 +103,14 @@ class KeySites:
         return cls(network, started, clock)
 
     async def disturb(self, request: FaultRequest) -> None:
-        """Do it to the network; stock that came over a link which is not to be trusted is void."""
+        """Do it to the network; keys that came over a link which is not to be trusted are void."""
         fresh = request.action == "compromise" and request.names[0] not in self.network.captured
         apply(request, self.network, self._clock())
         if fresh and (taken := self.sites.get(request.names[0])) is not None:
             held = taken.store.contents()
             self.network.captured[taken.name] += [(key.key_id, key.key) for key in held]
-        if (link := broken(request, self.network.topology)) is not None:
-            for site in self.sites.values():
-                site.store.void_stock(link.a, link.b)
+        for site in self.sites.values():
+            void(request, self.network.topology, site.store)
 
     async def report(self) -> dict[str, Any]:
         """The network as ``relay status`` shows it."""

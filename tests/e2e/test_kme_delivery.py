@@ -12,6 +12,7 @@ import pytest
 from qcall.errors import RelayRefused
 from qcall.net.kme import KeyNode, sae_key_and_request
 from relay.network import topology
+from relay.network.faults import FaultRequest
 from relay.network.sites import KeySites, kme_id
 from relay.pki import Authority
 
@@ -89,3 +90,15 @@ async def test_another_phone_cannot_fetch_the_key(phone: Phone) -> None:
         await eve.dec_keys("sae-alice", [sent.key_id])
     assert refused.value.code == "qkd-unauthorized"
     assert (await bob.dec_keys("sae-alice", [sent.key_id]))[0].key == sent.key
+
+
+async def test_a_key_under_way_when_the_alarm_rises_on_its_path_is_void(
+    phone: Phone, sites: KeySites
+) -> None:
+    alice, bob = phone("alice", "beijing"), phone("bob", "hefei")
+    [sent] = await alice.enc_keys("sae-bob")
+    await sites.disturb(FaultRequest("eve", (sent.path[3], sent.path[4])))
+    with pytest.raises(RelayRefused, match="not found on KME"):
+        await bob.dec_keys("sae-alice", [sent.key_id])
+    [fresh] = await alice.enc_keys("sae-bob")
+    assert (await bob.dec_keys("sae-alice", [fresh.key_id]))[0].key == fresh.key

@@ -159,13 +159,22 @@ def test_keys_expire(store: SqliteKeyStore) -> None:
     assert store.count_waiting("m", 0) == 0
 
 
-def test_a_voided_key_is_gone_and_only_its_master_can_void_it(store: SqliteKeyStore) -> None:
-    waiting(store)
-    store.void("other", ["u"])
-    assert store.count_waiting("m", 0) == 1
-    store.void("m", ["u"])
+def test_what_waits_and_crossed_a_link_with_any_part_of_it_is_void_and_no_other(
+    store: SqliteKeyStore,
+) -> None:
+    def over(name: str, *nodes: str) -> EndKey:
+        return EndKey(name, bytes(32), (nodes,), (0.01,) * (len(nodes) - 1), (2.5,) * (len(nodes) - 1))
+
+    units = [over("u1", "a", "y", "b"), over("u2", "a", "x", "b"), over("u3", "a", "y", "b")]
+    store.add_stock("peer", units, owned=False, expires=50)
+    long, short = Assignment("k", ("u1", "u2"), 512, "m", ("s",)), Assignment("u3", ("u3",), 256, "m", ("s",))
+    store.assign("peer", [long, short], ready_at=0, expires=50)
+    [kept] = [key for key in store.contents() if key.key_id == "k"]
+    assert (kept.paths, len(kept.qber), len(kept.age)) == ((("a", "y", "b"), ("a", "x", "b")), 4, 4)
+    assert (store.void_waiting("b", "x"), store.count_waiting("m", 0)) == (1, 1)
     with pytest.raises(NotHeld):
-        store.deliver("m", "s", ["u"], 1)
+        store.deliver("m", "s", ["k"], 1)
+    assert store.deliver("m", "s", ["u3"], 1)
 
 
 def test_a_cleared_stock_is_void(store: SqliteKeyStore) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.errors import UsageError
-from relay.network.faults import FaultRequest, apply, broken, understood
+from relay.kme.keys import EndKey
+from relay.kme.keystore import SqliteKeyStore
+from relay.network.faults import FaultRequest, apply, understood, void
 from relay.network.network import Network
 from relay.network.topology import load
 
@@ -81,15 +84,28 @@ def test_whatever_is_asked_is_understood_or_refused(arguments: dict[str, object]
 
 
 @pytest.mark.parametrize(
-    ("action", "share", "void"),
-    [("eve", 1.0, True), ("drain", 1.0, True), ("eve", 0.01, False), ("cut", 1.0, False)],
+    ("action", "share", "left"),
+    [
+        ("eve", 1.0, (set(), {"other"})),
+        ("drain", 1.0, (set(), {"waiting", "other"})),
+        ("eve", 0.01, ({"stock"}, {"waiting", "other"})),
+        ("cut", 1.0, ({"stock"}, {"waiting", "other"})),
+        ("restore", 1.0, ({"stock"}, {"waiting", "other"})),
+    ],
 )
-def test_stock_is_void_when_the_alarm_rises_but_not_by_a_cut_or_below_the_alarm(
-    action: str, share: float, void: bool
+def test_the_alarm_voids_what_nobody_fetched_yet_a_drained_pool_the_stock_and_no_other_fault_a_thing(
+    tmp_path: Path, action: str, share: float, left: tuple[set[str], set[str]]
 ) -> None:
-    asked = understood({"action": action, "names": ["taian", "jinan"], "share": share}, CHAIN)
-    assert broken(asked, CHAIN) == (CHAIN.link("jinan", "taian") if void else None)
-    assert broken(FaultRequest("restore"), CHAIN) is None
+    store = SqliteKeyStore(tmp_path / "keys.db", bytes(32), boot_id="x")
+    over = (("beijing", "jinan", "taian"),)
+    store.add_stock("peer", [EndKey("stock", bytes(32), over)], owned=True, expires=9)
+    store.hold(EndKey("waiting", bytes(32), over), "m", ["s"], expires=9)
+    store.hold(EndKey("other", bytes(32), (("beijing", "jinan"),)), "m", ["s"], expires=9)
+    void(understood({"action": action, "names": ["taian", "jinan"], "share": share}, CHAIN), CHAIN, store)
+    stock = {key.key_id for key in store.take_stock("peer", 5, 0)}
+    assert (stock, {key.key_id for key in store.contents()}) == left
+    assert store.count_waiting("m", 0) == len(left[1])
+    store.close()
 
 
 def test_the_outlook_names_the_way_and_what_is_wrong_on_the_usual_one(net: Network) -> None:
