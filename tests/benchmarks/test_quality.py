@@ -68,7 +68,8 @@ def test_packets_to_a_phone_that_hung_up_are_not_lost() -> None:
 def test_what_is_sent_doubles_where_losses_are_answered_with_copies(
     loss: float, kilobits: tuple[int, int], program: Any
 ) -> None:
-    call = VirtualCall(topology="beijing-hefei", loss=loss, burst=1, jitter=None, seed=1, bitrate=32_000)
+    asked = {"topology": "beijing-hefei", "burst": 1, "jitter": None, "seed": 1, "bitrate": 32_000}
+    call = VirtualCall(loss=loss, copies=True, **asked)
     outcome = call.run(program)
     assert kilobits[0] < 8 * outcome.sent / 1000 < kilobits[1]
     missed = outcome.stats["packetsLost"] / len(outcome.fates)
