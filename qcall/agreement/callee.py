@@ -22,17 +22,7 @@ from qcall.errors import AgreementFailed, CallRefused, Unavailable
 
 from .caller import downgrade, identity_changed
 from .effects import Agreed, Effects, FetchDecKeys, NeedAnswer, Send
-from .machine import (
-    CLOCK_SKEW,
-    HANDSHAKE_LIMIT,
-    MEDIA_LIMIT,
-    Agreement,
-    OutOfTurn,
-    Phone,
-    State,
-    check_key_ids,
-    guarded,
-)
+from .machine import Agreement, Phone, check_key_ids, guarded
 from .messages import (
     M1,
     M2,
@@ -66,6 +56,7 @@ from .rekey_callee import CalleeRekey
 from .sas import words
 from .schedule import QKD_KEY_LENGTH, Direction, Early, Handshake, QuantumKey
 from .security import SecurityInfo
+from .states import CLOCK_SKEW, HANDSHAKE_LIMIT, MEDIA_LIMIT, OutOfTurn, State
 from .suites import Suite, choose
 
 

@@ -20,16 +20,7 @@ from qcall.crypto.secret import Secret
 from qcall.errors import AgreementFailed, CallRefused, Unavailable
 
 from .effects import Agreed, Effects, FetchEncKeys, NeedOffer, RemoteAnswer, Send
-from .machine import (
-    HANDSHAKE_LIMIT,
-    MEDIA_LIMIT,
-    Agreement,
-    OutOfTurn,
-    Phone,
-    State,
-    check_key_ids,
-    guarded,
-)
+from .machine import Agreement, Phone, check_key_ids, guarded
 from .messages import (
     CALL_ID_LENGTH,
     M1,
@@ -63,6 +54,7 @@ from .rekey_caller import CallerRekey
 from .sas import words
 from .schedule import QKD_KEY_LENGTH, Direction, Early, Handshake, QuantumKey
 from .security import SecurityInfo
+from .states import HANDSHAKE_LIMIT, MEDIA_LIMIT, OutOfTurn, State
 from .suites import Suite
 
 

@@ -1,12 +1,5 @@
 """What caller and callee have in common: the frame of the agreement and everything after M4.
 
-    caller  idle ─ start → M2? ─ M2 → preparing ─ offer and keys → M4? ─ M4 → agreed ┐
-    callee  M1? ─ M1 → M3? ─ M3 → keys? ─ keys → answer? ─ answer → agreed ──────────┤
-                                                                                     │
-              agreed ─ exporter → confirming ─ KC → confirmed ─ hang up → closing → ended
-
-              anything wrong, in any state → ended
-
 A machine takes bytes, facts and the time (seconds on one monotonic clock) and returns effects. What a peer
 may send in which state is a table; what is not in the table aborts. Abort wipes the keys, tells the peer
 one code (authenticated as soon as there are keys to do it with), and tells this phone precisely why.
@@ -16,7 +9,6 @@ Once confirmed, the machine is deaf to signalling: nobody but the peer can end a
 from __future__ import annotations
 
 import abc
-import enum
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -53,41 +45,8 @@ from .refusal import refused, told, version_failure
 from .rekey import Ongoing, Rekey
 from .schedule import Direction, Handshake, Mixed, QuantumKey, Root, SrtpKeys
 from .security import SecurityInfo
+from .states import CONFIRM_LIMIT, RECEIPT_LIMIT, OutOfTurn, State
 from .suites import Suite, rank
-
-HANDSHAKE_LIMIT = 20.0
-"""Seconds from the first message to M4, a second attempt included."""
-MEDIA_LIMIT = 20.0
-"""Seconds from M4 until DTLS is up."""
-CONFIRM_LIMIT = 5.0
-"""Seconds from DTLS to key confirmation."""
-RECEIPT_LIMIT = 1.0
-"""Seconds from hanging up until the peer's signature is no longer waited for."""
-CLOCK_SKEW = 300
-"""Seconds by which the clocks of two phones may differ."""
-
-
-class State(enum.Enum):
-    """Where an agreement is."""
-
-    IDLE = "idle"
-    AWAIT_M1 = "M1?"
-    AWAIT_M2 = "M2?"
-    PREPARING = "preparing"
-    AWAIT_M3 = "M3?"
-    AWAIT_KEYS = "keys?"
-    AWAIT_ANSWER = "answer?"
-    AWAIT_M4 = "M4?"
-    AGREED = "agreed"
-    CONFIRMING = "confirming"
-    CONFIRMED = "confirmed"
-    CLOSING = "closing"
-    ENDED = "ended"
-
-
-class OutOfTurn(Exception):
-    """The driver called something that this state does not have: a fault of ours."""
-
 
 P = ParamSpec("P")
 M = TypeVar("M", bound="Agreement")

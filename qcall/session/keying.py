@@ -16,9 +16,10 @@ from qcall.agreement import effects as agree
 from qcall.agreement.callee import Callee
 from qcall.agreement.caller import Caller
 from qcall.agreement.control import Message
-from qcall.agreement.machine import Agreement, State
+from qcall.agreement.machine import Agreement
 from qcall.agreement.messages import Kind, RefuseCode
 from qcall.agreement.peer import judge
+from qcall.agreement.states import State
 from qcall.call.authenticity import Authenticity, Verdict
 from qcall.call.events import Reason
 from qcall.crypto.secret import Secret

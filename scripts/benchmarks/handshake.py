@@ -38,8 +38,9 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 from qcall.agreement import effects as fx
 from qcall.agreement.callee import Callee
 from qcall.agreement.caller import Caller
-from qcall.agreement.machine import Agreement, Phone, State
+from qcall.agreement.machine import Agreement, Phone
 from qcall.agreement.messages import Kind
+from qcall.agreement.states import State
 from qcall.agreement.suites import Q3, Q5, Suite
 from qcall.crypto import aead, kdf
 from qcall.crypto.identity import ML_DSA_65, ML_DSA_87, Identity, PublicIdentity, Role, Signature

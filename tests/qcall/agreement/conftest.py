@@ -17,8 +17,9 @@ import pytest
 from qcall.agreement import effects as fx
 from qcall.agreement.callee import Callee
 from qcall.agreement.caller import Caller
-from qcall.agreement.machine import Agreement, Phone, State
+from qcall.agreement.machine import Agreement, Phone
 from qcall.agreement.schedule import SrtpKeys
+from qcall.agreement.states import State
 from qcall.crypto.identity import Identity
 from qcall.crypto.secret import Secret
 from qcall.records.store import Records

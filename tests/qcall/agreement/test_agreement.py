@@ -8,8 +8,8 @@ import pytest
 
 from qcall.agreement import effects as fx
 from qcall.agreement.control import Answered, Hangup, Mute
-from qcall.agreement.machine import State
 from qcall.agreement.policy import QkdPolicy, QkdState
+from qcall.agreement.states import State
 from qcall.agreement.suites import Q3, Q5, Suite, available, rank
 from qcall.crypto.identity import ML_DSA_87
 from qcall.crypto.kem import CRYPTOGRAPHY, ML_KEM_768, ML_KEM_1024

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from qcall.agreement import callee
 from qcall.agreement import effects as fx
 from qcall.agreement.control import Answered, Confirm, Mute
-from qcall.agreement.machine import CONFIRM_LIMIT, HANDSHAKE_LIMIT, MEDIA_LIMIT, State
 from qcall.agreement.messages import HEADER_LENGTH, M1, M2, Kind, M2Clear, Refuse, RefuseCode, encode, frame
 from qcall.agreement.policy import QkdPolicy, QkdState
 from qcall.agreement.schedule import Mixed
+from qcall.agreement.states import CONFIRM_LIMIT, HANDSHAKE_LIMIT, MEDIA_LIMIT, State
 from qcall.agreement.suites import Q3, Q5, Suite
 from qcall.crypto.identity import Identity
 from qcall.crypto.secret import Secret

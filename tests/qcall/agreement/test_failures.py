@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from qcall.agreement import effects as fx
-from qcall.agreement.machine import CLOCK_SKEW, CONFIRM_LIMIT, HANDSHAKE_LIMIT, MEDIA_LIMIT, OutOfTurn, State
 from qcall.agreement.messages import HEADER_LENGTH, Kind, Refuse, RefuseCode, decode
 from qcall.agreement.policy import QkdPolicy, QkdState
+from qcall.agreement.states import CLOCK_SKEW, CONFIRM_LIMIT, HANDSHAKE_LIMIT, MEDIA_LIMIT, OutOfTurn, State
 from qcall.agreement.suites import Q3
 from qcall.crypto import x25519
 from qcall.crypto.kem import CRYPTOGRAPHY

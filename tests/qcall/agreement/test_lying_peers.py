@@ -11,7 +11,6 @@ import pytest
 from qcall.agreement import callee, caller
 from qcall.agreement import effects as fx
 from qcall.agreement.control import Confirm
-from qcall.agreement.machine import CONFIRM_LIMIT, HANDSHAKE_LIMIT, MEDIA_LIMIT, State
 from qcall.agreement.messages import (
     HEADER_LENGTH,
     Kind,
@@ -23,6 +22,7 @@ from qcall.agreement.messages import (
     Signed,
     SignedAndMaced,
 )
+from qcall.agreement.states import CONFIRM_LIMIT, HANDSHAKE_LIMIT, MEDIA_LIMIT, State
 from qcall.crypto import x25519
 from qcall.crypto.secret import Secret
 

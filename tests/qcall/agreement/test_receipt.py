@@ -7,8 +7,8 @@ import pytest
 
 from qcall.agreement import effects as fx
 from qcall.agreement.control import Farewell, Hangup
-from qcall.agreement.machine import RECEIPT_LIMIT, OutOfTurn, State
 from qcall.agreement.receipt import SignedReceipt, compare, load
+from qcall.agreement.states import RECEIPT_LIMIT, OutOfTurn, State
 from qcall.agreement.suites import Q3
 from qcall.errors import UsageError
 

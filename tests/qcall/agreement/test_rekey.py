@@ -6,11 +6,11 @@ import pytest
 
 from qcall.agreement import effects as fx
 from qcall.agreement.control import Mute, Rekey1, Rekey2, Rekey2Body, Rekey3
-from qcall.agreement.machine import State
 from qcall.agreement.messages import encode
 from qcall.agreement.policy import QkdPolicy, QkdState
 from qcall.agreement.rekey import EPOCH_GRACE, GRACE_INTERVALS, LONGEST_INTERVAL, OLD_EPOCH, SIGN_EVERY, STALE
 from qcall.agreement.rekey_caller import ATTEMPT_LIMIT, FAILURES
+from qcall.agreement.states import State
 from qcall.agreement.suites import Q3
 from qcall.crypto.secret import Secret
 from qcall.records.store import Records
