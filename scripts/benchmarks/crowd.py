@@ -21,6 +21,8 @@ class Crowd:
     """Of one core, for one phone that speaks and listens, in the mean."""
     relay: float
     """Of one core, for the relay and its key nodes."""
+    mos: float
+    """The worst that the E-model says of what one of them heard."""
 
     @property
     def per_core(self) -> float:
@@ -52,6 +54,11 @@ async def gather(directory: Path, phones: int, seconds: float, speech: Path) -> 
         ends = [program.ended(limit=seconds + 60) for name, program in programs.items() if name != "relay"]
         if any(await asyncio.gather(*ends)):
             raise StageError("a call of the crowd failed")
+        heard = [
+            (await program.event("ended"))["quality"]["mos"]
+            for name, program in programs.items()
+            if name != "relay"
+        ]
         await relay.stop()
     share = float(np.mean([each for name, each in used.items() if name != "relay"]))
-    return Crowd(phones, share, used["relay"])
+    return Crowd(phones, share, used["relay"], min(heard))
