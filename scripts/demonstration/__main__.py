@@ -70,7 +70,7 @@ async def perform(directory: Path, seconds: float, topology: str, say: Console) 
         await theatre.enrol("bob", sites[-1])
         say.print(f"[dim]alice calls bob: {seconds:g} s of speech both ways …[/]")
         # One epoch for the whole call: the attacker's control is given the secrets of one.
-        keys = ("--qkd", "require", "--rekey", "3600")
+        keys = ("--qkd", "require", "--rekey", "300")
         sound = {name: ("--input", said[name], "--output", files[name], *keys) for name in said}
         bob = await theatre.listen("bob", "--auto-answer", "--after", "1", "--once", *sound["bob"])
         glass = (sys.executable, "-m", "scripts.demonstration.glass_phone", "--home", theatre.home("alice"))

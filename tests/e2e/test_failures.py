@@ -114,7 +114,8 @@ async def test_a_second_relay_in_the_same_home_on_the_same_port(theatre: Stage) 
     await theatre.serve()
     address = theatre.ready["signalling"].removeprefix("ws://").rstrip("/")
     command = (BIN / "relay", "--home", theatre.relay_home, "serve", "--listen", address)
-    assert "in use" in one_line(await theatre.run("serve", *command, "--turn", "127.0.0.1:0", code=1))
+    second = await theatre.run("serve", *command, "--turn", "127.0.0.1:0", code=1)
+    assert "already; stop it or choose another --home" in one_line(second)
 
 
 @pytest.mark.parametrize(
