@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
+
+import pytest
 
 from scripts.demonstration.recording import Recording
 from scripts.demonstration.stage import Stage
 from tests.e2e.real_time import REAL_TIME
+
+NIGHTLY = os.environ.get("QCALL_TEST_PROFILE") == "nightly"
 
 
 @REAL_TIME
@@ -26,3 +31,18 @@ async def test_the_attacker_opens_nothing_unless_given_everything(theatre: Stage
     assert set(result["security"]["qkd"]["key_ids"]) <= set(recording.end_keys)
     assert len(recording.signalling) >= 4
     assert recording.kinds["kme"] >= 4
+
+
+@REAL_TIME
+@pytest.mark.skipif(not NIGHTLY, reason="a call of 45 s through every fault: in the nightly profile")
+async def test_a_call_goes_on_through_every_fault_and_a_spy_opens_nothing(theatre: Stage) -> None:
+    command = (sys.executable, "-m", "scripts.demonstration", "--faults", "--json")
+    demonstration = await theatre.start("demonstration", *command)
+    assert await demonstration.ended(limit=110) == 0, demonstration.account()
+    (result,) = demonstration.events
+    assert result["proved"] is True
+    assert len(result["steps"]) == 5
+    assert "ALARM" in result["steps"][1]["keys"]
+    assert result["compromised"]["of_this_call"] > 0
+    spy, control = result["attacks"]
+    assert spy["opened"] == 0 < control["opened"] <= control["packets"]

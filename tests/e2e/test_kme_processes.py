@@ -32,7 +32,7 @@ description = "modelled: two ways from a to b"
 sites = ["a", "b"]
 links = [
   { a = "a", b = "x", km = 30 }, { a = "x", b = "b", km = 30 },
-  { a = "y", b = "a", km = 50 }, { a = "b", b = "y", km = 50 },
+  { a = "y", b = "a", km = 80 }, { a = "b", b = "y", km = 80 },
 ]
 """
 
@@ -63,6 +63,20 @@ class Nodes:
         process = self.running.pop(name)
         process.send_signal(signal.SIGKILL)
         await process.communicate()
+
+    async def books(self, name: str) -> dict[frozenset[str], int]:
+        """Bits that each link of a node has used up, as this end of it counts."""
+        self.running[name].send_signal(signal.SIGUSR1)
+        out = self.running[name].stdout
+        assert out is not None
+        async with asyncio.timeout(10):
+            rows = json.loads(await out.readline())
+        return {frozenset((row["a"], row["b"])): row["spent"] + row["lost"] for row in rows}
+
+    def pads(self, name: str) -> tuple[list[str], list[str]]:
+        """Digests of the pads that a node put on frames, and of those that it took off frames."""
+        lines = [line.split() for line in (self.home / f"pads-{name}").read_text().splitlines()]
+        return [pad for way, pad in lines if way == "on"], [pad for way, pad in lines if way == "off"]
 
     def phone(self, name: str, site: str) -> KeyNode:
         return enrolled(self.authority, self.home, name, site, self.urls[site]["kme"])
@@ -118,6 +132,50 @@ async def test_keys_take_another_way_while_a_node_is_killed_and_return_when_it_i
         assert (await bob.dec_keys("sae-alice", [again.key_id]))[0].key == again.key
         back = await until_keyed(bob, "sae-alice")
         assert (await alice.dec_keys("sae-bob", [back.key_id]))[0].key == back.key
+
+
+async def test_a_node_killed_amid_requests_spends_no_bit_twice_and_loses_no_key_that_was_given(
+    nodes: Nodes,
+) -> None:
+    given: list[QkdKey] = []
+    async with nodes.phone("alice", "a") as alice, nodes.phone("bob", "b") as bob:
+        given.append(await until_keyed(alice, "sae-bob", path=("a", "x", "b")))
+        asking = [asyncio.create_task(alice.enc_keys("sae-bob", number=4)) for _ in range(24)]
+        await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
+        await nodes.kill("x")
+        early = sum(task.done() for task in asking)
+        answers = await asyncio.gather(*asking, return_exceptions=True)
+        assert 0 < early < len(asking), "the kill came in between"
+        assert all(isinstance(answer, list | Unavailable) for answer in answers)
+        given += [key for answer in answers if isinstance(answer, list) for key in answer]
+        assert {key.path for key in given} == {("a", "x", "b"), ("a", "y", "b")}
+        await nodes.start("x")
+        given.append(await until_keyed(alice, "sae-bob", path=("a", "x", "b")))
+        fetched = {}
+        for first in range(0, len(given), 50):
+            ids = [key.key_id for key in given[first : first + 50]]
+            fetched |= {key.key_id: key.key for key in await bob.dec_keys("sae-alice", ids)}
+        assert fetched == {key.key_id: key.key for key in given}
+    assert len({key.key.reveal() for key in given}) == len({key.key_id for key in given}) == len(given) > 40
+
+    put = {name: nodes.pads(name)[0] for name in "abxy"}
+    taken = {name: nodes.pads(name)[1] for name in "abxy"}
+    for used in (put, taken):
+        every = [pad for pads in used.values() for pad in pads]
+        assert len(set(every)) == len(every), "a pad was used twice"
+    assert set().union(*taken.values()) <= set().union(*put.values())
+    for one, other in (("a", "x"), ("x", "b"), ("a", "y"), ("y", "b")):
+        await agreed(nodes, one, other)
+
+
+async def agreed(nodes: Nodes, one: str, other: str) -> None:
+    """Wait until both ends of a link count the same bits as used; stock may still be on its way."""
+    link = frozenset((one, other))
+    limit = time.monotonic() + 10
+    while (counts := [(await nodes.books(end)).get(link) for end in (one, other)])[0] != counts[1]:
+        assert time.monotonic() < limit, f"the ends of {one}–{other} count {counts}"
+        await asyncio.sleep(0.05)
+    assert counts[0]
 
 
 async def test_a_node_is_no_place_for_an_sae(nodes: Nodes) -> None:

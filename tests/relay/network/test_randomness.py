@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from relay.kme.keys import Wish
+from relay.network.key_relay import join, split
 from relay.network.network import Network
 from relay.network.topology import load, parse
 
@@ -106,12 +107,17 @@ def test_a_share_on_disjoint_paths_is_independent_of_the_key() -> None:
     assert abs(agreement - 0.5) < 5 / math.sqrt(8 * len(came))
 
 
-def test_whatever_share_a_node_captured_every_key_is_still_possible() -> None:
-    captured = bytes(range(32))
-    # For any key there is a share on the other path that makes it: the captured one rules nothing out.
-    for key in (bytes(32), b"\xff" * 32, os.urandom(32)):
-        other = xor(key, captured)
-        assert xor(captured, other) == key
+@pytest.mark.parametrize("count", [2, 3])
+def test_whatever_shares_were_captured_every_key_is_still_possible(count: int) -> None:
+    """All shares but one are at hand: for any key there are draws with which it splits into just these."""
+    shares = split(os.urandom(32), count, os.urandom)
+    for missing in range(count):
+        captured = [share for place, share in enumerate(shares) if place != missing]
+        for key in (bytes(32), b"\xff" * 32, os.urandom(32)):
+            fitting = [*captured[:missing], join([key, *captured]), *captured[missing:]]
+            draws = iter(fitting[:-1])
+            assert split(key, count, lambda _, draws=draws: next(draws)) == fitting  # type: ignore[misc]
+            assert join(fitting) == key
 
 
 @pytest.mark.parametrize(
