@@ -11,12 +11,15 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import json
 import os
 import platform
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import astuple, dataclass
+from typing import Any, ClassVar
 
 from qcall.errors import DeviceError
 
@@ -25,6 +28,10 @@ from .playout import BLOCK
 
 THREAD = ThreadPoolExecutor(max_workers=1, thread_name_prefix="portaudio")
 """Where everything but callbacks happens."""
+PA_INT_16 = 8
+"""From portaudio.h: samples of signed 16 bits."""
+LISTING_LIMIT = 5.0
+"""Seconds for a process of its own to list the devices."""
 
 Callback = Callable[..., tuple[bytes | None, int]]
 
@@ -40,98 +47,166 @@ class CardInfo:
 
 def cards() -> list[CardInfo]:
     """All sound devices; none is a normal state. Blocks. Raises ``DeviceError`` without PyAudio."""
-    return THREAD.submit(_listed).result()
+    return THREAD.submit(_cards).result()
 
 
-def open_card(name: str | None, *, input: bool, callback: Callback) -> Future[Card]:
-    """A stream on the device whose name contains ``name``, or on the default one; ``DeviceError`` without."""
-    return THREAD.submit(_opened, name, input, callback)
+def open_card(
+    name: str | None, *, input: bool, callback: Callback, on_start: Callable[[], None]
+) -> Future[Card]:
+    """A stream from or to the device whose name contains ``name``, or the default one.
+
+    ``on_start`` is called before the first callback, and whenever the stream is begun anew: a device that was
+    plugged in later is only found when PortAudio begins anew, and the streams of other devices with it. The
+    future has a ``DeviceError`` when nothing can be opened.
+    """
+    return THREAD.submit(_opened, Card(name, input, callback, on_start))
 
 
 class Card:
     """A stream, which ``open_card`` makes; ``close`` is for every thread, the rest for PortAudio's own."""
 
-    def __init__(self) -> None:
-        try:
-            import pyaudio
-        except ImportError:
-            raise DeviceError(
-                "PyAudio is not installed (see the README), or give --input and --output; silence now"
-            ) from None
-        silence()
-        self._pyaudio = pyaudio
+    streams: ClassVar[set[Card]] = set()
+    """Those that are open."""
+
+    def __init__(
+        self, wanted: str | None, input: bool, callback: Callback, on_start: Callable[[], None]
+    ) -> None:
+        self.wanted = wanted
+        self.input = input
+        self.kind = "microphone" if input else "loudspeaker"
         self.name = ""
         """Of the device that is open, as PortAudio has it."""
+        self._callback = callback
+        self._on_start = on_start
+        self._portaudio: Any = None
         self._stream: Any = None
-        self.portaudio = pyaudio.PyAudio()
 
     def close(self) -> Future[None]:
         """Stop the stream, before anything that is asked for from now on; may be called twice."""
-        return THREAD.submit(self._close)
+        return THREAD.submit(self._stop)
 
-    def _close(self) -> None:
+    def _start(self, wanted: str | None) -> None:
+        self._portaudio = initialised()
+        try:
+            info = self._find(wanted)
+            self._on_start()
+            self._stream = self._portaudio.open(
+                rate=SAMPLE_RATE,
+                channels=1,
+                format=PA_INT_16,
+                frames_per_buffer=BLOCK,
+                stream_callback=self._callback,
+                **{"input" if self.input else "output": True},
+                **{f"{'input' if self.input else 'output'}_device_index": info["index"]},
+            )
+        except DeviceError:
+            self._stop()
+            raise
+        except (OSError, ValueError) as error:
+            self._stop()
+            option = "--input" if self.input else "--output"
+            raise DeviceError(
+                f"no {self.kind} can be opened ({error}); plug one in, or give a WAV file with {option}"
+            ) from None
+        self.name = str(info["name"])
+        self.streams.add(self)
+
+    def _stop(self) -> None:
+        self.streams.discard(self)
         stream, self._stream = self._stream, None
         if stream is not None:
             stream.close()
-        portaudio, self.portaudio = self.portaudio, None
+        portaudio, self._portaudio = self._portaudio, None
         if portaudio is not None:
             portaudio.terminate()
 
-    def _open(self, name: str | None, *, input: bool, callback: Callback) -> None:
-        kind, option = ("microphone", "--input") if input else ("loudspeaker", "--output")
-        device = None if name is None else self._find(name, kind, input=input)
-        default = (
-            self.portaudio.get_default_input_device_info
-            if input
-            else self.portaudio.get_default_output_device_info
-        )
-        direction = "input" if input else "output"
-        try:
-            info = default() if device is None else self.portaudio.get_device_info_by_index(device)
-            self.name = str(info["name"])
-            self._stream = self.portaudio.open(
-                rate=SAMPLE_RATE,
-                channels=1,
-                format=self._pyaudio.paInt16,
-                frames_per_buffer=BLOCK,
-                stream_callback=callback,
-                **{direction: True, f"{direction}_device_index": device},
-            )
-        except (OSError, ValueError) as error:
-            raise DeviceError(
-                f"no {kind} can be opened ({error}); plug one in, or give a WAV file with {option}"
-            ) from None
+    def _find(self, wanted: str | None) -> Any:
+        if wanted is None and self.input:
+            return self._portaudio.get_default_input_device_info()
+        if wanted is None:
+            return self._portaudio.get_default_output_device_info()
+        channels = "maxInputChannels" if self.input else "maxOutputChannels"
+        infos = [info for info in devices(self._portaudio) if info[channels] > 0]
+        for info in sorted(infos, key=lambda info: str(info["name"]) != wanted):
+            if wanted.casefold() in str(info["name"]).casefold():
+                return info
+        raise DeviceError(f"there is no {self.kind} called {wanted}; see: qcall devices")
 
-    def _find(self, name: str, kind: str, *, input: bool) -> int:
-        channels = "maxInputChannels" if input else "maxOutputChannels"
-        for index in range(self.portaudio.get_device_count()):
-            info = self.portaudio.get_device_info_by_index(index)
-            if name.casefold() in str(info["name"]).casefold() and info[channels] > 0:
-                return index
-        raise DeviceError(f"there is no {kind} called {name}; see: qcall devices")
+    def _is_plugged_in(self) -> bool:
+        """Whether another process finds what is wanted where this one does not know of it."""
+        here = {card.name for card in listed() if self._suits(card)}
+        there = {card.name for card in listed_afresh() if self._suits(card)}
+        return bool(there - here)
+
+    def _suits(self, card: CardInfo) -> bool:
+        wanted = "" if self.wanted is None else self.wanted
+        fits = card.microphone if self.input else card.loudspeaker
+        return fits and wanted.casefold() in card.name.casefold()
 
 
-def _opened(name: str | None, input: bool, callback: Callback) -> Card:
-    card = Card()
+def _opened(card: Card) -> Card:
     try:
-        card._open(name, input=input, callback=callback)
+        card._start(card.wanted)
     except DeviceError:
-        card._close()
-        raise
+        if not (others := tuple(Card.streams)) or not card._is_plugged_in():
+            raise
+        for other in others:
+            other._stop()
+        for other in others:
+            with contextlib.suppress(DeviceError):  # it is missed, and looked for, by who uses it
+                other._start(other.name)
+        card._start(card.wanted)
     return card
 
 
-def _listed() -> list[CardInfo]:
-    card = Card()
+def _cards() -> list[CardInfo]:
+    if not Card.streams:
+        return listed()
+    found = listed_afresh() or listed()
+    # What is in use here, another process may not be able to open, and then does not list.
+    missing = [card for card in Card.streams if not any(info.name == card.name for info in found)]
+    return found + [CardInfo(card.name, card.input, not card.input) for card in missing]
+
+
+def listed() -> list[CardInfo]:
+    """The devices that were there when PortAudio began: it looks for them once, with its first stream."""
+    portaudio = initialised()
     try:
-        portaudio = card.portaudio
-        infos = [portaudio.get_device_info_by_index(i) for i in range(portaudio.get_device_count())]
+        return [
+            CardInfo(str(info["name"]), info["maxInputChannels"] > 0, info["maxOutputChannels"] > 0)
+            for info in devices(portaudio)
+        ]
     finally:
-        card._close()
-    return [
-        CardInfo(str(info["name"]), info["maxInputChannels"] > 0, info["maxOutputChannels"] > 0)
-        for info in infos
-    ]
+        portaudio.terminate()
+
+
+def listed_afresh() -> list[CardInfo]:
+    """The devices that are there now, as a process of its own finds them, and no stream is disturbed."""
+    command = [sys.executable, "-P", "-m", __name__]
+    try:
+        listing = subprocess.run(  # noqa: S603
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=LISTING_LIMIT, check=True
+        )
+        return [CardInfo(*fields) for fields in json.loads(listing.stdout)]
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return []
+
+
+def devices(portaudio: Any) -> list[dict[str, Any]]:
+    """What PortAudio tells of each device."""
+    return [portaudio.get_device_info_by_index(index) for index in range(portaudio.get_device_count())]
+
+
+def initialised() -> Any:
+    """PortAudio, begun if it was not; to be terminated. Raises ``DeviceError`` without PyAudio."""
+    try:
+        import pyaudio
+    except ImportError:
+        raise DeviceError(
+            "PyAudio is not installed (see the README), or give --input and --output; silence now"
+        ) from None
+    silence()
+    return pyaudio.PyAudio()
 
 
 HANDLERS = {
@@ -160,3 +235,7 @@ def silence() -> None:
         libc.fopen.restype = ctypes.c_void_p
         nowhere = libc.fopen(os.devnull.encode(), b"w")
         ctypes.c_void_p.in_dll(libc, "stderr").value = nowhere
+
+
+if __name__ == "__main__":
+    json.dump([astuple(card) for card in listed()], sys.stdout)

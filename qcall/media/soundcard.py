@@ -81,7 +81,7 @@ class Device(abc.ABC):
         self._called.set()
 
     def _asked(self, name: str | None) -> Future[Card]:
-        return open_card(name, input=self.input, callback=self._on_block)
+        return open_card(name, input=self.input, callback=self._on_block, on_start=self._on_start)
 
     async def _opened(self, name: str | None) -> Card:
         """The device that is found; when nobody waits for it any more, it is given back at once."""
@@ -118,12 +118,14 @@ class Device(abc.ABC):
                 with contextlib.suppress(DeviceError):
                     self._card = await self._opened(name)
                     break
-        self._ring.clear()
-        self._calls = 0
         self._search = None
         same = self._card.name == self.name
         self._notice(f"the {self.kind} is back" if same else f"the {self.kind} is now {self._card.name}")
         self.name = self._card.name
+
+    def _on_start(self) -> None:
+        self._ring.clear()
+        self._calls = 0
 
     def _wake(self) -> None:
         self._calls += 1
