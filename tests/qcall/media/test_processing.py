@@ -67,3 +67,31 @@ def test_noise_is_suppressed() -> None:
     processing = Processing(echo_cancellation=False, gain_control=False)
     clean = through(processing, np.zeros_like(noise), noise)
     assert level(noise[-48_000:]) - level(clean[-48_000:]) > 10
+
+
+def controlled(spoken: Samples) -> tuple[float, Samples]:
+    """By how many decibels gain control changes what is spoken, once it has had time; and what comes out."""
+    processing = Processing(echo_cancellation=False, noise_suppression=False)
+    sound = through(processing, np.zeros_like(spoken), spoken)
+    second = slice(len(spoken) // 2, len(sound))
+    return level(sound[second]) - level(spoken[second]), sound
+
+
+def clipped(sound: np.ndarray) -> float:
+    """The share of samples at full scale or beyond."""
+    return float(np.mean(np.abs(sound.astype(float)) >= 32_767))
+
+
+@pytest.mark.parametrize("voice", ["F1", "M1"])
+def test_gain_control_lifts_quiet_speech_and_clips_no_loud_speech(voice: str) -> None:
+    said = np.tile(speech(voice), 2)
+    quiet = (said / 16).astype(np.int16)
+    loud = (said * (32_767 / np.abs(said).max())).astype(np.int16)
+    lifted, made_louder = controlled(quiet)
+    kept, still_loud = controlled(loud)
+    assert level(quiet) < -50
+    assert lifted > 20
+    assert np.abs(made_louder.astype(int)).max() < 32_767
+    assert kept == pytest.approx(0, abs=1)
+    assert clipped(still_loud) < 1e-4
+    assert clipped(loud * 10 ** (lifted / 20)) > 0.1, "what the quiet speech got would have ruined the loud"
