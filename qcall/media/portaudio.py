@@ -8,6 +8,8 @@ begin takes PortAudio 50 to 130 ms.
 
 from __future__ import annotations
 
+import asyncio
+import atexit
 import contextlib
 import ctypes
 import functools
@@ -16,24 +18,31 @@ import os
 import platform
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import astuple, dataclass
-from typing import Any, ClassVar
+from queue import SimpleQueue
+from typing import Any, ClassVar, TypeVar
 
 from qcall.errors import DeviceError
 
 from .opus import SAMPLE_RATE
 from .playout import BLOCK
 
-THREAD = ThreadPoolExecutor(max_workers=1, thread_name_prefix="portaudio")
-"""Where everything but callbacks happens."""
 PA_INT_16 = 8
 """From portaudio.h: samples of signed 16 bits."""
 LISTING_LIMIT = 5.0
 """Seconds for a process of its own to list the devices."""
+ANSWER_LIMIT = 15.0
+"""Seconds to wait for PortAudio: a stream may never end when its sound server dies (PortAudio issue 1037)."""
+
+SETTLING_LIMIT = 2.0
+"""The same when the program ends."""
+STUCK = "the sound system does not answer; start qcall again, or give WAV files with --input and --output"
 
 Callback = Callable[..., tuple[bytes | None, int]]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +56,68 @@ class CardInfo:
 
 def cards() -> list[CardInfo]:
     """All sound devices; none is a normal state. Blocks. Raises ``DeviceError`` without PyAudio."""
-    return THREAD.submit(_cards).result()
+    try:
+        return on_its_thread(_cards).result(ANSWER_LIMIT)
+    except TimeoutError:
+        raise DeviceError(STUCK) from None
 
 
-def open_card(
+async def open_card(
     name: str | None, *, input: bool, callback: Callback, on_start: Callable[[], None]
-) -> Future[Card]:
+) -> Card:
     """A stream from or to the device whose name contains ``name``, or the default one.
 
     ``on_start`` is called before the first callback, and whenever the stream is begun anew: a device that was
-    plugged in later is only found when PortAudio begins anew, and the streams of other devices with it. The
-    future has a ``DeviceError`` when nothing can be opened.
+    plugged in later is only found when PortAudio begins anew, and the streams of other devices with it.
+    Raises ``DeviceError`` when nothing can be opened. What is opened when nobody waits any more is closed.
     """
-    return THREAD.submit(_opened, Card(name, input, callback, on_start))
+    card = Card(name, input, callback, on_start)
+    opening = on_its_thread(lambda: _open(card))
+    try:
+        async with asyncio.timeout(ANSWER_LIMIT):
+            await asyncio.wrap_future(opening)
+    except TimeoutError:
+        card.close()
+        raise DeviceError(STUCK) from None
+    except BaseException:
+        card.close()
+        raise
+    return card
+
+
+def on_its_thread(work: Callable[[], T]) -> Future[T]:
+    """Do ``work`` after all that was asked for before."""
+    future: Future[T] = Future()
+    asked.put((future, work))
+    with starting:
+        if thread.ident is None:
+            thread.start()
+            atexit.register(settle)
+    return future
+
+
+def settle() -> None:
+    """Wait until what was asked for is done. Streams end before the program, unless PortAudio is stuck."""
+    with contextlib.suppress(TimeoutError):
+        on_its_thread(lambda: None).result(SETTLING_LIMIT)
+
+
+def serve() -> None:
+    """Do what is asked for, one after the other, for ever."""
+    while True:
+        future, work = asked.get()
+        if not future.set_running_or_notify_cancel():
+            continue
+        try:
+            future.set_result(work())
+        except Exception as error:
+            future.set_exception(error)
+
+
+asked: SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = SimpleQueue()
+thread = threading.Thread(target=serve, name="portaudio", daemon=True)
+"""Where everything but callbacks happens."""
+starting = threading.Lock()
 
 
 class Card:
@@ -83,7 +141,7 @@ class Card:
 
     def close(self) -> Future[None]:
         """Stop the stream, before anything that is asked for from now on; may be called twice."""
-        return THREAD.submit(self._stop)
+        return on_its_thread(self._stop)
 
     def _start(self, wanted: str | None) -> None:
         self._portaudio = initialised()
@@ -144,7 +202,7 @@ class Card:
         return fits and wanted.casefold() in card.name.casefold()
 
 
-def _opened(card: Card) -> Card:
+def _open(card: Card) -> None:
     try:
         card._start(card.wanted)
     except DeviceError:
@@ -156,7 +214,6 @@ def _opened(card: Card) -> Card:
             with contextlib.suppress(DeviceError):  # it is missed, and looked for, by who uses it
                 other._start(other.name)
         card._start(card.wanted)
-    return card
 
 
 def _cards() -> list[CardInfo]:

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
+from typing import Self
 
 import numpy as np
 
@@ -45,12 +45,6 @@ def is_headset(name: str) -> bool:
     return any(word in name.casefold() for word in HEADSETS)
 
 
-def give_back(opening: Future[Card]) -> None:
-    """Close what was opened for nobody."""
-    if not opening.cancelled() and opening.exception() is None:
-        opening.result().close()
-
-
 class Device(abc.ABC):
     """What microphone and loudspeaker share: a stream that may cease, and is looked for again."""
 
@@ -67,8 +61,19 @@ class Device(abc.ABC):
         self._search: asyncio.Task[None] | None = None
         self._closed = False
         self._calls = 0
-        self._card: Card | None = self._asked(name).result()
-        self.name = self._card.name
+        self._card: Card | None = None
+        self.name = ""
+
+    @classmethod
+    async def open(cls, name: str | None = None, notice: Notice = lambda _: None) -> Self:
+        """The default device unless named. Raises ``DeviceError`` when there is none.
+
+        ``notice`` is told, in words for the user, when it goes and when it comes back.
+        """
+        device = cls(name, notice)
+        device._card = await device._opened(name)
+        device.name = device._card.name
+        return device
 
     def close(self) -> None:
         """Give the device back; may be called twice."""
@@ -80,17 +85,8 @@ class Device(abc.ABC):
             self._card = None
         self._called.set()
 
-    def _asked(self, name: str | None) -> Future[Card]:
-        return open_card(name, input=self.input, callback=self._on_block, on_start=self._on_start)
-
     async def _opened(self, name: str | None) -> Card:
-        """The device that is found; when nobody waits for it any more, it is given back at once."""
-        opening = self._asked(name)
-        try:
-            return await asyncio.wrap_future(opening)
-        except asyncio.CancelledError:
-            opening.add_done_callback(give_back)
-            raise
+        return await open_card(name, input=self.input, callback=self._on_block, on_start=self._on_start)
 
     async def _next_call(self) -> bool:
         """Wait for the card's next callback; false when the device is gone, after 10 ms of its time."""
@@ -137,14 +133,11 @@ class Device(abc.ABC):
 
 
 class Microphone(Device):
-    """A microphone, the default one unless named. Raises ``DeviceError`` when there is none.
-
-    ``notice`` is told, in words for the user, when it goes and when it comes back.
-    """
+    """A microphone, which ``open`` gives."""
 
     kind, input = "microphone", True
 
-    def __init__(self, name: str | None = None, notice: Notice = lambda _: None) -> None:
+    def __init__(self, name: str | None, notice: Notice) -> None:
         self.started: float | None = None
         super().__init__(name, notice)
 
@@ -168,11 +161,11 @@ class Microphone(Device):
 
 
 class Speaker(Device):
-    """A loudspeaker, the default one unless named. Raises ``DeviceError`` when there is none."""
+    """A loudspeaker, which ``open`` gives."""
 
     kind, input = "loudspeaker", False
 
-    def __init__(self, name: str | None = None, notice: Notice = lambda _: None) -> None:
+    def __init__(self, name: str | None, notice: Notice) -> None:
         self._ahead = AHEAD
         self.started: float | None = None
         super().__init__(name, notice)

@@ -17,11 +17,11 @@ Control: TypeAlias = (
 )
 
 
-def carry_out(command: Control, call: Conversation, devices: Opener) -> dict[str, Any]:
+async def carry_out(command: Control, call: Conversation, devices: Opener) -> dict[str, Any]:
     """Do it. Raises ``UsageError`` for what cannot be done now, ``DeviceError`` as the devices do."""
     match command:
         case commands.Hold(state):
-            call.hold(commands.turned(state, call.held))
+            await call.hold(commands.turned(state, call.held))
             return {"held": call.held}
         case commands.Mute(state):
             call.mute(commands.turned(state, call.muted))
@@ -35,7 +35,7 @@ def carry_out(command: Control, call: Conversation, devices: Opener) -> dict[str
         case commands.Record():
             return record(command, call)
         case commands.Device(kind, name):
-            call.change_device(devices, kind, name)
+            await call.change_device(devices, kind, name)
             return {kind: name}
 
 

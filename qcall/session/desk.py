@@ -112,19 +112,19 @@ class Desk:
         """Carry out ``command``; the answer is plain data. Raises ``QcallError``."""
         match command:
             case commands.Dial(contact, allow_less):
-                return self._dial(contact, allow_less)
+                return await self._dial(contact, allow_less)
             case commands.Redial():
                 if not self.snapshot.last_dialled:
                     raise UsageError("nobody was called yet; dial somebody")
-                return self._dial(self.snapshot.last_dialled, False)
+                return await self._dial(self.snapshot.last_dialled, False)
             case commands.Answer():
-                return self._answer()
+                return await self._answer()
             case commands.Refuse(text):
                 return await self._refuse(text)
             case commands.Hangup():
                 return self._hang_up()
             case commands.Swap():
-                return self._swap()
+                return await self._swap()
             case commands.Policy(qkd):
                 self._online.adopt(qkd=qkd)
                 self._show(replace(self.snapshot, policy=qkd))
@@ -139,7 +139,7 @@ class Desk:
                 self._online.devices.choose(kind, name)
                 return {kind: name}
             case _ if isinstance(command, controls.Control):
-                answer = controls.carry_out(command, self._front(), self._online.devices)
+                answer = await controls.carry_out(command, self._front(), self._online.devices)
                 self._stir()
                 return answer
             case commands.Status():
@@ -159,20 +159,20 @@ class Desk:
         self._list_people()
         return answer
 
-    def _dial(self, contact: str, allow_less: bool) -> Any:
+    async def _dial(self, contact: str, allow_less: bool) -> Any:
         front = self._live_front()
         if front is not None and front.state is not State.TALKING:
             raise UsageError("a call is being set up; hang up first")
         conversation = self._online.dial(contact, allow_less=allow_less)
         if front is not None:
-            front.hold(True)
+            await front.hold(True)
         return {"call": conversation.dialogue.hex(), "contact": contact}
 
-    def _answer(self) -> Any:
+    async def _answer(self) -> Any:
         ringing = self._ringing()
-        for other in self._conversations.values():
+        for other in tuple(self._conversations.values()):
             if other is not ringing and other.state is State.TALKING:
-                other.hold(True)
+                await other.hold(True)
         ringing.answer()
         self._focus(ringing)
         return {"contact": ringing.contact}
@@ -192,14 +192,14 @@ class Desk:
             self._focus(waiting[0])
         return {"contact": conversation.contact}
 
-    def _swap(self) -> Any:
+    async def _swap(self) -> Any:
         front = self._front()
         others = [each for each in self._conversations.values() if each is not front]
         if not others or others[0].state is not State.TALKING:
             raise UsageError("there is no other call to talk to")
         if front.state is State.TALKING:
-            front.hold(True)
-        others[0].hold(False)
+            await front.hold(True)
+        await others[0].hold(False)
         self._focus(others[0])
         return {"contact": others[0].contact}
 

@@ -92,19 +92,19 @@ class InCall(abc.ABC):
         """Whether the call is on hold: neither heard nor speaking, a sound card free for another call."""
         return self._voice.held
 
-    def hold(self, on: bool = True) -> None:
+    async def hold(self, on: bool = True) -> None:
         """Put the call on hold, or take it back. Raises ``UsageError`` before it is answered."""
         if not self.talking:
             raise UsageError("there is no talk to hold; answer first")
         if on is self.held:
             return
-        self._voice.hold(on)
-        self._say(Hold(on))
-        self._tell("held", on=on, own=True)
+        if await self._voice.hold(on):
+            self._say(Hold(on))
+            self._tell("held", on=on, own=True)
 
-    def change_device(self, devices: Opener, kind: str, name: str) -> None:
+    async def change_device(self, devices: Opener, kind: str, name: str) -> None:
         """Speak into, or hear from, another device, as ``Voice.change_device`` does."""
-        self._voice.change_device(devices, kind, name)
+        await self._voice.change_device(devices, kind, name)
 
     def press(self, digits: str) -> None:
         """Send keypad digits. Raises ``UsageError`` while nobody talks, and for what is no digit."""

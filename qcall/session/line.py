@@ -23,7 +23,7 @@ class Line:
     relay: Callable[[], Relay]
     qkd: QkdSource
     records: Records
-    sound: Callable[[], Sound]
+    sound: Callable[[], Awaitable[Sound]]
     tell: Callable[[Event], None]
     frame_ms: int
     bitrate: int

@@ -51,6 +51,13 @@ class Sound:
         """Whether either is a sound card, which another call may need."""
         return isinstance(self.source, Microphone) or isinstance(self.sink, Speaker)
 
+    def close(self, *, all_but: Sound | None = None) -> None:
+        """Give the devices back, but for those that are also the other's."""
+        if all_but is None or self.source is not all_but.source:
+            self.source.close()
+        if all_but is None or self.sink is not all_but.sink:
+            self.sink.close()
+
 
 def check(wishes: Wishes) -> None:
     """Complain about what cannot be used before anybody is called. Raises ``DeviceError``, ``UsageError``."""
@@ -81,12 +88,12 @@ class Opener:
         self._wishes = wishes
         self._tell = tell
 
-    def __call__(self) -> Sound:
+    async def __call__(self) -> Sound:
         """The devices of a call."""
-        source = open_source(self._wishes, self._say)
+        source = await open_source(self._wishes, self._say)
         try:
-            sink = open_sink(self._wishes, self._say)
-        except DeviceError:
+            sink = await open_sink(self._wishes, self._say)
+        except BaseException:
             source.close()
             raise
         tones = isinstance(sink, Speaker) if self._wishes.tones == "auto" else self._wishes.tones == "on"
@@ -101,7 +108,7 @@ class Opener:
         check(wishes)
         self._wishes = wishes
 
-    def changed(self, sound: Sound, kind: str, name: str) -> Sound:
+    async def changed(self, sound: Sound, kind: str, name: str) -> Sound:
         """``sound`` with another device, which is opened now, and by every call from now on.
 
         ``kind`` is the option that chooses it and ``name`` its value: ``microphone`` or ``speaker`` with a
@@ -110,9 +117,9 @@ class Opener:
         """
         wishes = wished(self._wishes, kind, name)
         if kind in ("microphone", "input"):
-            sound = replace(sound, source=open_source(wishes, self._say))
+            sound = replace(sound, source=await open_source(wishes, self._say))
         else:
-            sound = replace(sound, sink=open_sink(wishes, self._say))
+            sound = replace(sound, sink=await open_sink(wishes, self._say))
         self._wishes = wishes
         return replace(sound, processing=processing_for(wishes, sound.source, sound.sink, self._say))
 
@@ -134,7 +141,7 @@ def wished(wishes: Wishes, kind: str, name: str) -> Wishes:
     return replace(wishes, heard=name, speaker=None)
 
 
-def open_source(wishes: Wishes, say: Callable[[object], None]) -> Source:
+async def open_source(wishes: Wishes, say: Callable[[object], None]) -> Source:
     """What to speak into. A card that was named must be there; without any, silence is spoken."""
     match wishes.spoken:
         case "null":
@@ -143,7 +150,7 @@ def open_source(wishes: Wishes, say: Callable[[object], None]) -> Source:
             return ToneSource()
         case None:
             try:
-                return Microphone(wishes.microphone, say)
+                return await Microphone.open(wishes.microphone, say)
             except DeviceError as error:
                 if wishes.microphone is not None:
                     raise
@@ -152,14 +159,14 @@ def open_source(wishes: Wishes, say: Callable[[object], None]) -> Source:
     return WavSource(Path(wishes.spoken))
 
 
-def open_sink(wishes: Wishes, say: Callable[[object], None]) -> Sink:
+async def open_sink(wishes: Wishes, say: Callable[[object], None]) -> Sink:
     """What to hear from; as ``open_source``."""
     match wishes.heard:
         case "null":
             return NullSink()
         case None:
             try:
-                return Speaker(wishes.speaker, say)
+                return await Speaker.open(wishes.speaker, say)
             except DeviceError as error:
                 if wishes.speaker is not None:
                     raise

@@ -34,7 +34,7 @@ class SoundTest:
         return await self._listen(microphone)
 
     async def _sound(self, name: str | None) -> None:
-        sink, blocks = Speaker(name), tone(880.0)
+        sink, blocks = await Speaker.open(name), tone(880.0)
         try:
             until = time.monotonic() + TONE
             while time.monotonic() < until:
@@ -44,7 +44,7 @@ class SoundTest:
             sink.close()
 
     async def _listen(self, name: str | None) -> float:
-        source, loudest = Microphone(name), SILENT
+        source, loudest = await Microphone.open(name), SILENT
         try:
             until = time.monotonic() + LISTEN
             while time.monotonic() < until:

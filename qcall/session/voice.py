@@ -50,14 +50,16 @@ class Voice:
         self.held = False
         self._held_by_peer = False
         self._muted = False
+        self._changing = asyncio.Lock()
+        self._closed = False
 
     async def offer(self) -> str:
         """Open the devices and the connection; the caller's SDP."""
-        return await self._open().offer()
+        return await (await self._open()).offer()
 
     async def answer(self, offer: str) -> str:
         """Open the devices and the connection; the callee's SDP."""
-        return await self._open().answer(offer)
+        return await (await self._open()).answer(offer)
 
     async def accept(self, answer: str) -> None:
         """Take the callee's SDP; the connection is made."""
@@ -136,37 +138,48 @@ class Voice:
         spoken, heard = self.peer.handset.levels
         return (SILENT if self.peer.handset.muted or self.peer.handset.held else spoken), heard
 
-    def hold(self, on: bool) -> None:
-        """Give a sound card up, or take it again. Raises ``DeviceError`` when it cannot be opened.
+    async def hold(self, on: bool) -> bool:
+        """Give a sound card up, or take it again; whether that was to be done, and the call lives still.
 
-        Files stay open: to open one again would be to begin it again.
+        Files stay open: to open one again would be to begin it again. Raises ``DeviceError`` when a card
+        cannot be opened.
         """
-        if self.peer is None or on is self.held:
-            return
-        if self._sound.is_card:
-            sound = Sound(NullSource(), NullSink()) if on else self._line.sound()
-            self.peer.handset.change_source(sound.source)
-            self.peer.handset.change_sink(sound.sink)
-        self.held = on
-        self._rest()
+        async with self._changing:
+            if self.peer is None or on is self.held:
+                return False
+            if self._sound.is_card:
+                sound = Sound(NullSource(), NullSink()) if on else await self._line.sound()
+                if self._closed:
+                    sound.close()
+                    return False
+                self.peer.handset.change_source(sound.source)
+                self.peer.handset.change_sink(sound.sink)
+            self.held = on
+            self._rest()
+            return True
 
-    def change_device(self, devices: Opener, kind: str, name: str) -> None:
-        """Speak into, or hear from, another device from now on; ``kind`` and ``name`` as ``Opener`` has them.
+    async def change_device(self, devices: Opener, kind: str, name: str) -> None:
+        """Speak into, or hear from, another device as soon as it is open, chosen as by ``Opener.changed``.
 
         Raises ``UsageError`` while there is none to change, ``DeviceError`` when it cannot be opened; the one
         before then stays.
         """
-        if self.peer is None or self.held:
-            raise UsageError(
-                "the call has no devices now; take it back from hold, or wait until it is set up"
-            )
-        before = self._sound
-        self._sound = devices.changed(before, kind, name)
-        self.peer.handset.change_processing(self._sound.processing)
-        if self._sound.source is not before.source:
-            self.peer.handset.change_source(self._sound.source)
-        if self._sound.sink is not before.sink:
-            self.peer.handset.change_sink(self._sound.sink)
+        async with self._changing:
+            if self.peer is None or self.held:
+                raise UsageError(
+                    "the call has no devices now; take it back from hold, or wait until it is set up"
+                )
+            before = self._sound
+            sound = await devices.changed(before, kind, name)
+            if self._closed:
+                sound.close(all_but=before)
+                raise UsageError("the call has ended; the device is for the calls to come")
+            self._sound = sound
+            self.peer.handset.change_processing(sound.processing)
+            if sound.source is not before.source:
+                self.peer.handset.change_source(sound.source)
+            if sound.sink is not before.sink:
+                self.peer.handset.change_sink(sound.sink)
 
     @property
     def held_by_peer(self) -> bool:
@@ -200,6 +213,7 @@ class Voice:
 
     async def close(self, last: Tone | None) -> None:
         """Close connection and devices; where tones are heard, ``last`` is the last of them."""
+        self._closed = True
         if self.peer is None:
             return
         try:
@@ -210,10 +224,10 @@ class Voice:
         finally:
             await self.peer.close()
 
-    def _open(self) -> Peer:
+    async def _open(self) -> Peer:
         guarded = self._work.guarded
         with contextlib.ExitStack() as unused:
-            self._sound = sound = self._line.sound()
+            self._sound = sound = await self._line.sound()
             unused.callback(sound.source.close)
             unused.callback(sound.sink.close)
             self.peer = Peer(

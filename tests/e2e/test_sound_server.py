@@ -22,7 +22,7 @@ pytest.importorskip("pyaudio", reason="PyAudio is not installed")
 from qcall.errors import DeviceError
 from qcall.media.opus import Samples
 from qcall.media.playout import SILENCE
-from qcall.media.portaudio import Card, cards
+from qcall.media.portaudio import Card, cards, settle
 from qcall.media.quality import locate
 from qcall.media.soundcard import SEARCH, Microphone, Speaker
 from scripts.demonstration.soundserver import SoundServer, is_available
@@ -44,6 +44,7 @@ async def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     alsa = started.alsa_configuration(tmp_path, microphones=names[0::2], speakers=names[1::2])
     monkeypatch.setenv("ALSA_CONFIG_PATH", str(alsa))
     yield started
+    await asyncio.to_thread(settle)
     await started.stop()
 
 
@@ -60,7 +61,7 @@ async def test_devices_are_listed_by_name(server: SoundServer) -> None:
 
 async def test_a_device_that_does_not_exist_is_named(server: SoundServer) -> None:
     with pytest.raises(DeviceError, match="no microphone called theremin"):
-        Microphone("theremin")
+        await Microphone.open("theremin")
 
 
 @REAL_TIME
@@ -122,7 +123,10 @@ async def test_a_sound_server_that_restarts_is_survived_and_told(
     server: SoundServer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     notices: list[str] = []
-    microphone, speaker = Microphone("mouth", notices.append), Speaker("ear", notices.append)
+    microphone, speaker = (
+        await Microphone.open("mouth", notices.append),
+        await Speaker.open("ear", notices.append),
+    )
     again = None
     try:
         await use(microphone, speaker, in_seconds(3.0))
@@ -158,7 +162,7 @@ async def recordings(server: SoundServer) -> list[str]:
 async def test_a_microphone_that_comes_back_after_the_call_is_given_back(
     server: SoundServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    microphone = Microphone("mouth")
+    microphone = await Microphone.open("mouth")
     assert len(await recordings(server)) == 1
     for _ in range(50):
         await microphone.read()
@@ -188,7 +192,7 @@ async def test_a_device_that_stays_away_is_replaced_by_the_default_one(
     server: SoundServer, tmp_path: Path
 ) -> None:
     notices: list[str] = []
-    microphone = Microphone("mouth-of-bob", notices.append)
+    microphone = await Microphone.open("mouth-of-bob", notices.append)
     try:
         for _ in range(50):
             await microphone.read()
@@ -202,18 +206,39 @@ async def test_a_device_that_stays_away_is_replaced_by_the_default_one(
         microphone.close()
 
 
+async def test_the_program_runs_on_while_a_device_is_opened(
+    server: SoundServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opening, ran_on = asyncio.Event(), threading.Event()
+    loop, start = asyncio.get_running_loop(), Card._start
+
+    def start_late(card: Card, *args: Any, **options: Any) -> None:
+        loop.call_soon_threadsafe(opening.set)
+        assert ran_on.wait(10)
+        start(card, *args, **options)
+
+    monkeypatch.setattr(Card, "_start", start_late)
+    opened = asyncio.create_task(Microphone.open("mouth"))
+    await opening.wait()
+    ran_on.set()
+    (await opened).close()
+
+
 async def test_a_device_that_is_plugged_in_during_a_call_is_found(
     server: SoundServer, tmp_path: Path
 ) -> None:
     notices: list[str] = []
     server.alsa_configuration(tmp_path, microphones=["mouth"], speakers=["ear"])
-    microphone, speaker = Microphone("mouth", notices.append), Speaker("ear", notices.append)
+    microphone, speaker = (
+        await Microphone.open("mouth", notices.append),
+        await Speaker.open("ear", notices.append),
+    )
     headset: Microphone | None = None
     try:
         await use(microphone, speaker, in_seconds(1.0))
         server.alsa_configuration(tmp_path, microphones=["mouth", "mouth-of-bob"], speakers=["ear"])
         assert "mouth-of-bob" in {card.name for card in await asyncio.to_thread(cards)}
-        headset = Microphone("mouth-of-bob", notices.append)
+        headset = await Microphone.open("mouth-of-bob", notices.append)
         assert headset.name == "mouth-of-bob"
         assert (microphone.name, speaker.name) == ("mouth", "ear")
         player = await server.play("mouth-of-bob", speech("F1")[:96_000])
@@ -234,10 +259,10 @@ async def test_a_device_that_does_not_exist_disturbs_no_stream(server: SoundServ
             starts.append(self.kind)
             super()._on_start()
 
-    speaker = Watched("ear")
+    speaker = await Watched.open("ear")
     try:
         with pytest.raises(DeviceError, match="no microphone called theremin"):
-            Microphone("theremin")
+            await Microphone.open("theremin")
     finally:
         speaker.close()
     assert starts == ["loudspeaker"]

@@ -167,7 +167,7 @@ async def test_a_machine_without_sound_card_is_told_so() -> None:
     from qcall.media.soundcard import Microphone, Speaker
 
     with pytest.raises(DeviceError, match=r"no microphone .*--input"):
-        Microphone()
+        await Microphone.open()
     with pytest.raises(DeviceError, match=r"no loudspeaker .*--output"):
-        Speaker()
+        await Speaker.open()
     assert asyncio.get_running_loop().is_running()

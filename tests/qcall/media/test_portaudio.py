@@ -11,7 +11,10 @@ import pytest
 
 pytest.importorskip("pyaudio", reason="PyAudio is not installed")
 
-from qcall.media.portaudio import cards
+from qcall.errors import DeviceError
+from qcall.media import portaudio
+from qcall.media.portaudio import cards, on_its_thread, settle
+from qcall.media.soundcard import Microphone
 
 
 def test_several_threads_may_ask_at_once() -> None:
@@ -38,3 +41,17 @@ def test_nothing_is_printed_and_nothing_that_others_print_is_lost(capfd: pytest.
     drawing.join()
     assert len(printed) > 5
     assert capfd.readouterr() == ("", "".join(printed))
+
+
+async def test_a_sound_system_that_does_not_answer_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(portaudio, "ANSWER_LIMIT", 0.05)
+    stuck = threading.Event()
+    on_its_thread(stuck.wait)
+    try:
+        with pytest.raises(DeviceError, match="does not answer"):
+            cards()
+        with pytest.raises(DeviceError, match="does not answer"):
+            await Microphone.open()
+    finally:
+        stuck.set()
+        settle()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,29 +34,29 @@ class Call:
         self.recording = None
 
 
-def done(call: Any, command: Any) -> dict[str, Any]:
-    return carry_out(command, call, Opener(Wishes(), lambda _: None))
+async def done(call: Any, command: Any) -> dict[str, Any]:
+    return await carry_out(command, call, Opener(Wishes(), lambda _: None))
 
 
-def test_a_recording_begins_and_ends() -> None:
+async def test_a_recording_begins_and_ends() -> None:
     call = Call()
-    assert done(call, commands.Record("on", "/music/call.wav", "own")) == {
+    assert await done(call, commands.Record("on", "/music/call.wav", "own")) == {
         "recording": True,
         "file": "/music/call.wav",
     }
     assert (call.recording, call.sides) == (Path("/music/call.wav"), Sides.OWN)
-    assert done(call, commands.Record()) == {"recording": False, "file": "/music/call.wav"}
+    assert await done(call, commands.Record()) == {"recording": False, "file": "/music/call.wav"}
     assert call.recording is None
 
 
-def test_ending_a_recording_that_is_not_made_does_nothing() -> None:
-    assert done(Call(), commands.Record("off")) == {"recording": False, "file": None}
+async def test_ending_a_recording_that_is_not_made_does_nothing() -> None:
+    assert await done(Call(), commands.Record("off")) == {"recording": False, "file": None}
 
 
-def test_a_recording_needs_a_file() -> None:
+async def test_a_recording_needs_a_file() -> None:
     call = Call()
     with pytest.raises(UsageError, match="new file"):
-        done(call, commands.Record("on"))
+        await done(call, commands.Record("on"))
     assert call.recording is None
 
 
@@ -64,6 +66,12 @@ class Peer:
     def __init__(self) -> None:
         self.changed: list[Any] = []
         self.handset = self
+
+    def hush(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
 
     def change_source(self, source: Any) -> None:
         self.changed.append(source)
@@ -81,25 +89,25 @@ def opener() -> Opener:
 
 
 @pytest.fixture
-def voice(opener: Opener) -> Iterator[Any]:
+async def voice(opener: Opener) -> AsyncIterator[Any]:
     voice: Any = Voice(None, None, None)  # type: ignore[arg-type]
-    voice.peer, voice._sound = Peer(), opener()
+    voice.peer, voice._sound = Peer(), await opener()
     yield voice
     voice._sound.source.close()
     voice._sound.sink.close()
 
 
-def test_another_input_is_opened_and_kept_for_the_calls_to_come(voice: Any, opener: Opener) -> None:
-    voice.change_device(opener, "input", "tone")
+async def test_another_input_is_opened_and_kept_for_the_calls_to_come(voice: Any, opener: Opener) -> None:
+    await voice.change_device(opener, "input", "tone")
     (source,) = voice.peer.changed
     assert isinstance(source, ToneSource)
-    assert isinstance(opener().source, ToneSource)
+    assert isinstance((await opener()).source, ToneSource)
     assert isinstance(voice._sound.sink, NullSink)
 
 
-def test_another_output_leaves_the_input_alone(voice: Any, opener: Opener, tmp_path: Path) -> None:
+async def test_another_output_leaves_the_input_alone(voice: Any, opener: Opener, tmp_path: Path) -> None:
     before: Sound = voice._sound
-    voice.change_device(opener, "output", str(tmp_path / "heard.wav"))
+    await voice.change_device(opener, "output", str(tmp_path / "heard.wav"))
     assert [type(each) for each in voice.peer.changed] == [WavSink]
     assert voice._sound.source is before.source
 
@@ -108,29 +116,77 @@ def test_another_output_leaves_the_input_alone(voice: Any, opener: Opener, tmp_p
     ("kind", "name", "error"),
     [("input", "/nowhere/speech.wav", DeviceError), ("output", "", UsageError), ("input", "", UsageError)],
 )
-def test_a_device_that_cannot_be_opened_changes_nothing(
+async def test_a_device_that_cannot_be_opened_changes_nothing(
     voice: Any, opener: Opener, kind: str, name: str, error: type[Exception]
 ) -> None:
     before = voice._sound
     with pytest.raises(error):
-        voice.change_device(opener, kind, name)
+        await voice.change_device(opener, kind, name)
     assert voice._sound is before
     assert voice.peer.changed == []
-    assert isinstance(opener().source, NullSource)
+    assert isinstance((await opener()).source, NullSource)
 
 
-def test_a_call_on_hold_has_no_devices_to_change(voice: Any, opener: Opener) -> None:
+class Slow(Opener):
+    """Opens a device when it is let."""
+
+    def __init__(self) -> None:
+        super().__init__(Wishes(spoken="null", heard="null"), lambda _: None)
+        self.begun, self.let = asyncio.Event(), asyncio.Event()
+        self.opened: Closable | None = None
+
+    async def changed(self, sound: Sound, kind: str, name: str) -> Sound:
+        self.begun.set()
+        await self.let.wait()
+        self.opened = Closable()
+        return replace(sound, source=self.opened)
+
+
+class Closable(NullSource):
+    closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+
+async def test_the_old_device_is_used_until_the_new_one_is_open(voice: Any) -> None:
+    slow = Slow()
+    before = Closable()
+    voice._sound = replace(voice._sound, source=before)
+    change = asyncio.create_task(voice.change_device(slow, "microphone", "headset"))
+    await slow.begun.wait()
+    assert voice.peer.changed == []
+    assert not before.closed
+    slow.let.set()
+    await change
+    assert voice.peer.changed == [slow.opened]
+
+
+async def test_a_device_that_is_open_when_the_call_has_ended_is_given_back(voice: Any) -> None:
+    slow = Slow()
+    change = asyncio.create_task(voice.change_device(slow, "microphone", "headset"))
+    await slow.begun.wait()
+    await voice.close(None)
+    slow.let.set()
+    with pytest.raises(UsageError, match="ended"):
+        await change
+    assert slow.opened is not None
+    assert slow.opened.closed
+    assert voice.peer.changed == []
+
+
+async def test_a_call_on_hold_has_no_devices_to_change(voice: Any, opener: Opener) -> None:
     voice.held = True
     with pytest.raises(UsageError, match="hold"):
-        voice.change_device(opener, "input", "tone")
+        await voice.change_device(opener, "input", "tone")
 
 
-def test_without_a_call_a_device_is_for_the_calls_to_come(opener: Opener) -> None:
+async def test_without_a_call_a_device_is_for_the_calls_to_come(opener: Opener) -> None:
     opener.choose("input", "tone")
-    assert isinstance(opener().source, ToneSource)
+    assert isinstance((await opener()).source, ToneSource)
     with pytest.raises(DeviceError):
         opener.choose("input", "/nowhere/speech.wav")
-    assert isinstance(opener().source, ToneSource)
+    assert isinstance((await opener()).source, ToneSource)
 
 
 def test_what_cannot_be_written_is_said_before_anybody_is_called(tmp_path: Path) -> None:

@@ -16,13 +16,13 @@ from qcall.agreement.phone import Phone
 from qcall.call.machine import State
 from qcall.crypto.identity import Identity
 from qcall.errors import StorageError
-from qcall.media.devices import NullSink, NullSource
 from qcall.media.peer import Relay
 from qcall.records.store import Records
 from qcall.session.conversation import Conversation
 from qcall.session.event import Event
 from qcall.session.keying import Keying
 from qcall.session.line import Line
+from qcall.session.sound import Opener, Wishes
 from qcall.session.voice import Voice
 
 IDENTITY = Identity.create(os.urandom)
@@ -57,7 +57,7 @@ async def conversation(records: Records, events: list[Event]) -> Conversation:
         relay=lambda: Relay("127.0.0.1", 9, "nobody", "secret"),
         qkd=NoKeyNode(),  # type: ignore[arg-type]
         records=records,
-        sound=lambda: (NullSource(), NullSink()),
+        sound=Opener(Wishes(spoken="null", heard="null"), events.append),
         tell=events.append,
         frame_ms=20,
         bitrate=32_000,

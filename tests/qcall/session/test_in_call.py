@@ -48,8 +48,9 @@ class Voice:
         self.muted = self.held = self.held_by_peer = False
         self.pressed = ""
 
-    def hold(self, on: bool) -> None:
+    async def hold(self, on: bool) -> bool:
         self.held = on
+        return True
 
     def press(self, digits: str) -> None:
         self.pressed += digits
@@ -91,14 +92,14 @@ def pair() -> tuple[Phone, Phone]:
 
 async def test_hold_is_told_once_and_kept_apart_by_side(pair: tuple[Phone, Phone]) -> None:
     alice, bob = pair
-    alice.hold()
-    alice.hold()
+    await alice.hold()
+    await alice.hold()
     assert (alice.held, alice.held_by_peer) == (True, False)
     assert (bob.held, bob.held_by_peer, bob.voice.held_by_peer) == (False, True, True)
-    bob.hold()
-    alice.hold(False)
+    await bob.hold()
+    await alice.hold(False)
     assert (alice.held, alice.held_by_peer) == (False, True)
-    bob.hold(False)
+    await bob.hold(False)
     assert [fields for kind, fields in bob.told if kind == "held"] == [
         {"on": True, "own": False},
         {"on": True, "own": True},
@@ -230,7 +231,9 @@ async def test_nothing_can_be_done_before_the_talk() -> None:
     phone = Phone("alice", "bob")
     phone.talking = phone.secured = False
     record = lambda: phone.start_recording(Path("never.wav"))  # noqa: E731
-    for deed in (phone.hold, lambda: phone.say("x"), lambda: phone.press("1"), record):
+    with pytest.raises(UsageError):
+        await phone.hold()
+    for deed in (lambda: phone.say("x"), lambda: phone.press("1"), record):
         with pytest.raises(UsageError):
             deed()
     assert phone.said == []
