@@ -36,10 +36,9 @@ LISTING_LIMIT = 5.0
 """Seconds for a process of its own to list the devices."""
 ANSWER_LIMIT = 15.0
 """Seconds to wait for PortAudio: a stream may never end when its sound server dies (PortAudio issue 1037)."""
-
 SETTLING_LIMIT = 2.0
 """The same when the program ends."""
-STUCK = "the sound system does not answer; start qcall again, or give WAV files with --input and --output"
+STUCK = "the sound system does not answer; start the phone again, or give WAV files with --input and --output"
 
 Callback = Callable[..., tuple[bytes | None, int]]
 T = TypeVar("T")
