@@ -179,16 +179,21 @@ def parse(text: str, source: str) -> Topology:
         raise _fault(text, source, *_entry_of(str(error)), str(error)) from None
     except msgspec.DecodeError as error:  # tomllib's own text names line and column
         raise UsageError(f"{source}: {error}") from None
+    if not LABEL.fullmatch(file.name):
+        raise _fault(text, source, "name", -1, _no_label(file.name, "name"))
     links: dict[frozenset[str], Link] = {}
     for section, index, entry in _entries(file):
         if reason := _nonsense(file, entry):
             raise _fault(text, source, section, index, reason)
         for link in _expand(entry, PRESETS[entry.optics or file.optics]):
+            if link.quality().rate <= 0:
+                keyless = f"{link.name} makes no key over {link.km:g} km; put trusted nodes between its ends"
+                raise _fault(text, source, section, index, keyless)
             if links.setdefault(frozenset((link.a, link.b)), link) is not link:
                 raise _fault(text, source, section, index, f"{link.name} is there twice")
     topology = Topology(file.name, file.description, file.sites, tuple(links.values()))
     if reason := _unusable(topology):
-        raise UsageError(f"{source}, sites: {reason}")
+        raise _fault(text, source, "sites", -1, reason)
     return topology
 
 
@@ -209,7 +214,7 @@ def _nonsense(file: _File, entry: _LinkEntry) -> str | None:
     """What is wrong with one entry, if anything."""
     for name in (entry.a, entry.b):
         if not LABEL.fullmatch(name):
-            return f"{name!r} is no node name: use a-z, 0-9 and hyphens, at most 48"
+            return _no_label(name, "node name")
     if entry.a == entry.b:
         return f"{entry.a} is linked to itself"
     if not 0 < entry.km <= 10_000:
@@ -221,6 +226,10 @@ def _nonsense(file: _File, entry: _LinkEntry) -> str | None:
     if (optics := entry.optics or file.optics) not in PRESETS:
         return f"optics = {optics!r} is not one of {', '.join(PRESETS)}"
     return None
+
+
+def _no_label(name: str, kind: str) -> str:
+    return f"{name!r} is no {kind}: use a-z, 0-9 and hyphens, at most 48"
 
 
 def _unusable(topology: Topology) -> str | None:
@@ -240,8 +249,11 @@ def _unusable(topology: Topology) -> str | None:
 
 
 def _entry_of(error: str) -> tuple[str, int]:
-    """Section and index out of msgspec's path, ``$.links[3].km``; -1 when it is a member of the file."""
-    found = re.search(r"\$\.(\w+)(?:\[(\d+)\])?", error)
+    """Section and index out of msgspec's path, ``$.links[3].km``; -1 when it is a member of the file.
+
+    An unknown member has no path but its own name; one that is missing has neither, and no line.
+    """
+    found = re.search(r"\$\.(\w+)(?:\[(\d+)\])?", error) or re.search(r"unknown field `(.+)`()$", error)
     return (found[1], int(found[2] or -1)) if found else ("", -1)
 
 
@@ -254,10 +266,12 @@ def _fault(text: str, source: str, section: str, index: int, reason: str) -> Usa
 
 def _line(text: str, section: str, index: int) -> int | None:
     """The line of the ``index``-th entry, inline or as ``[[section]]``; of the member itself at -1."""
-    inside, seen = False, -1
+    inside, seen, section = False, -1, re.escape(section)
     for number, raw in enumerate(text.splitlines(), 1):
         line = re.sub(r'"[^"]*"', '""', raw).split("#")[0].strip()
-        if re.fullmatch(rf"\[\[\s*{section}\s*\]\]", line):
+        if re.fullmatch(rf"\[\[?\s*{section}\s*\]\]?", line):
+            if index < 0:
+                return number
             seen += 1
         elif re.match(rf"{section}\s*=", line):
             if index < 0:

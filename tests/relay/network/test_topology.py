@@ -85,11 +85,16 @@ def test_a_span_has_a_trusted_node_every_so_often() -> None:
         ('b = "c", km = 20', 'b = "b", km = 20', "line 6.*linked to itself"),
         ('b = "c", km = 20', 'b = "A B", km = 20', "line 6.*no node name"),
         ('b = "c", km = 40', 'b = "b", km = 40', r"line 7, links\[2\]: a–b is there twice"),
-        ('sites = ["a", "c"]', 'sites = ["a", "x"]', "sites: x has no link"),
+        ('sites = ["a", "c"]', 'sites = ["a", "x"]', "t, line 3, sites: x has no link"),
         ('sites = ["a", "c"]', 'sites = ["a"]', "at least two"),
         ('sites = ["a", "c"]', "sites = 3", "t, line 3, sites: Expected `array`"),
         ("km = 20", "km = = 20", "line 6"),
-        ('name = "t"', 'name = "t"\ncolour = "red"', "colour"),
+        ('name = "t"', 'name = "t"\ncolour = "red"', "t, line 2, colour: .*unknown field `colour`"),
+        ('name = "t"', 'name = "T T"', "t, line 1, name: 'T T' is no name"),
+        ('name = "t"', 'name = ""', "t, line 1, name: '' is no name"),
+        ('name = "t"', "", "t: .*missing required field `name`"),
+        ("km = 20", "km = 1000", r"t, line 6, links\[1\]: b–c makes no key over 1000 km"),
+        ("km = 20", "km = 20, extra_loss = 60", r"t, line 6, links\[1\]: b–c makes no key"),
     ],
 )
 def test_nonsense_is_named_with_line_and_reason(old: str, new: str, said: str) -> None:
@@ -102,11 +107,22 @@ def test_the_line_of_a_table_is_named_too() -> None:
         topology.parse(TABLES, "t")
 
 
+def test_the_line_of_an_unknown_table_is_named_too() -> None:
+    with pytest.raises(UsageError, match=r"t, line 14, paint: .*unknown field"):
+        topology.parse(TABLES.replace('b = "b"\nkm = 10\n', 'b = "c"\nkm = 10\n') + "[[paint]]\n", "t")
+
+
+def test_a_span_whose_hops_make_no_key_is_refused_with_its_line() -> None:
+    text = GOOD.replace("links = [", 'spans = [{ a = "c", b = "d", km = 900, every = 450 }]\nlinks = [')
+    with pytest.raises(UsageError, match=r"t, line 4, spans\[0\]: c–c-d-1 makes no key over 450 km"):
+        topology.parse(text, "t")
+
+
 def test_sites_that_cannot_reach_each_other_are_refused() -> None:
     islands = GOOD.replace('b = "c", km = 20', 'b = "d", km = 20').replace(
         'a = "a", b = "c"', 'a = "c", b = "e"'
     )
-    with pytest.raises(UsageError, match="c cannot be reached from a"):
+    with pytest.raises(UsageError, match="t, line 3, sites: c cannot be reached from a"):
         topology.parse(islands, "t")
 
 
