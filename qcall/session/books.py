@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from qcall.agreement.peer import judge
 from qcall.crypto.identity import Fingerprint
 from qcall.errors import UsageError
 from qcall.records.addressbook import AddressBook, read
@@ -86,8 +87,8 @@ def person(name: str, met: Contact | None, written: Entry | None, presence: Pres
     """Somebody, out of what the records and the address book say."""
     trust, fingerprint, offered = Trust.NEW, "", ""
     if met is not None:
-        trust = Trust.DOUBTED if met.doubted else Trust.VERIFIED if met.verified else Trust.PINNED
-        fingerprint = str(Fingerprint(met.fingerprint))
+        own = Fingerprint(met.fingerprint)
+        trust, fingerprint = Trust[judge(met, own).name], str(own)
         if met.offered is not None:
             trust, offered = Trust.CHANGED, str(Fingerprint(met.offered))
     shown, note = ("", "") if written is None else (written.shown, written.note)
