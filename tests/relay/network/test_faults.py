@@ -77,7 +77,14 @@ def test_what_cannot_be_done_is_refused(arguments: dict[str, object], said: str)
         understood(arguments, CHAIN)
 
 
-@given(st.dictionaries(st.sampled_from(["action", "names", "share", "x"]), st.from_type(object), max_size=4))
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+)
+"""All that a control socket can hand on."""
+
+
+@given(st.dictionaries(st.sampled_from(["action", "names", "share", "x"]), JSON, max_size=4))
 def test_whatever_is_asked_is_understood_or_refused(arguments: dict[str, object]) -> None:
     with contextlib.suppress(UsageError):
         assert isinstance(understood(arguments, CHAIN), FaultRequest)
