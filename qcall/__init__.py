@@ -3,7 +3,7 @@
 Map of the package, from the user inwards (left may import right; ``|`` may not see each other):
 
     cli > tui | headless > keyboard > session > media | net | records > call > agreement > crypto > wire
-        > config > errors
+        > config > errors, fields
 
 - ``cli``        arguments and exit codes
 - ``headless``   calls as lines of text or JSON

@@ -12,12 +12,13 @@ import secrets
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar
 
 import msgspec
 import platformdirs
 
 from .errors import ConfigError, NotSetUp, StorageError
+from .fields import fault_of
 
 ENVIRONMENT_PREFIX = "QCALL_"
 
@@ -154,20 +155,6 @@ class Home:
         if not 5 <= settings.rekey <= 300:
             raise ConfigError(f"{source('rekey', flags)}: {settings.rekey:g} is not between 5 and 300")
         return settings
-
-
-def fault_of(error: Exception, kind: type, given: Mapping[str, Any]) -> tuple[str, str]:
-    """The field of ``kind`` that an error of msgspec is about, and what is wrong with what was ``given``."""
-    text, _, at = str(error).partition(" - at `$.")
-    name = at.rstrip("`")
-    hint = get_type_hints(kind, include_extras=True).get(name)
-    value = given.get(name)
-    if get_origin(hint) is Literal:
-        return name, f"{value} is none of {', '.join(map(str, get_args(hint)))}"
-    for meta in getattr(hint, "__metadata__", ()):
-        if meta.description:
-            return name, f"{value!r} is not {meta.description}"
-    return name, text
 
 
 def source(name: str, flags: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from qcall.config import fault_of
+from qcall.fields import fault_of
 
 Contact = Annotated[str, Meta(min_length=1, max_length=64, description="a name of 1 to 64 characters")]
 Line = Annotated[str, Meta(min_length=1, max_length=500, description="1 to 500 characters")]

@@ -16,7 +16,7 @@ from textual.screen import ModalScreen
 from textual.suggester import Suggester
 from textual.widgets import Input, Static
 
-from qcall.config import fault_of
+from qcall.fields import fault_of
 from qcall.session import commands
 from qcall.session.snapshot import Snapshot
 
