@@ -70,16 +70,32 @@ def test_without_netem_the_path_holds_no_promise(monkeypatch):
     assert all("no such qdisc" in each for each in found.unmeasured)
 
 
+AT_ONCE = np.zeros(1)
+"""Sockets and a kernel that take no time."""
+
+
 @pytest.mark.parametrize("name", path.cases())
 def test_a_path_is_like_another_one_of_its_kind_and_unlike_others(name):
     pytest.importorskip("scipy")
     case = path.cases()[name]
     entered = np.cumsum(case.gaps(10_000))
-    ours, same = (path.modelled(case, entered, seed) for seed in (1, 2))
+    ours, same = (path.modelled(case, entered, AT_ONCE, seed) for seed in (1, 2))
     assert all(promise.held for promise in path.compare(name, case, ours, same))
     unlike = replace(case.hop, jitter=1.5 * path.JITTER, loss=0.2, processing=1e-3)
-    other = path.modelled(replace(case, hop=unlike), entered, 2)
+    other = path.modelled(replace(case, hop=unlike), entered, AT_ONCE, 2)
     assert not all(promise.held for promise in path.compare(name, case, ours, other))
+
+
+def test_what_the_kernel_adds_is_added_to_the_model_with_its_spread():
+    case = path.cases()["pareto jitter, reordering"]
+    entered, luck = np.cumsum(case.gaps(10_000)), np.random.default_rng(7)
+    overheads = luck.gamma(2.0, 30e-6, 2000)
+    bare = path.modelled(case, entered, AT_ONCE, 1)
+    theirs = replace(bare, delays=bare.delays + luck.gamma(2.0, 30e-6, len(bare.delays)))
+    ours = path.modelled(case, entered, overheads, 2)
+    assert all(promise.held for promise in path.compare("pareto", case, ours, theirs))
+    shifted = path.modelled(case, entered, np.median(overheads, keepdims=True), 2)
+    assert ours.delays.std() > shifted.delays.std()
 
 
 def test_tables_are_the_distributions_of_the_model():
@@ -87,7 +103,7 @@ def test_tables_are_the_distributions_of_the_model():
     for name, shape in {"half-normal": Jitter.NORMAL, "lomax": Jitter.PARETO}.items():
         hop = Hop("hop", 0.0, processing=0.0, jitter=1.0, jitter_shape=shape)
         case = path.Case(hop, (), path.evenly, reorder=True)
-        drawn = path.modelled(case, np.arange(20_000.0), 1).delays
+        drawn = path.modelled(case, np.arange(20_000.0), AT_ONCE, 1).delays
         table = np.array(steps[name]) * path.STRETCH[name] / path.UNIT
         for share in (10, 50, 90, 99):
             assert np.percentile(table, share) == pytest.approx(np.percentile(drawn, share), rel=0.05)
