@@ -15,10 +15,12 @@ from pathlib import Path
 import pytest
 
 from qcall.config import Home
+from relay.pki import Authority
 from scripts.demonstration.stage import Begin, Event, Stage, execute, stage
 from tests.e2e.order import mixed
 from tests.e2e.preloaded import Interpreter, interpreter
 from tests.e2e.real_time import is_real_time
+from tests.e2e.town import Town, start
 
 NIGHTLY = os.environ.get("QCALL_TEST_PROFILE") == "nightly"
 BEGIN = pytest.StashKey[Begin]()
@@ -120,3 +122,12 @@ async def phones(homes: Stage) -> Stage:
     """A running relay, alice enrolled at Beijing and bob at Hefei."""
     await homes.serve()
     return homes
+
+
+@pytest.fixture
+async def town(tmp_path: Path) -> AsyncIterator[Town]:
+    """Key nodes of the modelled chain, running in this process."""
+    authority = Authority.open_or_create(tmp_path / "ca")
+    sites = await start(tmp_path, authority)
+    yield Town(tmp_path, authority, sites)
+    await sites.close()

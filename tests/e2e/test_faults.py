@@ -113,6 +113,9 @@ async def test_without_a_relay_there_is_nothing_to_disturb(theatre: Stage) -> No
 
 
 SOUND = ("--input", "tone", "--output", "null", "--rekey", "5")
+BUSY = 45.0
+"""Seconds within which a busy machine gets to what takes up to two rekeys: keys in stock that are used first,
+a request that failed and is made again after 5 s, a pause of the machine in the middle of either."""
 
 
 class Told:
@@ -122,16 +125,14 @@ class Told:
         self._phone = phone
         self._since = len(phone.events)
 
-    async def event(
-        self, kind: str, fits: Callable[[dict[str, Any]], bool], *, limit: float = 14.0
-    ) -> dict[str, Any]:
+    async def event(self, kind: str, fits: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """The first event of this kind that fits."""
 
         def found() -> dict[str, Any] | None:
             told = self._phone.events[self._since :]
             return next((event for event in told if event["event"] == kind and fits(event)), None)
 
-        await self._phone.until(lambda _: found() is not None, limit=limit)
+        await self._phone.until(lambda _: found() is not None, limit=BUSY)
         event = found()
         assert event is not None
         return event
@@ -141,7 +142,8 @@ def faulty(told: dict[str, Any]) -> set[tuple[frozenset[str], str]]:
     return {(frozenset(fault["link"]), fault["condition"]) for fault in told["faults"]}
 
 
-async def test_a_running_call_sees_every_fault_within_a_rekey_and_goes_on(phones: Stage) -> None:
+async def test_a_running_call_sees_every_fault_and_goes_on(phones: Stage) -> None:
+    """That a phone asks at least once a rekey is proved in the tests of its key watch, by no clock."""
     bob = await phones.listen("bob", "--auto-answer", "--once", *SOUND)
     alice = await phones.call("alice", "bob", *SOUND)
     usual = await Told(alice).event("qkd-outlook", lambda told: not told["faults"])
@@ -158,7 +160,7 @@ async def test_a_running_call_sees_every_fault_within_a_rekey_and_goes_on(phones
         assert "zhengzhou" in told["path"]
         assert not told["alarm"]
         # Stock that crossed the fibre before it was cut is good, and is used first.
-        await each.event("rekeyed", lambda told: "zhengzhou" in told["qkd"]["path"], limit=45)
+        await each.event("rekeyed", lambda told: "zhengzhou" in told["qkd"]["path"])
 
     both = Told(alice), Told(bob)
     alarm = frozenset(("anyang", "hebi")), "alarm"
@@ -167,17 +169,21 @@ async def test_a_running_call_sees_every_fault_within_a_rekey_and_goes_on(phones
         told = await each.event("qkd-outlook", lambda told: faulty(told) == {cut, alarm})
         assert (told["alarm"], told["path"]) == (True, [])
         assert told["keys_left"] <= 2, "stock that had crossed the fibre before it was cut is still good"
-        without = await each.event("rekeyed", lambda told: told["qkd"]["state"] == "absent", limit=45)
+        without = await each.event("rekeyed", lambda told: told["qkd"]["state"] == "absent")
         assert "PQC only" in without["line"]
 
     both = Told(alice), Told(bob)
     await fault(phones, "restore")
     for each in both:
-        await each.event("rekeyed", lambda told: told["qkd"]["state"] == "present", limit=45)
+        await each.event("rekeyed", lambda told: told["qkd"]["state"] == "present")
     alice.interrupt()
     assert (await alice.ended(), await bob.ended()) == (0, 0), alice.account() + bob.account()
-    lost = [(await phone.event("ended"))["quality"]["packetsLost"] for phone in (alice, bob)]
-    assert all(0 < each < 25 for each in lost), "only what was under way while the fibre was switched"
+    hops = (await status(phones))["hops"]
+    crossed = {(hop["from"], frozenset(hop["hop"].split("–"))): hop for hop in hops}
+    for phone, far in ((alice, "hefei"), (bob, "beijing")):
+        lost = (await phone.event("ended"))["quality"]["packetsLost"]
+        assert lost <= crossed[far, cut[0]]["lost"], "only what met the fibre that was cut"
+        assert crossed[far, alarm[0]]["passed"] > 100, "then it went the other way"
 
 
 @pytest.mark.parametrize("where", [(), ("--processes",)], ids=["one process", "processes"])
@@ -208,18 +214,18 @@ links = [
     cut = frozenset(("x", "z")), "cut"
     await fault(theatre, "cut", "x", "z")
     for each in both:
-        told = await each.event("qkd-outlook", lambda told: faulty(told) == {cut}, limit=20)
+        told = await each.event("qkd-outlook", lambda told: faulty(told) == {cut})
         assert "y" in told["path"]
     both = Told(alice), Told(bob)
     await fault(theatre, "eve", "y", "w")
     for each in both:
-        told = await each.event("qkd-outlook", lambda told: len(faulty(told)) == 2, limit=20)
+        told = await each.event("qkd-outlook", lambda told: len(faulty(told)) == 2)
         assert faulty(told) == {cut, (frozenset(("y", "w")), "alarm")}
         assert (told["alarm"], told["path"]) == (True, [])
     both = Told(alice), Told(bob)
     await fault(theatre, "restore")
     for each in both:
-        await each.event("qkd-outlook", lambda told: not told["faults"], limit=20)
+        await each.event("qkd-outlook", lambda told: not told["faults"])
     alice.interrupt()
     assert (await alice.ended(), await bob.ended()) == (0, 0), alice.account() + bob.account()
 
@@ -250,7 +256,7 @@ async def test_nodes_as_processes_key_a_call_and_one_of_them_may_be_killed(
     told = Told(bob)
     kill(theatre, "x")
     # Stock that crossed x before it died is used first; a request that fails is tried again after 5 s.
-    await told.event("rekeyed", lambda told: told["qkd"]["path"] == ["a", "y", "b"], limit=45)
+    await told.event("rekeyed", lambda told: told["qkd"]["path"] == ["a", "y", "b"])
     assert (await status(theatre))["keys"]["down"] == ["x"]
     # It has its certificate: nobody but who gives certificates out needs the authority's private key.
     (theatre.relay_home / "ca" / "ca.key").unlink()

@@ -35,7 +35,7 @@ class KeyNodes:
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )  # fmt: skip
         assert self._process.stdout is not None
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(45):
             self.urls = json.loads(await self._process.stdout.readline())
 
     async def kill(self) -> None:

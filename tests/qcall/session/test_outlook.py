@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from qcall.agreement.rekey import SHORTEST_INTERVAL
 from qcall.errors import Unavailable
 from qcall.net.kme import LinkFault, Outlook
 from qcall.session import outlook
@@ -78,6 +79,10 @@ def test_rekeys_are_left_for_as_long_as_all_calls_drain_more_than_links_make(
     seen: Outlook, minutes: float | None
 ) -> None:
     assert seen.minutes(60.0) == (None if minutes is None else pytest.approx(minutes))
+
+
+def test_whatever_the_interval_a_phone_asks_as_often_as_it_rekeys() -> None:
+    assert outlook.INTERVAL <= SHORTEST_INTERVAL
 
 
 async def test_people_read_what_is_wrong_and_nothing_of_a_network_that_is_well(
