@@ -11,11 +11,12 @@ taken up again: when either side has lost it a new secret is drawn, so no crash 
 
 from __future__ import annotations
 
+import functools
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import msgspec
 
@@ -43,21 +44,14 @@ from .routing import choose
 from .supply import ASSIGNED_LIFETIME, STOCK_LIFETIME, room
 from .topology import Link, Topology, kme_id
 from .vantage import Vantage
-from .wire import Ack, Fault, LinkAnswer, LinkOffer, PeerFailed, decode, encode
+from .wire import Ack, Fault, LinkAnswer, LinkOffer, PeerFailed, Peers, decode, encode
 
 PASSING = frozenset({"replay", "block-ahead"})
-"""What befalls one frame and says nothing of the link."""
+"""What befalls one frame and says nothing of the link, unless it befalls the next one of a request too."""
 SILENT_SECONDS = 2.0
 """After which a neighbour that should have asked for its link counts as gone."""
 HOP_TIMEOUT = 0.25
 """Seconds that a node gives the next one, and again for every hop behind it: the nearest gives up first."""
-
-
-class Peers(Protocol):
-    """The way to other nodes."""
-
-    async def ask(self, node: str, action: str, body: bytes, *, timeout: float) -> bytes:
-        """What ``node`` answers; raises :class:`PeerFailed`."""
 
 
 class NodeProcess:
@@ -158,16 +152,20 @@ class NodeProcess:
     ) -> EndKey:
         destination = target.removeprefix(kme_id(""))
         attempts = ATTEMPTS if again else 1
+        failures: Counter[frozenset[str]] = Counter()
         for attempt in range(attempts):
             if again and attempt:
                 key_id, key = again()
-            paths = choose(self._topology.neighbours, self._name, destination, self._vantage.cost, wish)
+            shunned = {link for link, times in failures.items() if times > 1}
+            cost = functools.partial(self._vantage.cost, shunned=shunned)
+            paths = choose(self._topology.neighbours, self._name, destination, cost, wish)
             shares = [key] if wish.disjoint == 1 else split(key, wish.disjoint, entropy)
             try:
                 hops = await self._send(key_id, shares, paths)
             except PeerFailed as failed:
                 if not failed.fault.a:
                     raise
+                failures[frozenset((failed.fault.a, failed.fault.b))] += 1
                 if failed.code not in PASSING:
                     self._vantage.block(failed.fault.a, failed.fault.b)
                 continue

@@ -7,7 +7,7 @@ the news; what a link has made since is added.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from itertools import pairwise
 from typing import Any
 
@@ -75,10 +75,11 @@ class Vantage:
         """A key crossed this link, whose pool then held ``level`` bits."""
         self._met[frozenset((a, b))] = level, self._unix()
 
-    def cost(self, link: Link) -> float:
-        """Of a key over this link now; infinite when it cannot cross."""
+    def cost(self, link: Link, shunned: Set[frozenset[str]] = frozenset()) -> float:
+        """Of a key over this link now; infinite when it cannot cross, or is not to."""
         level = self.level(link)
-        if level < BLOCK_BITS or self._length(link) == math.inf:
+        out = bool(shunned) and frozenset((link.a, link.b)) in shunned
+        if level < BLOCK_BITS or out or self._length(link) == math.inf:
             return math.inf
         return link_cost(link.km, level, DEFAULT_CAPACITY)
 
@@ -119,7 +120,7 @@ class Vantage:
         if (met := self._met.get(frozenset((link.a, link.b)))) is not None:
             heard.append(met)
         if not heard:
-            return link.quality().rate * self._warm
+            return min(link.quality().rate * self._warm, float(DEFAULT_CAPACITY))
         level, at = max(heard, key=lambda pair: pair[1])
         return min(level + self.rate(link) * max(0.0, self._unix() - at), float(DEFAULT_CAPACITY))
 

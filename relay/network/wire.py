@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -74,6 +74,13 @@ class PeerFailed(NoKeyMaterial):
     def __init__(self, fault: Fault) -> None:
         super().__init__(fault.text, code=fault.code)
         self.fault = fault
+
+
+class Peers(Protocol):
+    """The way to other nodes."""
+
+    async def ask(self, node: str, action: str, body: bytes, *, timeout: float) -> bytes:
+        """What ``node`` answers; raises :class:`PeerFailed`."""
 
 
 def encode(message: Any) -> bytes:
