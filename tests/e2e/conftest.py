@@ -58,6 +58,12 @@ def answered() -> Path:
     return SPEECH / "M1_harvard_phrases.wav"
 
 
+@pytest.fixture(scope="session")
+def programs(pytestconfig: pytest.Config) -> Begin:
+    """How programs start that several tests share."""
+    return pytestconfig.stash[BEGIN]
+
+
 @pytest.fixture
 def begin(request: pytest.FixtureRequest) -> Begin:
     """How programs start: from one interpreter, in the nightly profile and off Linux each in full."""

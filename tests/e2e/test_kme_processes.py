@@ -1,4 +1,8 @@
-"""Trusted nodes as processes of their own: keys cross them, and survive that one of them is killed."""
+"""Trusted nodes as processes of their own: keys survive that one of them is killed, and none is for SAEs.
+
+In one process a node cannot be killed alone, and has no address of its own. What holds wherever nodes run is
+in ``test_key_network``.
+"""
 
 from __future__ import annotations
 
@@ -24,10 +28,9 @@ from relay.network.http import TrustedNode
 from relay.network.topology import kme_id, parse
 from relay.network.wire import PeerFailed
 from relay.pki import Authority
+from tests.e2e.key_network import BUSY
 from tests.e2e.real_time import REAL_TIME
 
-BUSY = 45.0
-"""Seconds for what takes two at most, on a machine that does other things."""
 PROGRAM = Path(__file__).with_name("trusted_node.py")
 ROOT = Path(__file__).parent.parent.parent
 DIAMOND = """name = "diamond"
