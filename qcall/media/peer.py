@@ -7,14 +7,13 @@ and aioice are taken hold of; each has a contract test, and the versions are pin
     RTCRtpReceiver.__jitter_buffer                  packets go straight to our playout buffer
     RTCRtpReceiver.__stop_decoder                   the decoder thread, which nothing feeds, ends at once
     RTCPeerConnection.__connect                     its task is ours to watch and to end
-    RTCSctpTransport._rto, _sent_queue              a lost packet costs little; what is unacknowledged
     aioice.Connection, see RelayedIce               relayed candidates only, prompt checks, prompt end
+    RTCIceTransport, RTCSctpTransport, see channel  what a bad path loses is repeated soon
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable
 from typing import Any
@@ -35,6 +34,7 @@ from qcall.errors import PeerFault, QcallError, Unavailable, UsageError
 
 from . import sdp
 from .carrier import Carrier
+from .channel import ControlChannel, RepeatedHandshake
 from .devices import Sink, Source
 from .earpiece import Earpiece
 from .gathering import Relay as Relay
@@ -50,14 +50,10 @@ from .tones import Tones
 
 EXPORTER_LABEL = b"EXPERIMENTAL-qcall-1"
 EXPORTER_LENGTH = 48
-CONTROL_LABEL = "qcall-control"
 CLOSE_LIMIT = 1.0
 """Seconds to take leave of the peer and the relay; what has not answered by then is left to expire."""
 REPORT_INTERVAL = 1.0
 """Seconds between two looks at what the far phone reports (aiortc's own RTCP interval)."""
-SCTP_RETRY = 0.5
-"""Seconds until the control channel repeats a packet, before it knows the path (aiortc waits for 3)."""
-FLUSH_POLL = 0.005
 
 
 class Tap:
@@ -152,10 +148,12 @@ class Peer:
         self._dtls.on("statechange", self._on_dtls_state)
         self._connection.on("connectionstatechange", self._on_connection_state)
         self._ice = RelayedIce(self._dtls.transport._connection, turn)
-        self._control = self._connection.createDataChannel(CONTROL_LABEL, negotiated=True, id=0)
-        self._connection.sctp._rto = SCTP_RETRY
-        self._control.on("open", lambda: self.on_control_open())
-        self._control.on("message", self._on_message)
+        self._handshake = RepeatedHandshake(self._dtls.transport)
+        self._control = ControlChannel(
+            self._connection,
+            on_open=lambda: self.on_control_open(),
+            on_message=lambda message: self.on_control(message),
+        )
         self._aiortc_connect = self._connection._RTCPeerConnection__connect
         self._connection._RTCPeerConnection__connect = self._connect
 
@@ -207,20 +205,11 @@ class Peer:
 
     def send_control(self, message: bytes) -> None:
         """Send ``message`` to the peer, reliably and in order. Raises ``Unavailable`` when it cannot be."""
-        if self._control.readyState != "open":
-            raise Unavailable("the connection to the other phone is not open; dial again")
         self._control.send(message)
 
     async def flush_control(self, limit: float) -> bool:
         """Wait until the peer has acknowledged every message, for ``limit`` seconds; whether it has."""
-        sctp = self._connection.sctp
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(limit):
-                while self._control.readyState == "open":
-                    if not (sctp._data_channel_queue or sctp._outbound_queue or sctp._sent_queue):
-                        return True
-                    await asyncio.sleep(FLUSH_POLL)
-        return False
+        return await self._control.flush(limit)
 
     def stats(self) -> dict[str, float | int]:
         """The numbers of the call, called as in the W3C's webrtc-stats; times in seconds."""
@@ -250,6 +239,7 @@ class Peer:
         for task in playing:
             task.cancel()
         self._ice.stop()
+        self._handshake.stop()
         self._mouth.stop()
         closing = asyncio.create_task(self._connection.close())
         await asyncio.wait({closing}, timeout=CLOSE_LIMIT)
@@ -324,10 +314,6 @@ class Peer:
                 self._fail(Unavailable("the media connection to the other phone failed; dial again"))
             case "closed":
                 self._fail(PeerFault("the other phone closed the media connection", code="media-closed"))
-
-    def _on_message(self, message: bytes | str) -> None:
-        if isinstance(message, bytes):
-            self.on_control(message)
 
     def _on_packet(self, packet: RtpPacket) -> None:
         self.heard_at = now = time.monotonic()

@@ -33,7 +33,7 @@ from .report import Timing
 from .voice import Voice
 from .work import Alarm, Work
 
-FLUSH_LIMIT = 0.5
+FLUSH_LIMIT = 1.0
 """Seconds that a goodbye may take to reach the far phone before the connection is closed under it."""
 LIVENESS_INTERVAL = 0.5
 """Seconds between two looks at whether the far phone is still heard."""

@@ -12,7 +12,7 @@ from typing import Any
 import aioice
 import pytest
 from aioice import ice, turn
-from aiortc import RTCPeerConnection, RTCRtpReceiver, RTCSctpTransport
+from aiortc import RTCPeerConnection, RTCRtpReceiver
 from aiortc.rtcdtlstransport import RTCDtlsTransport, State
 
 from qcall.crypto.secret import Secret
@@ -60,11 +60,6 @@ def test_the_receiver_gives_every_packet_to_its_jitter_buffer() -> None:
 def test_the_connection_connects_in_one_replaceable_method() -> None:
     calls(RTCPeerConnection.setLocalDescription, "ensure_future(self.__connect())")
     calls(RTCPeerConnection.setRemoteDescription, "ensure_future(self.__connect())")
-
-
-def test_sctp_times_its_first_packets_by_its_rto() -> None:
-    calls(RTCSctpTransport._t1_start, "call_later(self._rto")
-    calls(RTCSctpTransport.__init__, "self._data_channel_queue", "self._outbound_queue", "self._sent_queue")
 
 
 def test_ice_gathers_and_checks_in_replaceable_methods() -> None:
