@@ -57,6 +57,10 @@ class RelayHome:
             file.write(fresh)
         return fresh
 
+    def renew_secret(self, name: str) -> None:
+        """Let the secret called ``name`` be another from the next start on."""
+        (self.directory / f"{name}.secret").unlink(missing_ok=True)
+
 
 def default_home(environment: Mapping[str, str]) -> Path:
     """``RELAY_HOME``, else the platform's data directory."""

@@ -67,6 +67,9 @@ class Media(Protocol):
     def takes(self, call_id: bytes) -> bool:
         """Whether there is room for that call where it would go."""
 
+    async def expel(self, user: str, until: float) -> None:
+        """End what ``user`` has allocated; see :meth:`relay.turn.credentials.Credentials.void`."""
+
     def drain(self) -> None:
         """Refuse new allocations; keep the live ones."""
 
@@ -107,6 +110,9 @@ class OwnMedia:
 
     def takes(self, call_id: bytes) -> bool:
         return not self._turn.admission.full
+
+    async def expel(self, user: str, until: float) -> None:
+        self._turn.expel(user, until)
 
     def drain(self) -> None:
         self._turn.drain(self._alternate)

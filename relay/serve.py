@@ -69,7 +69,11 @@ class RunningRelay:
         self._draining = False
         self.signalling: SignallingServer
         self.health: HealthServer
-        self.commands: dict[str, Command] = {"status": self._status, "ready": self._ready}
+        self.commands: dict[str, Command] = {
+            "status": self._status,
+            "ready": self._ready,
+            "expel": self._expel,
+        }
         """What the control socket offers; every part of the relay may add its own."""
         self.sections: dict[str, Callable[[], Any]] = {
             "relay": self._relay_section,
@@ -188,6 +192,12 @@ class RunningRelay:
     async def _status(self, _: Arguments) -> dict[str, Any]:
         self._keys_report = await self.keys.report()
         return {name: section() for name, section in self.sections.items()}
+
+    async def _expel(self, arguments: Arguments) -> dict[str, Any]:
+        """End what somebody who is enrolled no more does here; says whether their phone was online."""
+        name = str(arguments.get("name"))
+        await self.media.expel(name, time.time() + TURN_LIFETIME)
+        return {"online": self.signalling.expel(name)}
 
     def _relay_section(self) -> dict[str, Any]:
         media = self.media.report()

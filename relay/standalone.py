@@ -76,7 +76,7 @@ async def running_turn(options: TurnOptions) -> AsyncIterator[RunningTurn]:
             stack.push_async_callback(health.close)
             ready["metrics"] = health.url
         if options.control is not None:
-            commands: dict[str, Command] = {"status": partial(status, media)}
+            commands: dict[str, Command] = {"status": partial(status, media), "expel": partial(expel, media)}
             if options.path is not None and paths is not None:
                 fibres = Fibres(options.path.topology, paths, partial(hops, options=options.path))
                 commands["fault"] = Laboratory(options.path.topology, None, [fibres])
@@ -88,6 +88,11 @@ async def running_turn(options: TurnOptions) -> AsyncIterator[RunningTurn]:
 async def status(media: OwnMedia, _: Arguments) -> dict[str, Any]:
     """What the server is doing, for the relay that it works for."""
     return media.report().as_json()
+
+
+async def expel(media: OwnMedia, arguments: Arguments) -> None:
+    """End what a user of the relay that it works for has here; see :meth:`TurnMachine.expel`."""
+    await media.expel(str(arguments["user"]), float(arguments["until"]))
 
 
 async def figures(server: TurnServer, media: OwnMedia) -> Figures:

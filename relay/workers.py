@@ -71,6 +71,8 @@ class Workers(Media):
         self._secret = secret
         self._routes = routes
         self._draining = False
+        self._expelled: dict[str, float] = {}
+        """Users, and until when: a worker that is started again has to know."""
         self._keeping: list[asyncio.Task[None]] = []
 
     @classmethod
@@ -133,6 +135,10 @@ class Workers(Media):
     def takes(self, call_id: bytes) -> bool:
         report = self._workers[share(call_id, len(self._workers))].report
         return report is not None and not report.full
+
+    async def expel(self, user: str, until: float) -> None:
+        self._expelled[user] = until
+        await asyncio.gather(*(self._tell(worker, user, until) for worker in self._workers))
 
     def drain(self) -> None:
         self._draining = True
@@ -209,10 +215,15 @@ class Workers(Media):
             await asyncio.sleep(PAUSE)
             with contextlib.suppress(LocalFault):
                 await self._begin(worker)
+                for user, until in self._expelled.items():
+                    await self._tell(worker, user, until)
 
     async def _look(self, worker: _Worker) -> None:
         answer = await self._ask(worker, LOOK_LIMIT, "status")
         worker.report = None if answer is None else Report.from_json(answer)
+
+    async def _tell(self, worker: _Worker, user: str, until: float) -> None:
+        await self._ask(worker, LOOK_LIMIT, "expel", user=user, until=until)
 
     async def _ask(
         self, worker: _Worker, limit: float, command: str, **arguments: Any

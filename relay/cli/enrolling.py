@@ -18,6 +18,7 @@ from relay.pki import Authority
 from relay.signalling.accounts import Accounts
 
 from .app import Json, TopologyName, app
+from .revoking import turn_out
 from .running import print_json, run
 
 ANYWHERE = "HOST"
@@ -54,6 +55,8 @@ def invite(
         if site not in known:
             raise UsageError(f"--site {site}: the access sites of {topology} are {', '.join(known)}")
         home.create()
+        if renew:
+            await turn_out(home, name)
         accounts = Accounts(home.accounts, Authority.open_or_create(home.authority).fingerprint)
         try:
             code = accounts.invite(name, site, time.time(), renew=renew)

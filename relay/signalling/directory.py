@@ -154,6 +154,10 @@ class Directory:
         """The connection of ``epoch`` is closed; an older one's closing does not touch a newer login."""
         return self._end(epoch, None)
 
+    def expel(self, name: str) -> tuple[Effect, ...]:
+        """Nobody is enrolled as ``name`` any more: a phone that is online as that goes."""
+        return self._end(self._by_name.get(name), Code.NOT_ENROLLED)
+
     def watch(self, epoch: int, message: Watch, now: float) -> tuple[Effect, ...]:
         """The phone that holds ``epoch`` says whom it watches; too often, and it is not heard."""
         watcher = self._by_epoch.get(epoch)

@@ -231,6 +231,12 @@ class SignallingServer:
         if self._wake is not None:
             self._wake.cancel()
 
+    def expel(self, name: str) -> bool:
+        """End the login of ``name``, whose account is gone; whether there was one."""
+        effects = self.directory.expel(name)
+        self._run(effects)
+        return bool(effects)
+
     async def _show_ca(self, _: web.Request) -> web.Response:
         return web.Response(body=self._ca, content_type="application/x-pem-file")
 

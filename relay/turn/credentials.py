@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import math
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -35,6 +36,9 @@ class Credentials(Protocol):
     def account(self, username: str) -> Account | None:
         """The account of that name, or None where there cannot be one."""
 
+    def void(self, user: str, until: float) -> None:
+        """Take no name of ``user`` any more that expires at ``until`` (unix seconds) or before, or never."""
+
 
 class StaticUsers:
     """Users that are named on the command line; they have no site and do not expire."""
@@ -59,12 +63,16 @@ class StaticUsers:
         password = self._passwords.get(username)
         return None if password is None else Account(username, password)
 
+    def void(self, user: str, until: float) -> None:
+        self._passwords.pop(user, None)
+
 
 class SharedSecret:
     """Time-limited names under a secret that signalling and the TURN server share."""
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
+        self._void: dict[str, float] = {}
 
     def mint(self, user: str, site: str, now_unix: float, lifetime: float) -> tuple[str, str]:
         """Name and password for ``user`` at access site ``site``, good for ``lifetime`` seconds."""
@@ -78,7 +86,12 @@ class SharedSecret:
         if not (expiry.isascii() and expiry.isdigit() and len(expiry) <= 15 and rest and all(rest)):
             return None
         site = rest[0] if len(rest) == 2 else None
+        if float(expiry) <= self._void.get(rest[-1], -math.inf):
+            return None
         return Account(rest[-1], self._password(username), site, float(expiry))
+
+    def void(self, user: str, until: float) -> None:
+        self._void[user] = until
 
     def _password(self, username: str) -> str:
         return base64.b64encode(hmac.digest(self._secret, username.encode(), hashlib.sha1)).decode()

@@ -62,6 +62,7 @@ class TurnMachine:
     ) -> None:
         self.counters = Counters()
         self.wall_offset = wall_offset
+        self._credentials = credentials
         self._table = Table(self.counters)
         policy = PeerPolicy(
             allow=settings.allow_peers, own_hosts=settings.relay_hosts, listeners=settings.listeners
@@ -126,6 +127,12 @@ class TurnMachine:
         self._allocating.stop_waiting(five_tuple)
         allocation = self._table.by_tuple.get(five_tuple)
         return () if allocation is None else tuple(map(CloseRelay, self._table.remove(allocation)))
+
+    def expel(self, user: str, until: float) -> tuple[Effect, ...]:
+        """End what ``user`` has allocated; see :meth:`Credentials.void` for ``until``."""
+        self._credentials.void(user, until)
+        allocations = tuple(self._table.usage(user).allocations)
+        return tuple(CloseRelay(relayed) for each in allocations for relayed in self._table.remove(each))
 
     def timer(self, now: float, until: float | None = None) -> tuple[Effect, ...]:
         """Deliver what has crossed the modelled path and forget what has run out.

@@ -170,6 +170,11 @@ class TurnServer:
         self._machine.drain(alternate)
         self._tell_if_empty()
 
+    def expel(self, user: str, until: float) -> None:
+        """As :meth:`TurnMachine.expel`."""
+        self._run(self._machine.expel(user, until))
+        self._tell_if_empty()
+
     async def emptied(self) -> None:
         """Wait until a server that drains has no allocation left."""
         await self._empty.wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 import pytest
@@ -44,6 +45,10 @@ async def test_a_revoked_phone_gets_no_key_and_cannot_log_in(theatre: Stage, whe
         assert await bob.enc_keys("sae-alice")
         done = await (await revoke(theatre, "alice", "--json")).event("revoked")
         assert (done["name"], done["certificate"], done["account"]) == ("alice", True, True)
+        assert done["online"] is False
+        assert not (theatre.relay_home / "turn.secret").exists(), (
+            "the next start gives no old credentials room"
+        )
         with pytest.raises(RelayRefused, match="revoked") as refused:
             await alice.enc_keys("sae-bob")
         assert refused.value.code == "qkd-unauthorized"
@@ -57,6 +62,39 @@ async def test_a_revoked_phone_gets_no_key_and_cannot_log_in(theatre: Stage, whe
     assert (
         again.stderr.strip() == "relay: no phone called alice is enrolled; names are spelt as in its invite"
     )
+
+
+async def test_a_phone_that_is_revoked_in_a_call_is_offline_and_relays_nothing_at_once(
+    theatre: Stage,
+) -> None:
+    network = theatre.directory / "pair.toml"
+    network.write_text(NETWORK)
+    await theatre.serve("--topology", network)
+    for name, site in (("alice", "a"), ("bob", "b")):
+        await theatre.enrol(name, site, network)
+    sound = ("--input", "tone", "--output", "null")
+    bob = await theatre.listen("bob", "--auto-answer", "--once", *sound)
+    alice = await theatre.call("alice", "bob", *sound)
+    await alice.event("media")
+    await until_allocated(theatre, {2})
+    done = await (await revoke(theatre, "alice", "--json")).event("revoked")
+    assert done["online"] is True
+    assert (await alice.event("gone"))["code"] == "not-enrolled"
+    await until_allocated(theatre, {0, 1})  # bob's may go on
+    alice.interrupt()
+    bob.interrupt()
+    await alice.ended()
+    await bob.ended()
+
+
+async def until_allocated(theatre: Stage, wanted: set[int]) -> None:
+    """Wait until the relay tells of so many TURN allocations."""
+    command = (BIN / "relay", "--home", theatre.relay_home, "status", "--json")
+    async with asyncio.timeout(45):
+        while True:
+            told = await (await theatre.run("relay status", *command)).event("status")
+            if told["turn"]["allocations"] in wanted:
+                return
 
 
 async def test_a_home_without_a_relay_is_named(theatre: Stage) -> None:

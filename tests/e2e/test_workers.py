@@ -10,6 +10,8 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pytest
+
 from qcall.wire.signalling import share
 from relay.config import RelayHome, host_port
 from relay.control import ask
@@ -91,6 +93,23 @@ async def test_a_worker_that_ends_is_there_again(homes: Stage) -> None:
         async with clients(homes, first) as pair:
             assert await crossing(pair) > 0
         assert await crossing(others) > 0
+
+
+async def test_who_is_turned_out_is_so_at_every_worker_also_once_it_was_started_again(homes: Stage) -> None:
+    await homes.serve("--workers", "2")
+    first, second = homes.ready["workers"]
+    async with clients(homes, first) as (alice, bob):
+        await ask(RelayHome(homes.relay_home).control, "expel", name="alice")
+        with pytest.raises(RuntimeError, match="REFRESH"):
+            await asyncio.to_thread(alice.request, Method.REFRESH)
+        await asyncio.to_thread(bob.request, Method.REFRESH)
+    os.kill(process_at(first), signal.SIGKILL)
+    await until(homes, "down", "up")
+    await until(homes, "up", "up")
+    for address in (first, second):
+        with pytest.raises(RuntimeError, match="ALLOCATE"):
+            async with clients(homes, address):
+                pass
 
 
 async def test_draining_waits_for_every_worker(homes: Stage) -> None:

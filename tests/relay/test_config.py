@@ -52,3 +52,10 @@ def test_addresses(text: str, address: tuple[str, int]) -> None:
 def test_a_wrong_address_names_the_flag(text: str) -> None:
     with pytest.raises(UsageError, match="--listen"):
         host_port(text, "--listen")
+
+
+def test_a_renewed_secret_is_another_one(home: RelayHome) -> None:
+    secret = home.secret("turn")
+    home.renew_secret("turn")
+    home.renew_secret("turn")
+    assert home.secret("turn") != secret

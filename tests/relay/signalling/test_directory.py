@@ -48,6 +48,16 @@ def test_an_envelope_is_accepted_crosses_and_arrives() -> None:
     assert directory.arrive(crossing((crossed,))) == (Send(bob.epoch, delivery),)
 
 
+def test_who_is_enrolled_no_more_is_dropped_told_why_and_offline() -> None:
+    directory = make()
+    alice, bob = log_in(directory, "alice", "bob")
+    assert directory.expel("bob") == (Drop(bob.epoch, Code.NOT_ENROLLED),)
+    assert directory.expel("bob") == ()
+    assert (directory.online("bob"), directory.online("alice")) == (None, alice)
+    assert not directory.heartbeat(bob.epoch, 1.0)
+    assert directory.route(bob.epoch, to("alice"), 1.0) == ()
+
+
 def test_a_busy_relay_takes_no_new_call_and_keeps_those_it_has() -> None:
     directory = make()
     alice, bob = log_in(directory, "alice", "bob")

@@ -42,6 +42,22 @@ def test_another_secret_gives_another_password():
     assert SharedSecret(SECRET).account("1:u").password != SharedSecret(b"other").account("1:u").password
 
 
+def test_names_that_were_voided_are_nobody_and_later_ones_of_the_same_user_are_not():
+    secret = SharedSecret(SECRET)
+    secret.void("alice", 1_060.0)
+    assert secret.account("1060:beijing:alice") is None
+    assert secret.account("1061:beijing:alice") is not None
+    assert secret.account("1060:beijing:bob") is not None
+
+
+def test_a_static_user_is_voided_for_good():
+    users = StaticUsers.parse(["alice:wonderland", "bob:builder"])
+    users.void("alice", 0.0)
+    users.void("nobody", 0.0)
+    assert users.account("alice") is None
+    assert users.account("bob") is not None
+
+
 @pytest.mark.parametrize(
     "name", ["", "alice", ":alice", "soon:alice", "-5:alice", "1060:", "1060::alice", "١:alice"]
 )

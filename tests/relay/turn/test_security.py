@@ -304,6 +304,23 @@ def test_credentials_expire_for_allocations_and_refreshes(make_world, make_clien
     assert world.open == set()
 
 
+def test_who_is_expelled_has_nothing_left_and_gets_nothing_until_there_are_new_credentials(
+    make_world, make_client
+):
+    secret = SharedSecret(b"shared")
+    world = make_world(secret)
+    old, other = secret.mint("alice", "beijing", UNIX, 700.0), secret.mint("bob", "hefei", UNIX, 700.0)
+    one, two, bob = make_client(world, *old), make_client(world, *old), make_client(world, *other)
+    for client in (one, two, bob):
+        client.allocate()
+    world.run(world.machine.expel("alice", UNIX + 700.0))
+    assert (len(world.open), world.machine.counters.allocations) == (1, 1)
+    assert status(one.refresh()) == status(two.allocate()) == 401
+    assert status(bob.refresh()) is None
+    new = secret.mint("alice", "beijing", UNIX, 701.0)
+    assert status(make_client(world, *new).allocate()) is None
+
+
 def test_a_user_has_a_quota_of_allocations(make_world, make_client):
     world = make_world(quotas=Quotas(allocations=2))
     assert [status(make_client(world).allocate()) for _ in range(3)] == [None, None, 486]
