@@ -6,15 +6,17 @@ the accounts, and the secret that TURN credentials are minted under.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import ipaddress
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import platformdirs
 
-from .errors import StorageError, UsageError
+from .errors import AddressInUse, AddressUnusable, StorageError, UsageError
 
 SECRET_BYTES = 32
 
@@ -90,3 +92,20 @@ def spelt(address: tuple[str, int]) -> str:
 def is_loopback(host: str) -> bool:
     """Whether nothing outside this machine can reach ``host``."""
     return ipaddress.ip_address(host).is_loopback
+
+
+def cannot_listen(error: OSError, host: str, port: int, kind: str = "TCP") -> AddressInUse | AddressUnusable:
+    """Why nothing can listen there; ``chosen_by`` adds what to do."""
+    if error.errno == errno.EADDRINUSE:
+        return AddressInUse(f"{kind} port {port} of {host} is in use")
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    return AddressUnusable(f"cannot listen on {kind} port {port} of {host}: {reason}")
+
+
+@contextlib.contextmanager
+def chosen_by(option: str) -> Iterator[None]:
+    """Say by which ``option`` another address is chosen than one where nothing can listen."""
+    try:
+        yield
+    except (AddressInUse, AddressUnusable) as error:
+        raise type(error)(f"{error}; choose another with {option}") from None

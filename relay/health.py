@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import errno
-import os
 from collections.abc import Awaitable, Callable
 from typing import Self
 
 from aiohttp import web
 
-from relay.errors import AddressInUse, UsageError
+from relay.config import cannot_listen
 
 from .metrics import CONTENT_TYPE, Figures, exposition
 
@@ -26,7 +24,7 @@ class HealthServer:
 
     @classmethod
     async def start(cls, host: str, port: int, figures: Callable[[], Awaitable[Figures]]) -> Self:
-        """Listen on ``host``:``port``, 0 for any. Raises ``AddressInUse`` and ``UsageError``."""
+        """Listen on ``host``:``port``, 0 for any. Raises ``AddressInUse`` and ``AddressUnusable``."""
         server = cls(figures)
         app = web.Application()
         app.router.add_get("/metrics", server._metrics)
@@ -39,10 +37,7 @@ class HealthServer:
             await web.TCPSite(runner, host, port).start()
         except OSError as error:
             await runner.cleanup()
-            if error.errno == errno.EADDRINUSE:
-                raise AddressInUse(f"{shown}:{port} is in use; choose another with --metrics") from None
-            reason = os.strerror(error.errno) if error.errno else str(error)
-            raise UsageError(f"cannot listen on {shown}:{port}: {reason}; see --metrics") from None
+            raise cannot_listen(error, host, port) from None
         server._runner = runner
         server.url = f"http://{shown}:{runner.addresses[0][1]}"
         return server

@@ -280,9 +280,9 @@ def _locked(directory: Path) -> Iterator[None]:
         yield
 
 
-def reached_at(host: str) -> tuple[str, ...]:
-    """Names of a key node that listens on ``host``, for its certificate."""
-    return host, "localhost"
+def reached_at(*hosts: str) -> tuple[str, ...]:
+    """Names of a key node that listens on ``hosts``, for its certificate."""
+    return *dict.fromkeys(hosts), "localhost"
 
 
 def _names(kme_id: str, hosts: Sequence[str]) -> list[x509.GeneralName]:

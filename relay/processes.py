@@ -17,7 +17,7 @@ from typing import Any
 
 from relay.config import RelayHome
 from relay.control import Arguments, ControlServer, ask
-from relay.errors import LocalFault, RelayError, UsageError
+from relay.errors import LocalFault, RelayError, UsageError, failure
 from relay.kme.audit import AuditLog
 from relay.network.faults import FaultRequest, understood, void
 from relay.network.http import TrustedNode
@@ -58,7 +58,7 @@ class RunningNode:
         topology.known(name)
         home.create()
         kme_name = kme_id(name)
-        hosts = reached_at(listen[0])
+        hosts = reached_at(listen[0], kme[0])
         node = await TrustedNode.start(
             name,
             topology,
@@ -67,6 +67,7 @@ class RunningNode:
             node_key=home.secret(kme_name),
             host=listen[0],
             port=listen[1],
+            kme_host=kme[0],
             kme_port=kme[1],
             entropy=secrets.token_bytes,
         )
@@ -222,6 +223,8 @@ class KeyProcesses:
             except ValueError:
                 text = f"node {node} did not start; run relay kme --node {node} to see why"
                 raise LocalFault(text) from None
+            if (failed := failure(ready)) is not None:
+                raise failed
         self._urls |= ready.get("kme", {})
 
     async def _ask(self, node: str, command: str, **arguments: Any) -> dict[str, Any] | None:

@@ -6,21 +6,20 @@ signalling ─ accounts ─ authority        TURN ─ routes        key nodes �
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import math
 import secrets
 import ssl
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 from qcall.wire.signalling import TurnCredentials
-from relay.config import RelayHome, is_loopback, spelt
+from relay.config import RelayHome, chosen_by, is_loopback, spelt
 from relay.control import Arguments, Command, ControlServer, alone
-from relay.errors import AddressInUse, UsageError
+from relay.errors import UsageError
 from relay.health import HealthServer
 from relay.kme.audit import AuditLog
 from relay.laboratory import Fibres, Laboratory, Voice
@@ -114,7 +113,7 @@ class RunningRelay:
         if options.processes:
             self.keys = await KeyProcesses.start(self._home, options.topology, options.source, host, ports)
         else:
-            with chosen_by("--kme"):
+            with chosen_by("--listen" if options.kme is None else "--kme"):
                 self.keys = await KeySites.start(
                     options.topology,
                     authority=self.authority,
@@ -128,28 +127,29 @@ class RunningRelay:
         self._stack.push_async_callback(self.keys.close)
         fibres = Fibres(options.topology, self.routes, functools.partial(hops, options=options))
         voices: list[Voice] = [fibres]
-        with chosen_by("--turn" if options.tls_port is None else "--turn or --tls-port"):
-            self.media = await (self._own_media() if options.workers == 1 else self._workers())
+        self.media = await (self._own_media() if options.workers == 1 else self._workers())
         if isinstance(self.media, Workers):
             voices.append(self.media)
         self._stack.push_async_callback(self.media.close)
         accounts = Accounts(self._home.accounts, self.authority.fingerprint)
         self._stack.callback(accounts.close)
-        self.signalling = await SignallingServer.start(
-            *options.listen,
-            accounts=accounts,
-            services=Services(self.authority.sign_sae_csr, self._site_info, self._turn_credentials),
-            ca=self.authority.ca_pem,
-            routes=self.routes,
-            ssl_context=self._tls(options.listen[0]),
-            busy=lambda call_id: self._draining or not self.media.takes(call_id),
-            tap=None if record is None else self._on_frame,
-        )
+        with chosen_by("--listen"):
+            self.signalling = await SignallingServer.start(
+                *options.listen,
+                accounts=accounts,
+                services=Services(self.authority.sign_sae_csr, self._site_info, self._turn_credentials),
+                ca=self.authority.ca_pem,
+                routes=self.routes,
+                ssl_context=self._tls(options.listen[0]),
+                busy=lambda call_id: self._draining or not self.media.takes(call_id),
+                tap=None if record is None else self._on_frame,
+            )
         self._stack.push_async_callback(self.signalling.close)
         if record is not None:
             self.keys.observe(self._on_end_key, self._on_key_request)
         self.commands["fault"] = Laboratory(options.topology, self.keys, voices)
-        self.health = await HealthServer.start(*options.metrics, self._figures)
+        with chosen_by("--metrics"):
+            self.health = await HealthServer.start(*options.metrics, self._figures)
         self._stack.push_async_callback(self.health.close)
         control = await ControlServer.start(self._home.control, self.commands)
         self._stack.push_async_callback(control.close)
@@ -276,16 +276,17 @@ class RunningRelay:
     async def _own_media(self) -> OwnMedia:
         """TURN in this process."""
         options, tls_files = self._options, self._tls_files()
-        turn = await TurnServer.start(
-            *options.turn,
-            realm=options.realm,
-            credentials=SharedSecret(self._secret),
-            routes=self.routes,
-            relay_hosts=options.relay_hosts,
-            quotas=options.quotas,
-            tls=None if tls_files is None else (options.tls_port or 0, tls_context(*tls_files)),
-            wiretap=None if options.record is None else self._on_wire,
-        )
+        with chosen_by("--turn" if tls_files is None else "--turn or --tls-port"):
+            turn = await TurnServer.start(
+                *options.turn,
+                realm=options.realm,
+                credentials=SharedSecret(self._secret),
+                routes=self.routes,
+                relay_hosts=options.relay_hosts,
+                quotas=options.quotas,
+                tls=None if tls_files is None else (options.tls_port or 0, tls_context(*tls_files)),
+                wiretap=None if options.record is None else self._on_wire,
+            )
         return OwnMedia(turn, self.routes, options.alternate)
 
     async def _workers(self) -> Workers:
@@ -328,15 +329,6 @@ class RunningRelay:
     def _on_end_key(self, node: str, key_id: str, key: bytes) -> None:
         assert self._options.record is not None
         self._options.record.write("end-key", time.monotonic(), key, node=node, key_id=key_id)
-
-
-@contextlib.contextmanager
-def chosen_by(option: str) -> Iterator[None]:
-    """Say by which ``option`` a port that is taken was chosen."""
-    try:
-        yield
-    except AddressInUse as error:
-        raise AddressInUse(f"{error}, with {option}") from None
 
 
 async def serve(home: RelayHome, options: Options, announce: Any, stop: Stopping) -> None:

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from relay.config import spelt
+from relay.config import chosen_by, spelt
 from relay.control import Arguments, Command, ControlServer
 from relay.health import HealthServer
 from relay.laboratory import Fibres, Laboratory
@@ -41,6 +41,8 @@ class TurnOptions:
     """Where clients are sent while this server drains."""
     control: Path | None
     """Unix socket for status and faults: how a relay speaks to its worker."""
+    chosen_by: str = "--listen"
+    """The option behind ``listen``, for who has to choose another address."""
 
 
 @dataclass(frozen=True)
@@ -56,23 +58,25 @@ async def running_turn(options: TurnOptions) -> AsyncIterator[RunningTurn]:
     """Start every part, or none. Raises ``AddressInUse``, ``UsageError`` and ``StorageError``."""
     paths = None if options.path is None else routes(options.path)
     async with AsyncExitStack() as stack:
-        server = await TurnServer.start(
-            *options.listen,
-            realm=options.realm,
-            credentials=options.credentials,
-            allow_peers=options.allow_peers,
-            routes=paths,
-            relay_hosts=options.relay_hosts,
-            quotas=options.quotas,
-            tls=options.tls,
-        )
+        with chosen_by(options.chosen_by if options.tls is None else f"{options.chosen_by} or --tls-port"):
+            server = await TurnServer.start(
+                *options.listen,
+                realm=options.realm,
+                credentials=options.credentials,
+                allow_peers=options.allow_peers,
+                routes=paths,
+                relay_hosts=options.relay_hosts,
+                quotas=options.quotas,
+                tls=options.tls,
+            )
         media = OwnMedia(server, paths, options.alternate)
         stack.push_async_callback(media.close)
         ready = {"event": "ready", "turn": spelt(server.address), "realm": options.realm}
         if server.tls_address is not None:
             ready["turns"] = spelt(server.tls_address)
         if options.metrics is not None:
-            health = await HealthServer.start(*options.metrics, partial(figures, server, media))
+            with chosen_by("--metrics"):
+                health = await HealthServer.start(*options.metrics, partial(figures, server, media))
             stack.push_async_callback(health.close)
             ready["metrics"] = health.url
         if options.control is not None:

@@ -23,7 +23,7 @@ from qcall.wire.local import ANSWER_LIMIT
 from qcall.wire.signalling import share
 from relay.config import host_port, spelt
 from relay.control import ask
-from relay.errors import LocalFault, RelayError
+from relay.errors import LocalFault, RelayError, failure
 from relay.media import Media, Report, Rows, hops_used, paths_used, together
 from relay.network.faults import FaultRequest
 from relay.path.routes import Routes
@@ -192,8 +192,10 @@ class Workers(Media):
             async with asyncio.timeout(START_LIMIT):
                 ready = json.loads(await worker.process.stdout.readline())
         except (TimeoutError, ValueError):
-            text = f"the media worker at {spelt(worker.address)} did not start; its own message says why"
-            raise LocalFault(text) from None
+            at = spelt(worker.address)
+            raise LocalFault(f"the media worker at {at} did not start; leave --workers out") from None
+        if (failed := failure(ready)) is not None:
+            raise failed
         worker.address = host_port(ready["turn"], "--turn")
         if "turns" in ready:
             worker.tls_address = host_port(ready["turns"], "--tls-port")

@@ -47,4 +47,4 @@ def kme(
         finally:
             await running.close()
 
-    run(work)
+    run(work, attached=attached)

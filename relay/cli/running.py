@@ -132,10 +132,11 @@ def lift_descriptor_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def run(work: Callable[[Stop], Awaitable[None]], *, drains: bool = False) -> None:
+def run(work: Callable[[Stop], Awaitable[None]], *, drains: bool = False, attached: bool = False) -> None:
     """Run ``work`` on uvloop where it is available; Ctrl-C and SIGTERM stop it.
 
-    ``drains``: the first SIGTERM asks it to drain, and the second stops it.
+    ``drains``: the first SIGTERM asks it to drain, and the second stops it. ``attached``: an error is told to
+    the program that started this one, and not to people.
     """
 
     async def interruptible() -> None:
@@ -173,7 +174,10 @@ def run(work: Callable[[Stop], Awaitable[None]], *, drains: bool = False) -> Non
         else:
             uvloop.run(interruptible())
     except RelayError as error:
-        typer.echo(f"relay: {error}", err=True)
+        if attached:
+            print_json(error.as_event())
+        else:
+            typer.echo(f"relay: {error}", err=True)
         code = error.exit_code
     except OSError as error:
         # What is left in the buffer of standard output would only fail again.

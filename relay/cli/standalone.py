@@ -101,6 +101,7 @@ def turn_alone(
 
     async def work(stop: Stop) -> None:
         where = host_port(listen, "--listen")
+        chosen = "--turn" if attached else "--listen"
         if path is not None and secret is None:
             raise UsageError("--path needs users with a site: give --secret FILE")
         files = tls_files(tls_port, tls_cert, tls_key)
@@ -130,6 +131,7 @@ def turn_alone(
             metrics=None if metrics is None else host_port(metrics, "--metrics"),
             alternate=None if alternate is None else host_port(alternate, "--alternate"),
             control=control,
+            chosen_by=chosen,
         )
         async with running_turn(told) as running:
             with attachment(stop) if attached else contextlib.nullcontext():
@@ -143,7 +145,7 @@ def turn_alone(
         if as_json:
             print_json({"event": "ended", "turn": running.media.report().counters.as_json()})
 
-    run(work, drains=True)
+    run(work, drains=True, attached=attached)
 
 
 def who_may_log_in(users: list[str], secret: Path | None) -> Credentials:

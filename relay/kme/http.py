@@ -9,7 +9,6 @@ IDs; never key bytes.
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import ssl
 import time
@@ -21,7 +20,8 @@ import msgspec
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
-from relay.errors import AddressInUse, LocalFault, StorageError
+from relay.config import cannot_listen
+from relay.errors import StorageError
 from relay.pki import expiry
 
 from .audit import NAME as AUDIT
@@ -72,7 +72,7 @@ class KmeServer:
         return f"https://{host}:{self.port}"
 
     async def listen(self, host: str, port: int, context: ssl.SSLContext) -> None:
-        """Begin to serve; port 0 takes a free one. Raises :class:`AddressInUse`."""
+        """Begin to serve; port 0 takes a free one. Raises ``AddressInUse`` and ``AddressUnusable``."""
         server = _Server(self._handle, self._refuse)
         self._runner = web.ServerRunner(server, shutdown_timeout=1.0)
         await self._runner.setup()
@@ -81,11 +81,7 @@ class KmeServer:
             await site.start()
         except OSError as error:
             await self._runner.cleanup()
-            if error.errno == errno.EADDRINUSE:
-                raise AddressInUse(
-                    f"port {port} on {host} is taken; choose another for the key node"
-                ) from None
-            raise LocalFault(f"the key node cannot listen on {host}:{port}: {error.strerror}") from None
+            raise cannot_listen(error, host, port) from None
         self.host, self.port = self._runner.addresses[0][:2]
         self._tasks.append(asyncio.create_task(self._keep_up()))
 

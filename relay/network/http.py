@@ -8,7 +8,6 @@ a fault that names the link. Nodes find each other by a file that each writes wh
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import ssl
 import time
@@ -21,7 +20,8 @@ import aiohttp
 import msgspec
 from aiohttp import web
 
-from relay.errors import AddressInUse, LocalFault, RelayError
+from relay.config import cannot_listen, chosen_by
+from relay.errors import RelayError
 from relay.kme.commit import GroupCommit
 from relay.kme.http import KmeServer, serve_kme
 from relay.kme.keystore import SqliteKeyStore
@@ -110,6 +110,7 @@ class TrustedNode:
         node_key: bytes,
         host: str,
         port: int = 0,
+        kme_host: str | None = None,
         kme_port: int = 0,
         entropy: Callable[[int], bytes],
         limits: Limits = DEFAULT_LIMITS,
@@ -122,7 +123,8 @@ class TrustedNode:
         """
         topology.known(name)
         kme = kme_id(name)
-        files = authority.kme_files(directory / kme, kme, reached_at(host))
+        kme_host = kme_host or host
+        files = authority.kme_files(directory / kme, kme, reached_at(host, kme_host))
         store = SqliteKeyStore(directory / kme / "keys.db", node_key) if name in topology.sites else None
         peers = HttpPeers(name, authority.client_context(*files), _addresses(directory))
         memory = MemoryFile(directory / kme)
@@ -136,7 +138,8 @@ class TrustedNode:
             node._commit = GroupCommit({kme: store})
         context = authority.server_context(*files)
         try:
-            await node._listen(host, port, context)
+            with chosen_by("--listen"):
+                await node._listen(host, port, context)
             if store is not None:
                 supply = StockedSupply(store, process, entropy=entropy)
                 service = KeyService(
@@ -155,15 +158,16 @@ class TrustedNode:
                     store.expire(now)
                     return await supply.top_up(now)
 
-                node.kme = await serve_kme(
-                    service,
-                    host=host,
-                    port=kme_port,
-                    context=context,
-                    revoked=authority.revoked,
-                    upkeep=upkeep,
-                    commit=node._commit,
-                )
+                with chosen_by("--kme"):
+                    node.kme = await serve_kme(
+                        service,
+                        host=kme_host,
+                        port=kme_port,
+                        context=context,
+                        revoked=authority.revoked,
+                        upkeep=upkeep,
+                        commit=node._commit,
+                    )
             write(directory / kme / ADDRESS_FILE, node.url.encode())
         except BaseException:
             await node.close()
@@ -191,9 +195,7 @@ class TrustedNode:
         try:
             await web.TCPSite(self._runner, host, port, ssl_context=context).start()
         except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                raise AddressInUse(f"port {port} on {host} is taken; choose another for the node") from None
-            raise LocalFault(f"the node cannot listen on {host}:{port}: {error.strerror}") from None
+            raise cannot_listen(error, host, port) from None
         bound = self._runner.addresses[0]
         self.url = f"https://[{bound[0]}]:{bound[1]}" if ":" in bound[0] else f"https://{bound[0]}:{bound[1]}"
 

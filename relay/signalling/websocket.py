@@ -8,10 +8,8 @@ which a phone compares with its invite before it trusts TLS; ``GET /healthz`` an
 from __future__ import annotations
 
 import asyncio
-import errno
 import ipaddress
 import logging
-import os
 import secrets
 import ssl
 import time
@@ -40,8 +38,8 @@ from qcall.wire.signalling import (
     Welcome,
     encode,
 )
-from relay.config import is_loopback
-from relay.errors import AddressInUse, RelayError, UsageError
+from relay.config import cannot_listen, is_loopback
+from relay.errors import RelayError, UsageError
 from relay.path.routes import Routes
 from relay.path.wheel import Wheel
 
@@ -209,13 +207,7 @@ class SignallingServer:
             await web.TCPSite(runner, host, port, ssl_context=ssl_context).start()
         except OSError as error:
             await runner.cleanup()
-            where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-            if error.errno == errno.EADDRINUSE:
-                raise AddressInUse(
-                    f"{where} is in use; stop the program that holds it or choose another with --listen"
-                ) from None
-            reason = os.strerror(error.errno) if error.errno else str(error)
-            raise UsageError(f"cannot listen on {where}: {reason}; choose another with --listen") from None
+            raise cannot_listen(error, host, port) from None
         server._runner = runner
         server.address = runner.addresses[0][:2]
         shown = f"[{host}]" if ":" in host else host

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import secrets
 import socket
 import sys
 from typing import Final
 
-from relay.errors import AddressInUse, UsageError
+from relay.config import cannot_listen
+from relay.errors import AddressInUse
 
 from .attributes import Address, Family, family_of, packed, text
 
@@ -64,7 +64,7 @@ def bind_listeners(host: str, port: int, tls_port: int | None) -> list[socket.so
                 opened.close()
             if port or len(bound) != 1 or not isinstance(error, AddressInUse):
                 raise
-    raise AddressInUse(f"no port of {host} is free for both UDP and TCP; choose one for TURN")
+    raise AddressInUse(f"no port of {host} is free for both UDP and TCP")
 
 
 def _enlarge(opened: socket.socket) -> None:
@@ -85,11 +85,7 @@ def _bind(host: str, port: int, kind: socket.SocketKind) -> socket.socket:
             opened.listen(128)
     except OSError as error:
         opened.close()
-        if error.errno == errno.EADDRINUSE:
-            raise AddressInUse(
-                f"{name} port {port} of {host} is in use; choose another port for TURN"
-            ) from None
-        raise UsageError(f"cannot listen on {name} port {port} of {host}: {error.strerror}") from None
+        raise cannot_listen(error, host, port, name) from None
     return opened
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Iterator
+
 import pytest
 
 from scripts.demonstration.stage import BIN, Stage
@@ -22,16 +25,50 @@ async def test_a_home_has_one_relay(theatre: Stage) -> None:
     )
 
 
-@pytest.mark.parametrize("option", ["--listen", "--turn", "--metrics", "--kme"])
-async def test_a_port_that_is_taken_is_named_with_its_option(theatre: Stage, option: str) -> None:
-    await theatre.serve()
-    taken = theatre.ready["turn"] if option == "--turn" else theatre.ready["signalling"].removeprefix("ws://")
-    free = {"--listen": "127.0.0.1:0", "--turn": "127.0.0.1:0"} | {option: taken}
-    words = [word for pair in free.items() for word in pair]
-    program = await theatre.run("second relay", *relay(theatre, "other", "serve", *words), code=1)
+ANY = ("--listen", "127.0.0.1:0", "--turn", "127.0.0.1:0")
+
+
+@pytest.fixture
+def taken() -> Iterator[str]:
+    """The number of a port that another program holds, for UDP and TCP."""
+    with socket.create_server(("127.0.0.1", 0)) as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
+        port = tcp.getsockname()[1]
+        udp.bind(("127.0.0.1", port))
+        yield str(port)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("serve", *ANY, "--listen"),
+        ("serve", *ANY, "--turn"),
+        ("serve", *ANY, "--workers", "2", "--turn"),
+        ("serve", *ANY, "--metrics"),
+        ("serve", *ANY, "--kme"),
+        ("serve", *ANY, "--processes", "--kme"),
+        ("turn", "--user", "a:b", "--listen"),
+        ("turn", "--user", "a:b", *ANY[:2], "--metrics"),
+        ("kme", "--node", "beijing", "--listen"),
+        ("kme", "--node", "beijing", "--kme"),
+    ],
+    ids=" ".join,
+)
+async def test_a_port_that_is_taken_is_named_with_its_option(
+    theatre: Stage, taken: str, words: tuple[str, ...]
+) -> None:
+    program = await theatre.run("relay", *relay(theatre, "relay", *words, f"127.0.0.1:{taken}"), code=1)
     (line,) = program.stderr.splitlines()
-    assert taken.rpartition(":")[2] in line
-    assert line.endswith(option)
+    assert f"port {taken} " in line
+    assert line.endswith(f"; choose another with {words[-1]}")
+
+
+async def test_the_node_listens_for_phones_where_it_is_told(theatre: Stage) -> None:
+    command = relay(theatre, "relay", "kme", "--node", "beijing", "--kme", "127.0.0.2:0", "--json")
+    node = await theatre.start("node", *command)
+    ready = await node.event("ready")
+    assert ready["kme"]["beijing"].startswith("https://127.0.0.2:")
+    assert ready["nodes"].startswith("https://127.0.0.1:")
+    await node.stop()
 
 
 async def test_an_invite_says_where_the_relay_is(theatre: Stage) -> None:

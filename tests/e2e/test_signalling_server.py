@@ -209,7 +209,7 @@ async def test_closing_ends_every_connection_and_frees_the_port(tmp_path: Path) 
 
 async def test_a_port_that_is_taken(tmp_path: Path) -> None:
     async with serving(tmp_path) as server:
-        with pytest.raises(AddressInUse, match=f"127.0.0.1:{server.address[1]} is in use"):
+        with pytest.raises(AddressInUse, match=f"port {server.address[1]} of 127.0.0.1 is in use"):
             async with serving(tmp_path, port=server.address[1]):
                 pass
 
