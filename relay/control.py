@@ -10,16 +10,24 @@ commands there are; ``ask`` is the client's side of one of them.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any, Self, TypeAlias
+from typing import Any, Final, Self, TypeAlias
 
-from qcall.wire.local import InUse, LineServer, connection, exchange, refusal, send
+from qcall.wire import local
+from qcall.wire.local import InUse, LineServer, Refusal, Unreachable, Unusable, refusal, send
 
 from .errors import AddressInUse, LocalFault, Refused, RelayError, StorageError, UsageError
+
+RELAY: Final = local.Kind(
+    "relay",
+    if_running="stop it or choose another --home",
+    if_missing="start relay serve, or name its home with --home",
+)
+BUSY: Final = "starting"
+"""Code of a refusal while there are no commands."""
 
 log = logging.getLogger(__name__)
 
@@ -33,11 +41,11 @@ class ControlServer:
 
     def __init__(self, path: Path, commands: Mapping[str, Command]) -> None:
         self._commands = commands
-        self._server = LineServer(path, self._converse)
+        self._server = LineServer(path, RELAY, self._converse)
 
     @classmethod
     async def start(cls, path: Path, commands: Mapping[str, Command]) -> Self:
-        """Listen at ``path``; commands may still be added to ``commands`` later.
+        """Listen at ``path``; ``commands`` may be filled later, and emptied before the relay ends.
 
         A socket that a dead relay left is replaced. Raises ``AddressInUse`` when a live relay has it, and
         ``StorageError``.
@@ -45,10 +53,10 @@ class ControlServer:
         control = cls(path, commands)
         try:
             await control._server.listen()
-        except InUse:
-            raise taken(path) from None
-        except OSError as error:
-            raise StorageError(f"cannot make the control socket {path}: {error.strerror}") from None
+        except InUse as fault:
+            raise AddressInUse(str(fault)) from None
+        except Unusable as fault:
+            raise StorageError(str(fault)) from None
         return control
 
     async def close(self) -> None:
@@ -65,6 +73,8 @@ class ControlServer:
             name = request.pop("command")
             command = self._commands[name]
         except (ValueError, AttributeError, TypeError, KeyError):
+            if not self._commands:
+                return refusal(BUSY, "the relay is starting or ending; try again in a moment")
             known = ", ".join(sorted(self._commands))
             return refusal("usage", f"not a command of this relay; it knows {known}")
         try:
@@ -76,37 +86,16 @@ class ControlServer:
             return refusal("fault", f"{name} failed inside the relay; its log says why")
 
 
-async def alone(path: Path) -> None:
-    """Raise ``AddressInUse`` when a live relay has the control socket ``path``."""
-    with contextlib.suppress(OSError):
-        async with connection(path):
-            raise taken(path)
-
-
-def taken(path: Path) -> AddressInUse:
-    """One home, one relay."""
-    return AddressInUse(f"a relay runs with the home {path.parent} already; stop it or choose another --home")
-
-
 async def ask(path: Path, command: str, **arguments: Any) -> Any:
     """What the relay with the control socket at ``path`` answers.
 
     Raises ``LocalFault`` when no relay runs there, ``UsageError`` for wrong arguments, and ``Refused``.
     """
-    async with contextlib.AsyncExitStack() as stack:
-        try:
-            streams = await stack.enter_async_context(connection(path))
-        except PermissionError:
-            raise LocalFault(f"{path} belongs to another user; run this as the relay's user") from None
-        except OSError:
-            raise LocalFault(
-                f"no relay runs with the home {path.parent}; start relay serve, or name its home with --home"
-            ) from None
-        try:
-            answer = await exchange(streams, {"command": command, **arguments})
-        except (TimeoutError, ConnectionError, ValueError):
-            raise LocalFault("the relay did not answer; is it shutting down?") from None
-    if answer["ok"]:
-        return answer["data"]
-    code, text = answer["error"]["code"], answer["error"]["text"]
-    raise UsageError(text) if code == UsageError.code else Refused(text, code=code)
+    try:
+        return await local.ask(path, RELAY, {"command": command, **arguments})
+    except Unreachable as fault:
+        raise LocalFault(str(fault), code=fault.code) from None
+    except Refusal as fault:
+        if fault.code == UsageError.code:
+            raise UsageError(str(fault)) from None
+        raise Refused(str(fault), code=fault.code) from None

@@ -18,7 +18,7 @@ from typing import Any, Protocol, Self
 
 from qcall.wire.signalling import TurnCredentials
 from relay.config import RelayHome, chosen_by, is_loopback, spelt
-from relay.control import Arguments, Command, ControlServer, alone
+from relay.control import Arguments, Command, ControlServer
 from relay.errors import UsageError
 from relay.health import HealthServer
 from relay.kme.audit import AuditLog
@@ -68,12 +68,8 @@ class RunningRelay:
         self._draining = False
         self.signalling: SignallingServer
         self.health: HealthServer
-        self.commands: dict[str, Command] = {
-            "status": self._status,
-            "ready": self._ready,
-            "expel": self._expel,
-        }
-        """What the control socket offers; every part of the relay may add its own."""
+        self._told: dict[str, Command] = {}
+        """What the control socket offers, while every part runs."""
         self.sections: dict[str, Callable[[], Any]] = {
             "relay": self._relay_section,
             "turn": self._turn_section,
@@ -90,7 +86,6 @@ class RunningRelay:
     async def start(cls, home: RelayHome, options: Options) -> Self:
         """Start every part, or none. Raises ``AddressInUse``, ``UsageError`` and ``StorageError``."""
         home.create()
-        await alone(home.control)
         relay = cls(home, options)
         try:
             await relay._start()
@@ -100,11 +95,15 @@ class RunningRelay:
         return relay
 
     async def close(self) -> None:
-        """End every part, the last one first."""
+        """End every part, the last one first; the home is another relay's to have when all have ended."""
+        self._told.clear()
         await self._stack.aclose()
 
     async def _start(self) -> None:
         options, record = self._options, self._options.record
+        # Before anything else: it also says whether another relay has this home.
+        control = await ControlServer.start(self._home.control, self._told)
+        self._stack.push_async_callback(control.close)
         host, port = options.kme or (options.listen[0], 0)
         sites = options.topology.sites
         ports = {site: port + place for place, site in enumerate(sites)} if port else {}
@@ -147,12 +146,16 @@ class RunningRelay:
         self._stack.push_async_callback(self.signalling.close)
         if record is not None:
             self.keys.observe(self._on_end_key, self._on_key_request)
-        self.commands["fault"] = Laboratory(options.topology, self.keys, voices)
         with chosen_by("--metrics"):
             self.health = await HealthServer.start(*options.metrics, self._figures)
         self._stack.push_async_callback(self.health.close)
-        control = await ControlServer.start(self._home.control, self.commands)
-        self._stack.push_async_callback(control.close)
+        laboratory = Laboratory(options.topology, self.keys, voices)
+        self._told |= {
+            "status": self._status,
+            "ready": self._ready,
+            "expel": self._expel,
+            "fault": laboratory,
+        }
 
     def drain(self) -> dict[str, Any]:
         """Take no new calls and no new allocations; those that live go on: how many that are."""

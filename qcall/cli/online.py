@@ -48,7 +48,7 @@ def with_phone(
         tell = desk.tell
         async with (
             Phone(home, settings, identity, sound=Opener(sound, tell), tell=tell) as phone,
-            attended(desk, phone, home, alone=True),
+            attended(desk, phone, home),
         ):
             await first(phone.online(kme_url=kme), stop)
             settle()

@@ -14,19 +14,25 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final, Protocol, Self
 
 from qcall.errors import LocalFault, QcallError, StorageError, UsageError
-from qcall.wire.local import InUse, LineServer, Streams, connection, exchange, refusal, send
+from qcall.wire import local
+from qcall.wire.local import InUse, LineServer, Refusal, Unreachable, Unusable, refusal, send
 
 from . import commands
 from .event import Event
 
 log = logging.getLogger(__name__)
 
+PHONE: Final = local.Kind(
+    "phone",
+    if_running="use it by qcall control, or choose another --home",
+    if_missing="start qcall or qcall listen, or name its --home",
+)
 BACKLOG: Final = 1000
 """Events that wait for a follower which reads too slowly, before it is let go."""
 
@@ -43,7 +49,7 @@ class ControlServer:
 
     def __init__(self, path: Path, desk: Desk) -> None:
         self._desk = desk
-        self._server = LineServer(path, self._converse)
+        self._server = LineServer(path, PHONE, self._converse)
 
     @classmethod
     async def start(cls, path: Path, desk: Desk) -> Self:
@@ -54,11 +60,10 @@ class ControlServer:
         control = cls(path, desk)
         try:
             await control._server.listen()
-        except InUse:
-            text = f"a phone runs with the home {path.parent} already; use it by qcall control"
-            raise UsageError(f"{text}, or choose another --home") from None
-        except OSError as error:
-            raise StorageError(f"cannot make the control socket {path}: {error.strerror}") from None
+        except InUse as fault:
+            raise UsageError(str(fault)) from None
+        except Unusable as fault:
+            raise StorageError(str(fault)) from None
         return control
 
     async def close(self) -> None:
@@ -111,41 +116,27 @@ async def ask(path: Path, command: Mapping[str, Any]) -> Any:
 
     Raises ``LocalFault`` when no phone runs there or it refuses, ``UsageError`` for a wrong command.
     """
-    async with _connection(path) as streams:
-        try:
-            answer = await exchange(streams, command)
-        except (TimeoutError, ConnectionError, ValueError):
-            raise LocalFault("the phone did not answer; is it ending?") from None
-    return _data(answer)
+    with _faults():
+        return await local.ask(path, PHONE, command)
 
 
 async def events(path: Path) -> AsyncIterator[dict[str, Any]]:
     """Everything that happens in the phone at ``path``, until it ends. Raises as ``ask`` does."""
-    async with _connection(path) as (reader, writer):
-        with contextlib.suppress(ConnectionError):
-            await send(writer, {"command": "subscribe"})
-            _data(json.loads(await reader.readline()))
-            while line := await reader.readline():
-                yield json.loads(line)
+    with _faults():
+        async with local.connection(path, PHONE) as (reader, writer):
+            with contextlib.suppress(ConnectionError):
+                await send(writer, {"command": "subscribe"})
+                local.data(json.loads(await reader.readline()))
+                while line := await reader.readline():
+                    yield json.loads(line)
 
 
-def _data(answer: Mapping[str, Any]) -> Any:
-    if answer["ok"]:
-        return answer["data"]
-    code, text = answer["error"]["code"], answer["error"]["text"]
-    raise UsageError(text) if code == UsageError.code else LocalFault(text, code=code)
-
-
-@contextlib.asynccontextmanager
-async def _connection(path: Path) -> AsyncIterator[Streams]:
-    async with contextlib.AsyncExitStack() as stack:
-        try:
-            streams = await stack.enter_async_context(connection(path))
-        except PermissionError:
-            raise LocalFault(f"{path} belongs to another user; run this as the phone's user") from None
-        except OSError:
-            raise LocalFault(
-                f"no phone runs with the home {path.parent}; start qcall or qcall listen, or name its --home",
-                code="not-running",
-            ) from None
-        yield streams
+@contextlib.contextmanager
+def _faults() -> Iterator[None]:
+    """The socket's faults, as errors of this program."""
+    try:
+        yield
+    except (Unreachable, Refusal) as fault:
+        if fault.code == UsageError.code:
+            raise UsageError(str(fault)) from None
+        raise LocalFault(str(fault), code=fault.code) from None

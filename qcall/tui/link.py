@@ -174,7 +174,7 @@ class PhoneThread:
         check(wishes)
         sound = Opener(wishes, desk.tell)
         phone = Phone(self._home, settings, identity, sound=sound, tell=desk.tell, lines=LINES)
-        async with phone, attended(desk, phone, self._home, alone=True):
+        async with phone, attended(desk, phone, self._home):
             self._desk = desk
             await self._until_stopped(self._online(phone, desk))
             await self._stop.wait()

@@ -1,7 +1,8 @@
 """Control sockets of running programs: a Unix socket at a path, open to its owner only.
 
 Both phone and relay are driven this way, by lines of JSON: a request with a ``command``, and for each one
-answer ``{"ok": true, "data": …}`` or ``{"ok": false, "error": {"code": …, "text": …}}``.
+answer ``{"ok": true, "data": …}`` or ``{"ok": false, "error": {"code": …, "text": …}}``. Who listens at the
+socket of a home has the home: that is how there is one phone, or one relay, in each.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -26,22 +28,54 @@ ANSWER_LIMIT: Final = 10.0
 """Seconds that a client waits for its answer."""
 
 
-class InUse(Exception):
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Which program listens at a path, in the words of its errors."""
+
+    name: str
+    if_running: str
+    """What to do about one that runs already."""
+    if_missing: str
+    """What to do about none."""
+
+
+class Fault(Exception):
+    """What a control socket cannot do: one line that says why and what to do."""
+
+    def __init__(self, text: str, code: str = "local-fault") -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class InUse(Fault):
     """A running program listens at this path."""
+
+
+class Unusable(Fault):
+    """No socket can be made at this path."""
+
+
+class Unreachable(Fault):
+    """Nobody answers at this path."""
+
+
+class Refusal(Fault):
+    """The program at this path did not do what it was asked for, and says why."""
 
 
 class LineServer:
     """A listening control socket at ``path``; ``converse`` serves each client, and ends with it."""
 
-    def __init__(self, path: Path, converse: Converse) -> None:
+    def __init__(self, path: Path, kind: Kind, converse: Converse) -> None:
         self._path = path
+        self._kind = kind
         self._converse = converse
         self._open: set[asyncio.Task[Any]] = set()
         self._server: asyncio.Server | None = None
 
     async def listen(self) -> None:
-        """Begin; a socket that a dead program left is replaced. Raises ``InUse`` and ``OSError``."""
-        opened = bind(self._path)
+        """Begin; a socket that a dead program left is replaced. Raises ``InUse`` and ``Unusable``."""
+        opened = bind(self._path, self._kind)
         self._server = await asyncio.start_unix_server(self._serve, sock=opened, limit=MAX_LINE)
 
     async def close(self) -> None:
@@ -70,10 +104,16 @@ class LineServer:
 
 
 @contextlib.asynccontextmanager
-async def connection(path: Path) -> AsyncIterator[Streams]:
-    """A connection to the program that listens at ``path``. Raises ``OSError``."""
-    with reachable(path) as name:
-        reader, writer = await asyncio.open_unix_connection(name, limit=MAX_LINE)
+async def connection(path: Path, kind: Kind) -> AsyncIterator[Streams]:
+    """A connection to the program that listens at ``path``. Raises ``Unreachable``."""
+    try:
+        with reachable(path) as name:
+            reader, writer = await asyncio.open_unix_connection(name, limit=MAX_LINE)
+    except PermissionError:
+        raise Unreachable(f"{path} belongs to another user; run this as the {kind.name}'s user") from None
+    except OSError:
+        text = f"no {kind.name} runs with the home {path.parent}; {kind.if_missing}"
+        raise Unreachable(text, "not-running") from None
     try:
         yield reader, writer
     finally:
@@ -88,34 +128,46 @@ async def send(writer: asyncio.StreamWriter, message: Mapping[str, Any]) -> None
     await writer.drain()
 
 
-async def exchange(streams: Streams, request: Mapping[str, Any]) -> dict[str, Any]:
-    """The answer to ``request``. Raises ``TimeoutError``, ``ConnectionError`` and ``ValueError``."""
-    reader, writer = streams
-    async with asyncio.timeout(ANSWER_LIMIT):
-        await send(writer, request)
-        answer: dict[str, Any] = json.loads(await reader.readline())
-    return answer
+async def ask(path: Path, kind: Kind, request: Mapping[str, Any]) -> Any:
+    """What the program at ``path`` answers to ``request``. Raises ``Unreachable`` and ``Refusal``."""
+    async with connection(path, kind) as (reader, writer):
+        try:
+            async with asyncio.timeout(ANSWER_LIMIT):
+                await send(writer, request)
+                answer = json.loads(await reader.readline())
+        except (TimeoutError, ConnectionError, ValueError):
+            raise Unreachable(f"the {kind.name} did not answer; is it ending?") from None
+    return data(answer)
 
 
-def bind(path: Path) -> socket.socket:
+def data(answer: Mapping[str, Any]) -> Any:
+    """What an answer says. Raises ``Refusal``."""
+    if answer["ok"]:
+        return answer["data"]
+    raise Refusal(answer["error"]["text"], answer["error"]["code"])
+
+
+def bind(path: Path, kind: Kind) -> socket.socket:
     """A listening, non-blocking socket at ``path``, of mode 0600; one that a dead program left is replaced.
 
-    Raises ``InUse`` and ``OSError``.
+    Raises ``InUse`` and ``Unusable``.
     """
     opened = _private()
     try:
         with reachable(path) as name:
             if path.exists():
                 if opened.connect_ex(name) == 0:
-                    raise InUse
+                    raise InUse(f"a {kind.name} runs with the home {path.parent} already; {kind.if_running}")
                 path.unlink()
                 opened.close()
                 opened = _private()
             opened.bind(name)
         opened.listen(16)
         opened.setblocking(False)
-    except BaseException:
+    except BaseException as error:
         opened.close()
+        if isinstance(error, OSError):
+            raise Unusable(f"cannot make the control socket {path}: {error.strerror}") from None
         raise
     return opened
 

@@ -101,6 +101,13 @@ async def test_nobody_there_is_said_so(tmp_path):
         await ask(tmp_path / "control.sock", "status")
 
 
+async def test_a_relay_that_starts_or_ends_says_so(start):
+    path = await start()
+    with pytest.raises(Refused, match="starting or ending") as refused:
+        await ask(path, "status")
+    assert refused.value.code == "starting"
+
+
 async def test_a_home_has_one_relay(start):
     await start()
     with pytest.raises(AddressInUse, match="already"):

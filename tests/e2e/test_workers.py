@@ -153,11 +153,13 @@ def process_at(address: str) -> int:
     }
     for process in filter(str.isdigit, os.listdir("/proc")):
         try:
-            files = [os.readlink(f"/proc/{process}/fd/{each}") for each in os.listdir(f"/proc/{process}/fd")]
+            files = os.listdir(f"/proc/{process}/fd")
         except OSError:
             continue
-        if any(f"socket:[{inode}]" in files for inode in inodes):
-            return int(process)
+        for each in files:
+            with contextlib.suppress(OSError):  # one that was closed since says nothing about the others
+                if os.readlink(f"/proc/{process}/fd/{each}").removeprefix("socket:").strip("[]") in inodes:
+                    return int(process)
     raise AssertionError(f"nothing listens at {address}")
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from qcall.errors import LocalFault, UsageError
 from qcall.session import commands
-from qcall.session.control import BACKLOG, ControlServer, ask, events
+from qcall.session.control import BACKLOG, PHONE, ControlServer, ask, events
 from qcall.session.event import Event
 from qcall.wire.local import MAX_LINE, bind
 
@@ -166,7 +166,7 @@ async def test_a_live_phone_keeps_its_socket_and_a_dead_one_loses_it(path, desk,
     with pytest.raises(UsageError, match="already"):
         await ControlServer.start(path, desk)
     left = tmp_path / "left.sock"
-    bind(left).close()  # as a phone that was killed leaves it
+    bind(left, PHONE).close()  # as a phone that was killed leaves it
     server = await ControlServer.start(left, desk)
     assert await ask(left, {"command": "status"}) == {"told": "Status"}
     await server.close()
