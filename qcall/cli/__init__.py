@@ -52,7 +52,7 @@ def main() -> None:
 
     home = home_of(sys.argv[1:], os.environ)
     if home is not None:
-        sys.exit(start(home, {}, (None, None), None))
+        sys.exit(start(home))
     commands(sys.argv[1:])(prog_name="qcall")
 
 

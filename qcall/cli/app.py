@@ -39,4 +39,4 @@ def options(
     if context.invoked_subcommand is None:
         from .interactive import start
 
-        raise typer.Exit(start(context.obj, {}, (None, None), None))
+        raise typer.Exit(start(context.obj))

@@ -6,14 +6,25 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from qcall.config import Home, default_home
 from qcall.errors import QcallError, UsageError
 
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
-def start(home: Home, flags: Mapping[str, Any], sound: tuple[str | None, str | None], kme: str | None) -> int:
-    """Run the interface; its exit code. An error is one line on standard error."""
+
+def start(
+    home: Home,
+    flags: Mapping[str, Any] = NOTHING,
+    sound: Mapping[str, Any] = NOTHING,
+    kme: str | None = None,
+) -> int:
+    """Run the interface; its exit code. An error is one line on standard error.
+
+    ``flags`` are settings, ``sound`` is by the names of ``Wishes``, ``kme`` another address of the key node.
+    """
     try:
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
             raise UsageError(

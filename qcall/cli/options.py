@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -90,3 +91,55 @@ Copies = Annotated[
 FrameMs = Annotated[int | None, typer.Option("--frame", help="Milliseconds of speech a packet: 10 or 20.")]
 Rekey = Annotated[float | None, typer.Option(help="Seconds between two rekeys, 5 to 300.")]
 KmeUrl = Annotated[str | None, typer.Option("--kme", help="Another address of this phone's key node.")]
+
+SETTINGS = ("qkd", "suite", "kem", "bitrate", "copies", "frame_ms", "rekey")
+"""Options that are settings, for this once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhoneOptions:
+    """What a phone can be told, with a screen and without."""
+
+    input: Input = None
+    output: Output = None
+    microphone: Microphone = None
+    speaker: Speaker = None
+    ring_tones: RingTones = OnOff.AUTO
+    processing: Cleaning = OnOff.AUTO
+    qkd: QkdOption = None
+    suite: SuiteOption = None
+    kem: KemOption = None
+    bitrate: Bitrate = None
+    copies: Copies = None
+    frame_ms: FrameMs = None
+    rekey: Rekey = None
+    kme: KmeUrl = None
+
+    @property
+    def sound(self) -> dict[str, Any]:
+        """The options on sound, as ``Wishes`` takes them."""
+        return {
+            "spoken": self.input,
+            "heard": self.output,
+            "microphone": self.microphone,
+            "speaker": self.speaker,
+            "tones": self.ring_tones.value,
+            "processing": self.processing.value,
+        }
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The options that are settings."""
+        return {name: getattr(self, name) for name in SETTINGS}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScriptOptions:
+    """What is done in a call that nobody sits at."""
+
+    record: Record = None
+    record_sides: RecordSides = Sides.BOTH
+    text: Text = ""
+    dtmf: Digits = ""
+    stats: Stats = None
+    duration: Duration = None

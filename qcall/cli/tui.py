@@ -5,22 +5,13 @@ from __future__ import annotations
 import typer
 
 from .app import app
+from .groups import grouped
 from .interactive import start
-from .options import Bitrate, FrameMs, Input, KmeUrl, Output, QkdOption, Rekey, SuiteOption
+from .options import PhoneOptions
 
 
 @app.command()
-def tui(
-    context: typer.Context,
-    input: Input = None,
-    output: Output = None,
-    qkd: QkdOption = None,
-    suite: SuiteOption = None,
-    bitrate: Bitrate = None,
-    frame_ms: FrameMs = None,
-    rekey: Rekey = None,
-    kme: KmeUrl = None,
-) -> None:
+@grouped
+def tui(context: typer.Context, options: PhoneOptions) -> None:
     """The terminal softphone, as without a command, with options."""
-    flags = {"qkd": qkd, "suite": suite, "bitrate": bitrate, "frame_ms": frame_ms, "rekey": rekey}
-    raise typer.Exit(start(context.obj, flags, (input, output), kme))
+    raise typer.Exit(start(context.obj, options.settings, options.sound, options.kme))

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import itertools
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from qcall.agreement.control import LONGEST_TEXT
-from qcall.errors import DeviceError, UsageError
+from qcall.errors import UsageError
 from qcall.media.dtmf import DigitSender
 from qcall.media.sides import Sides
 
 from .in_call import InCall
+from .sound import check_place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,19 +26,18 @@ class Script:
     stats: float | None = None
 
     def check(self) -> None:
-        """Raise ``UsageError`` or ``DeviceError`` for what could not be done, before anybody is called."""
+        """Raise ``UsageError`` for what could not be done, before anybody is called."""
         try:
             DigitSender().press(self.digits)
         except ValueError as error:
             raise UsageError(f"--dtmf: {error}") from None
         if len(self.text) > LONGEST_TEXT:
             raise UsageError(f"--text: a text has at most {LONGEST_TEXT} characters")
-        if self.record is not None and not self.record.absolute().parent.is_dir():
-            raise DeviceError(f"there is no directory for {self.record}; choose another file with --record")
-        if self.record is not None and self.record.exists() and not self.record.is_file():
-            raise DeviceError(f"{self.record} is no file that can be new; choose another with --record")
-        if self.record is not None and not os.access(self.record.absolute().parent, os.W_OK):
-            raise DeviceError(f"{self.record} cannot be written; choose another file with --record")
+        if self.record is not None:
+            check_place(self.record, "--record")
+            if self.record.exists() and not self.record.is_file():
+                raise UsageError(f"{self.record} is no file that can be new; choose another with --record")
+            check_place(unused(self.record), "--record")
 
     def begin(self, call: InCall) -> None:
         """Do all of it."""

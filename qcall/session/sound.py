@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from qcall.config import Settings
 from qcall.errors import DeviceError, UsageError
 from qcall.media.devices import NullSink, NullSource, Sink, Source, ToneSource, WavSink, WavSource
 from qcall.media.processing import Processing
@@ -59,6 +60,16 @@ class Sound:
             self.sink.close()
 
 
+def wishes_of(sound: Mapping[str, Any], settings: Settings) -> Wishes:
+    """What was said of ``sound``, by the names of ``Wishes``, else the cards of ``settings``."""
+    said = Wishes(**sound)
+    return replace(
+        said,
+        microphone=said.microphone or (None if said.spoken else settings.microphone or None),
+        speaker=said.speaker or (None if said.heard else settings.speaker or None),
+    )
+
+
 def check(wishes: Wishes) -> None:
     """Complain about what cannot be used before anybody is called. Raises ``DeviceError``, ``UsageError``."""
     spoken, heard = wishes.spoken, wishes.heard
@@ -67,18 +78,28 @@ def check(wishes: Wishes) -> None:
     if heard is not None and wishes.speaker is not None:
         raise UsageError("--output and --speaker exclude each other; give one of them")
     if spoken not in (None, "tone", "null"):
-        WavSource(Path(spoken)).close()
-    if heard not in (None, "null") and not Path(heard).absolute().parent.is_dir():
-        raise DeviceError(f"there is no directory for {heard}; make it, or choose another file with --output")
-    if heard not in (None, "null") and not writable(Path(heard)):
-        raise DeviceError(f"{heard} cannot be written; choose another file with --output")
+        try:
+            WavSource(Path(spoken)).close()
+        except DeviceError as error:
+            raise UsageError(f"--input: {error}") from None
+    if heard not in (None, "null"):
+        check_place(Path(heard), "--output")
     if wishes.processing == "on":
         Processing()
 
 
-def writable(file: Path) -> bool:
-    """Whether ``file`` can be written, or made if it is not there."""
-    return not file.is_dir() and os.access(file if file.exists() else file.absolute().parent, os.W_OK)
+def check_place(file: Path, option: str) -> None:
+    """Raise ``UsageError`` for a ``file`` that cannot be written, nor made if it is not there."""
+    directory = file.absolute().parent
+    try:
+        if not directory.is_dir():
+            text = f"there is no directory {directory}; make it, or choose another file with {option}"
+            raise UsageError(text)
+        usable = not file.is_dir() and os.access(file if file.exists() else directory, os.W_OK)
+    except OSError:  # a name that is too long, a directory that may not be looked into
+        usable = False
+    if not usable:
+        raise UsageError(f"{file} cannot be written; choose another file with {option}")
 
 
 class Opener:

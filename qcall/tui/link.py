@@ -78,15 +78,15 @@ class LazySoundTest:
 class PhoneThread:
     """The real phone.
 
-    ``flags`` are settings of the command line; ``sound`` is what to speak and where to hear, as for
-    ``qcall call``; ``kme`` another address of the key node.
+    ``flags`` are settings of the command line; ``sound`` is what else it says on sound, by the names of
+    ``Wishes``; ``kme`` another address of the key node.
     """
 
     def __init__(
         self,
         home: Home,
         flags: Mapping[str, Any],
-        sound: tuple[str | None, str | None],
+        sound: Mapping[str, Any],
         kme: str | None,
         passphrase: str | None,
         environment: Mapping[str, str],
@@ -158,19 +158,13 @@ class PhoneThread:
         from qcall.session.desk import Desk
         from qcall.session.identity import open_identity
         from qcall.session.phone import Phone
-        from qcall.session.sound import Opener, Wishes, check
+        from qcall.session.sound import Opener, check, wishes_of
 
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         settings = self._home.settings(self._flags, self._environment)
         identity = open_identity(self._home, self._passphrase)
         desk = Desk(self._home, policy=settings.qkd, on_snapshot=self._publish)
-        spoken, heard = self._sound
-        wishes = Wishes(
-            spoken=spoken,
-            heard=heard,
-            microphone=None if spoken else settings.microphone or None,
-            speaker=None if heard else settings.speaker or None,
-        )
+        wishes = wishes_of(self._sound, settings)
         check(wishes)
         sound = Opener(wishes, desk.tell)
         phone = Phone(self._home, settings, identity, sound=sound, tell=desk.tell, lines=LINES)

@@ -25,7 +25,7 @@ PASSPHRASE = "QCALL_PASSPHRASE"  # noqa: S105
 def run(
     home: Home,
     flags: Mapping[str, Any],
-    sound: tuple[str | None, str | None],
+    sound: Mapping[str, Any],
     kme: str | None,
     environment: Mapping[str, str],
 ) -> int:

@@ -173,7 +173,7 @@ async def alice(theatre: Stage) -> AsyncIterator[tuple[Any, Any]]:
     before = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_INTERVAL)
     home = Home(theatre.home("alice"))
-    link = PhoneThread(home, {}, ("tone", "null"), None, None, {})
+    link = PhoneThread(home, {}, {"spoken": "tone", "heard": "null"}, None, None, {})
     account = home.account()
     first = starting(account.name, account.site, account.relay, "prefer")
     app = QcallApp(link, first, settings=Settings(reduced_motion=True), guard=0, settle=settle_screen)

@@ -61,15 +61,3 @@ async def test_text_digits_and_a_recording_reach_the_far_phone(
     assert likeness(answered, mono(own)) > 0.99
     assert both.stat().st_mode & 0o077 == 0
     assert len(of(alice, "stats")) >= 3
-
-
-async def test_what_cannot_be_done_is_said_before_anybody_is_called(phones: Stage, tmp_path: Path) -> None:
-    for flags, code in (
-        (("--dtmf", "12x"), 2),
-        (("--record", tmp_path / "absent" / "file.wav"), 1),
-        (("--input", "tone", "--microphone", "any"), 2),
-    ):
-        phone = await phones.call("alice", "bob", *flags)
-        assert await phone.ended() == code
-        assert flags[0] in phone.stderr
-        assert of(phone, "dialling") == []

@@ -11,8 +11,9 @@ import typer
 from typer.testing import CliRunner
 
 from qcall.cli import commands
-from qcall.cli.calling import SETTINGS, CallOptions
 from qcall.cli.groups import grouped
+from qcall.cli.options import SETTINGS, OnOff, PhoneOptions, ScriptOptions
+from qcall.session.sound import Wishes
 
 
 @dataclass(frozen=True)
@@ -73,12 +74,22 @@ def test_both_ways_into_a_call_have_every_option_of_a_call():
         for command in ("call", "listen")
     ]
     options = [re.findall(r"^│ --([a-z-]+)", text, re.MULTILINE) for text in ways]
-    shared = len(fields(CallOptions))
+    shared = len(fields(PhoneOptions)) + len(fields(ScriptOptions))
     assert options[0][:shared] == options[1][4 : 4 + shared]
     assert len(set(options[0][:shared])) == shared
 
 
+def test_a_phone_with_a_screen_has_the_options_of_one_without():
+    text = CliRunner().invoke(commands(), ["tui", "--help"], env={"COLUMNS": "120"}).output
+    assert len(re.findall(r"^│ --([a-z-]+)", text, re.MULTILINE)) == len(fields(PhoneOptions)) + len(["help"])
+
+
+def test_sound_is_as_a_phone_takes_it():
+    options = PhoneOptions(input="tone", speaker="USB", processing=OnOff.ON)
+    assert Wishes(**options.sound) == Wishes(spoken="tone", speaker="USB", processing="on")
+
+
 def test_settings_are_options():
-    assert set(SETTINGS) <= {field.name for field in fields(CallOptions)}
-    options = CallOptions(bitrate=16_000)
+    assert set(SETTINGS) <= {field.name for field in fields(PhoneOptions)}
+    options = PhoneOptions(bitrate=16_000)
     assert options.settings == {**dict.fromkeys(SETTINGS), "bitrate": 16_000}

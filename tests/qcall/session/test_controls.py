@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
+from qcall.config import Settings
 from qcall.errors import DeviceError, UsageError
 from qcall.media.devices import NullSink, NullSource, ToneSource, WavSink
 from qcall.media.sides import Sides
 from qcall.session import commands
 from qcall.session.controls import carry_out
 from qcall.session.script import Script
-from qcall.session.sound import Opener, Sound, Wishes, check
+from qcall.session.sound import Opener, Sound, Wishes, check, wishes_of
 from qcall.session.voice import Voice
 
 
@@ -184,13 +185,32 @@ async def test_a_call_on_hold_has_no_devices_to_change(voice: Any, opener: Opene
 async def test_without_a_call_a_device_is_for_the_calls_to_come(opener: Opener) -> None:
     opener.choose("input", "tone")
     assert isinstance((await opener()).source, ToneSource)
-    with pytest.raises(DeviceError):
+    with pytest.raises(UsageError, match="--input"):
         opener.choose("input", "/nowhere/speech.wav")
     assert isinstance((await opener()).source, ToneSource)
 
 
-def test_what_cannot_be_written_is_said_before_anybody_is_called(tmp_path: Path) -> None:
-    with pytest.raises(DeviceError, match="--record"):
-        Script(record=Path("/dev/full")).check()
-    with pytest.raises(DeviceError, match="--output"):
-        check(Wishes(spoken="null", heard=str(tmp_path)))
+@pytest.mark.parametrize("name", ["/dev/full", ".", "absent/call.wav", "x" * 256])
+def test_what_cannot_be_recorded_is_said_before_anybody_is_called(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="--record"):
+        Script(record=tmp_path / name).check()
+
+
+@pytest.mark.parametrize("name", [".", "absent/heard.wav", "x" * 256])
+def test_where_nothing_can_be_heard_is_said_before_anybody_is_called(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="--output"):
+        check(Wishes(spoken="null", heard=str(tmp_path / name)))
+
+
+@pytest.mark.parametrize(
+    ("said", "microphone", "speaker"),
+    [
+        ({}, "USB", "HDMI"),
+        ({"microphone": "webcam"}, "webcam", "HDMI"),
+        ({"spoken": "tone"}, None, "HDMI"),
+        ({"heard": "null", "speaker": None}, "USB", None),
+    ],
+)
+def test_the_cards_of_the_settings_are_used_where_nothing_else_was_said(said, microphone, speaker) -> None:
+    wishes = wishes_of(said, Settings(microphone="USB", speaker="HDMI"))
+    assert (wishes.microphone, wishes.speaker) == (microphone, speaker)
