@@ -21,7 +21,7 @@ from . import draw
 from .dialogs import Ask, Question
 from .draw import MUTED
 from .strips import InTurns
-from .table import TablePage
+from .table import Column, TablePage
 
 
 class EditScreen(InTurns, ModalScreen[tuple[str, str, str] | None]):
@@ -86,7 +86,13 @@ class ContactsScreen(TablePage[Person]):
         Binding("o", "export", "Export"),
         Binding("k", "changed", "Changed identity"),
     ]
-    COLUMNS = (("name", 16), ("calls as", 14), ("presence", 9), ("identity", 9), ("note", 16))
+    COLUMNS = (
+        Column("name", 16, share=1),
+        Column("calls as", 14, share=1),
+        Column("presence", 9),
+        Column("identity", 9),
+        Column("note", 16, share=2),
+    )
     SEARCH = "search in names and notes"
     KEYS = "Enter call  / search  n new  e edit  x remove  i import  o export  Esc back"
 

@@ -19,7 +19,7 @@ from qcall.session.wording import reason_line
 from . import draw
 from .dialogs import Ask
 from .draw import CROSS, FAIR, GOOD, MUTED, POOR, TICK
-from .table import TablePage
+from .table import Column, TablePage
 
 LIMIT = 1000
 """Calls that the screen shows; the export has all of them."""
@@ -48,7 +48,15 @@ class HistoryScreen(TablePage[dict[str, Any]]):
         Binding("c", "back", "Back"),
         Binding("e", "export", "Export"),
     ]
-    COLUMNS = (("when", 12), ("", 8), ("who", 14), ("talk", 7), ("ended", 13), ("security", 10), ("MOS", 4))
+    COLUMNS = (
+        Column("when", 12),
+        Column("", 8),
+        Column("who", 9, share=1),
+        Column("talk", 7),
+        Column("ended", 13),
+        Column("security", 10),
+        Column("MOS", 4),
+    )
     SEARCH = "search: a name, a reason, in, out, missed"
     KEYS = "Enter calls   / searches   e exports as JSON Lines   Esc goes back"
 

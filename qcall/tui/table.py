@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
 from textual import on
@@ -17,12 +18,33 @@ from .strips import Page, SecurityStrip, TitleBar
 
 T = TypeVar("T")
 
+GAP = 2
+"""Cells between two columns."""
+EDGES = 3
+"""Cells of a screen's width that are no table: its margins, and the bar beside more rows than fit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of ``least`` cells, and of more where there is room, by its ``share`` of that."""
+
+    label: str
+    least: int
+    share: int = 0
+
+
+def widths(columns: Sequence[Column], screen: int) -> list[int]:
+    """How wide each is on a ``screen`` of so many cells; one that is too narrow cuts the last columns off."""
+    room = max(0, screen - EDGES - sum(each.least + GAP for each in columns))
+    shares = sum(each.share for each in columns)
+    return [each.least + (room * each.share // shares if shares else 0) for each in columns]
+
 
 class TablePage(Page, Generic[T]):
     """A page of things of type ``T``, given by ``put``; Enter calls whom the chosen one is about."""
 
-    COLUMNS: ClassVar[Sequence[tuple[str, int]]]
-    """Labels, and widths in cells."""
+    COLUMNS: ClassVar[Sequence[Column]]
+    """From left to right; all of them fit into 80 cells."""
     SEARCH: ClassVar[str]
     """What can be searched for."""
     KEYS: ClassVar[str]
@@ -38,6 +60,7 @@ class TablePage(Page, Generic[T]):
         super().__init__()
         self._all: Sequence[T] = ()
         self._listed: list[T] = []
+        self._widths: list[int] = []
 
     # What a page is about
 
@@ -74,9 +97,22 @@ class TablePage(Page, Generic[T]):
 
     async def on_mount(self) -> None:
         """Columns."""
+        self._lay_out(self.app.size.width)
+
+    async def on_resize(self) -> None:
+        """Columns get the room that there is."""
+        if self._lay_out(self.app.size.width):
+            self._list()
+
+    def _lay_out(self, width: int) -> bool:
+        if (found := widths(self.COLUMNS, width)) == self._widths:
+            return False
+        self._widths = found
         table = self.query_one(DataTable)
-        for label, width in self.COLUMNS:
-            table.add_column(label, width=width)
+        table.clear(columns=True)
+        for column, cells in zip(self.COLUMNS, found, strict=True):
+            table.add_column(column.label, width=cells)
+        return True
 
     def put(self, every: Sequence[T]) -> None:
         """These are the things that there are; the cursor stays in its row."""
@@ -95,7 +131,7 @@ class TablePage(Page, Generic[T]):
         self._listed = [each for each in self._all if self.matches(each, wanted)]
         table.clear()
         for each in self._listed:
-            table.add_row(*self.cells(each))
+            table.add_row(*map(fitted, self.cells(each), self._widths))
         if self._listed:
             table.move_cursor(row=min(max(0, row), len(self._listed) - 1))
         else:
@@ -141,3 +177,8 @@ class TablePage(Page, Generic[T]):
     def work(self, work: Any) -> None:
         """Have a coroutine run beside the page."""
         self.run_worker(work, exit_on_error=False)
+
+
+def fitted(cell: str | Content, width: int) -> Content:
+    """What a column of ``width`` cells shows of ``cell``, which is text and never markup."""
+    return (Content(cell) if isinstance(cell, str) else cell).truncate(width, ellipsis=True)
