@@ -12,7 +12,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.suggester import Suggester
 from textual.widgets import Input, Static
 
@@ -20,9 +19,9 @@ from qcall.fields import fault_of
 from qcall.session import commands
 from qcall.session.snapshot import Snapshot
 
+from .backdrop import Over
 from .draw import MUTED, POOR
 from .keys import KEYS
-from .strips import InTurns
 
 SCREENS = {
     key.id: key
@@ -111,7 +110,7 @@ class Completer(Suggester):
         return found[0] if found and value else None
 
 
-class CommandLine(InTurns, ModalScreen[None]):
+class CommandLine(Over[None]):
     """One line at the bottom; the screen stays in sight."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -10,7 +10,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label
 
 from qcall.session import commands
@@ -18,13 +17,13 @@ from qcall.session.snapshot import Person, Snapshot, Trust
 from qcall.session.wording import doubt_line
 
 from . import draw
+from .backdrop import Over
 from .dialogs import Ask, Question
 from .draw import MUTED
-from .strips import InTurns
 from .table import Column, TablePage
 
 
-class EditScreen(InTurns, ModalScreen[tuple[str, str, str] | None]):
+class EditScreen(Over[tuple[str, str, str] | None]):
     """An entry: the name to call, the name to show, a note."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Leave")]

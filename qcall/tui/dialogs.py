@@ -11,16 +11,15 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.suggester import SuggestFromList
 from textual.widgets import Button, Input, Label, OptionList, Static
 
 from qcall.session.snapshot import Call
 
-from .strips import InTurns
+from .backdrop import Over
 
 
-class Ask(InTurns, ModalScreen[str | None]):
+class Ask(Over[str | None]):
     """Asks for one line; Enter takes it, Escape does not."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Leave")]
@@ -73,7 +72,7 @@ def recording_of(call: Call, unix: float) -> Ask:
     return Ask("Record", hint, value=f"~/call-{call.contact}-{at}.wav")
 
 
-class Choose(InTurns, ModalScreen[int | None]):
+class Choose(Over[int | None]):
     """One of a few: gives its index; the one that holds ``now`` is under the cursor."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Leave")]
@@ -101,7 +100,7 @@ class Choose(InTurns, ModalScreen[int | None]):
         self.dismiss(event.option_index)
 
 
-class Question(InTurns, ModalScreen[Any]):
+class Question(Over[Any]):
     """A question with a few answers, each a button with a key of its own.
 
     ``answers`` are (key, label, value, variant); the first has the focus. With ``escapes`` Escape is none of

@@ -9,13 +9,12 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
 from qcall.session.snapshot import Call, Phase, Snapshot
 
+from .backdrop import Over
 from .draw import FAIR, GOOD, MUTED, POOR
-from .strips import InTurns
 
 GUARD = 0.6
 """Seconds before a key counts: who is typing must not answer a call with the next letter."""
@@ -28,7 +27,7 @@ TRUST = {
 QUICK = ("I call you back", "In a meeting", "")
 
 
-class IncomingScreen(InTurns, ModalScreen[None]):
+class IncomingScreen(Over[None]):
     """Stays until the call is answered, refused, or over; Escape lets it ring on without the dialog."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

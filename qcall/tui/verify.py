@@ -15,8 +15,9 @@ from textual.widgets import Button, Static
 
 from qcall.session.snapshot import Call, Person
 
+from .backdrop import Over
 from .draw import FAIR, GOOD, MUTED, POOR
-from .strips import Headed, InTurns, SecurityStrip, TitleBar
+from .strips import Headed, SecurityStrip, TitleBar
 
 CELL = 32
 """Cells of a large word."""
@@ -118,7 +119,7 @@ class VerifyScreen(Headed, ModalScreen[bool | None]):
                 self.dismiss(False)
 
 
-class ChangedScreen(InTurns, ModalScreen[bool]):
+class ChangedScreen(Over[bool]):
     """A contact has another identity than before. Enter does not continue: trust takes a key of its own."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
