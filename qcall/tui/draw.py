@@ -18,6 +18,8 @@ GOOD, FAIR, POOR, MUTED = "$success", "$warning", "$error", "$muted"
 ALARM_QBER = 0.11
 """The textbook alarm: above it somebody may be listening to the link."""
 LOW_POOL = 0.2
+LEAST_NAME = 6
+"""Cells that tell a node's name from others."""
 LABEL = 8
 """Cells before the figures of the route."""
 
@@ -135,21 +137,33 @@ def weakest(route: Route) -> int:
     return min(range(len(route.hops)), key=worth, default=0)
 
 
-def hop_line(route: Route, index: int, *, prefix: str = "") -> Content:
-    """One hop in words."""
+def hop_line(route: Route, index: int, width: int, *, prefix: str = "") -> Content:
+    """One hop in words, in ``width`` cells: its figures are whole, and its names as long as there is room."""
     hop = route.hops[index]
     word = trouble_of(hop)
-    parts = [f"{prefix}{route.nodes[index]}–{route.nodes[index + 1]}", word or "ok"]
+    figures = [f"QBER {percent(hop.qber)}"]
     if hop.pool is not None:
-        parts.append(f"pool {percent(hop.pool)}")
-    parts.append(f"QBER {percent(hop.qber)}")
+        figures.insert(0, f"pool {percent(hop.pool)}")
     if hop.rate is not None:
-        parts.append(bit_rate(hop.rate))
-    if hop.km is not None:
-        parts.append(f"{hop.km:.0f} km")
+        figures.append(bit_rate(hop.rate))
+    spare = [] if hop.km is None else [f"{hop.km:.0f} km"]
     if hop.pool is None and hop.age is not None:
-        parts.append(f"bits {hop.age:.0f} s old")
-    return Content.styled("  ".join(parts), colour_of(hop) if word else "")
+        spare.append(f"bits {hop.age:.0f} s old")
+    ends = route.nodes[index], route.nodes[index + 1]
+    for rest in ([word or "ok", *figures, *spare], [word or "ok", *figures], [word or "ok", *figures[:2]]):
+        room = width - len(prefix) - sum(2 + len(part) for part in rest)
+        if len("–".join(ends)) <= room:
+            break
+    return Content.styled("  ".join((prefix + between(*ends, room), *rest)), colour_of(hop) if word else "")
+
+
+def between(one: str, other: str, width: int) -> str:
+    """Two names and a dash in ``width`` cells if that leaves enough of them, the longer one cut first."""
+    room = max(2 * LEAST_NAME, width - 1)
+    first = max(room // 2, room - len(other))
+    cut = one if len(one) <= first else one[: first - 1] + "…"
+    second = room - len(cut)
+    return f"{cut}–{other if len(other) <= second else other[: second - 1] + '…'}"
 
 
 def picture(route: Route, width: int, chosen: int | None = None) -> list[Content]:

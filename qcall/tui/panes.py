@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.reactive import reactive
 
-from qcall.session.snapshot import QUIET, Call, Link, Phase, Series, Snapshot
+from qcall.session.snapshot import QUIET, Call, Link, Phase, Route, Series, Snapshot
 from qcall.session.wording import reason_line
 
 from . import draw
@@ -139,14 +139,15 @@ class RoutePane(Pane, can_focus=True):
         chosen = None if self.chosen is None else min(self.chosen, len(route.hops) - 1)
         lines = draw.picture(route, width, chosen)
         index = draw.weakest(route) if chosen is None else chosen
-        hops = len(route.hops)
-        prefix = f"hop {index + 1}/{hops}  " if chosen is not None else "weakest  "
-        lines.append(draw.hop_line(route, index, prefix=prefix))
-        if route.keys_left is not None and self.content_size.height > len(lines):
-            rate = "" if route.keys_per_second is None else f", {route.keys_per_second:.1f} more a second"
-            lines.append(Content.styled(f"{hops} hops; {route.keys_left} end keys ready{rate}", MUTED))
+        prefix = f"hop {index + 1}/{len(route.hops)}  " if chosen is not None else "weakest  "
+        lines.append(draw.hop_line(route, index, width, prefix=prefix))
         fitting = lines[: max(1, self.content_size.height)]
         return Content("\n").join([line.truncate(width, ellipsis=True) for line in fitting])
+
+    def changed(self) -> None:
+        """The keys that are left stand in the border."""
+        self.border_subtitle = ready(None if self.snapshot.call is None else self.snapshot.call.route)
+        super().changed()
 
     @staticmethod
     def _absent(call: Call | None) -> str:
@@ -167,6 +168,15 @@ class RoutePane(Pane, can_focus=True):
     def action_weakest(self) -> None:
         """Choose none: the weakest is shown."""
         self.chosen = None
+
+
+def ready(route: Route | None) -> str:
+    """How many end keys there are, and how many more come."""
+    if route is None or route.keys_left is None:
+        return ""
+    rate = "" if route.keys_per_second is None else f", {route.keys_per_second:.1f} more a second"
+    hops = f"{len(route.hops)} hops, " if route.hops else ""
+    return f"{hops}{route.keys_left} end keys ready{rate}"
 
 
 class QualityPane(Pane):

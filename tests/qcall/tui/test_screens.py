@@ -306,6 +306,41 @@ def test_what_is_wrong_with_a_hop_is_a_word(hop, word):
     assert draw.trouble_of(hop) == word
 
 
+@pytest.mark.parametrize(
+    ("width", "said"),
+    [
+        (90, "weakest  suzhou-anhui–bengbu  ok  pool 42 %  QBER 1.7 %  12.3 kb/s  80 km"),
+        (70, "weakest  suzhou-anhui–bengbu  ok  pool 42 %  QBER 1.7 %  12.3 kb/s"),
+        (54, "weakest  suzhou-anh…–bengbu  ok  pool 42 %  QBER 1.7 %"),
+        (48, "weakest  suzho…–bengbu  ok  pool 42 %  QBER 1.7 %"),
+    ],
+)
+def test_the_figures_of_a_hop_are_never_cut(width, said):
+    hop = Hop(pool=0.42, qber=0.017, rate=12_300.0, km=80.0)
+    line = draw.hop_line(Route(("suzhou-anhui", "bengbu"), (hop,)), 0, width, prefix="weakest  ")
+    assert str(line) == said
+
+
+@given(st.text(min_size=1), st.text(min_size=1), st.integers(0, 80))
+def test_two_names_fit_where_there_is_room_for_any(one, other, width):
+    assert len(draw.between(one, other, width)) <= max(width, 13)
+    assert draw.between(one, other, len(one) + len(other) + 13) == f"{one}–{other}"
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_the_end_keys_that_are_left_are_in_sight(running, size):
+    async with running(IN_CALL, size=size) as (app, _link, _pilot):
+        assert "end keys ready" in app.query_one(RoutePane).border_subtitle
+
+
+async def test_a_narrow_screen_has_both_text_and_log_if_it_is_tall(running):
+    async with running(IN_CALL, size=(80, 40)) as (app, _link, pilot):
+        assert app.query_one("#talk").region.bottom == app.query_one("#log").region.y
+        await pilot.resize_terminal(80, 24)
+        await pilot.pause()
+        assert not app.query_one("#log").display
+
+
 @given(st.integers(1, 40), st.integers(10, 200))
 def test_a_route_of_any_length_fits_any_width(hops, width):
     route = Route(tuple(f"n{i}" for i in range(hops + 1)), tuple(Hop(pool=0.5) for _ in range(hops)))
