@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import resource
 import time
 from collections.abc import AsyncIterator
 
@@ -11,6 +13,7 @@ import aiohttp
 import pytest
 
 from relay.config import RelayHome
+from relay.turn.admission import LEAST_DESCRIPTORS
 from relay.turn.attributes import LIFETIME
 from relay.turn.credentials import SharedSecret
 from relay.turn.message import Method
@@ -66,6 +69,30 @@ async def test_sigterm_drains_and_the_live_allocation_goes_on(theatre: Stage) ->
         await asyncio.to_thread(client.request, Method.REFRESH, LIFETIME(0))
     assert await relay.ended() == 0
     assert [event["event"] for event in relay.events] == ["ready", "draining", "drained"]
+
+
+async def test_a_full_relay_says_so_to_a_caller_and_lets_the_call_go_on_that_it_has(phones: Stage) -> None:
+    [relay] = phones.programs
+    sound = ("--input", "tone", "--output", "null")
+    bob = await phones.listen("bob", "--auto-answer", *sound)
+    talking = await phones.call("alice", "bob", *sound)
+    await talking.event("media")
+    process, usual = relay.process.pid, resource.prlimit(relay.process.pid, resource.RLIMIT_NOFILE)
+    newest = max(int(name) for name in os.listdir(f"/proc/{process}/fd"))
+    resource.prlimit(process, resource.RLIMIT_NOFILE, (newest + LEAST_DESCRIPTORS, usual[1]))
+    url = f"{phones.ready['metrics']}/metrics"
+    async with asyncio.timeout(10):
+        while "relay_full 1.0" not in (await get(url))[1]:
+            pass
+    await phones.enrol("carol", "hefei")
+    refused = await phones.call("carol", "bob", *sound)
+    assert await refused.ended() == 1
+    assert "the relay takes no more calls now; try again later" in refused.stderr
+    resource.prlimit(process, resource.RLIMIT_NOFILE, usual)
+    talking.interrupt()
+    assert await talking.ended() == 0, talking.account()
+    bob.interrupt()
+    await bob.ended()
 
 
 async def turn_alone(theatre: Stage, *options: str):
