@@ -108,6 +108,22 @@ def test_the_labels_are_those_of_the_key_schedule() -> None:
     assert modelled == {label.name.lower() for label in set(Label) - NOT_MODELLED}
 
 
+@pytest.mark.parametrize("process", ["Caller", "Callee"])
+def test_names_are_born_before_the_network_speaks(process: str) -> None:
+    """A name made later has every earlier input for an argument, and clauses grow to a million nodes.
+
+    Only quantum keys must know for which SAEs they are: with one name for all, the attacker's would be B's.
+    """
+    text = re.split(rf"\blet {process}\(", model())[1].split(").\n")[0]
+    late = re.findall(r"\bnew (\w+)", text[text.index("in(c,") :])
+    assert late == (["fresh_key", "fresh_key1"] if process == "Caller" else [])
+
+
+def test_a_stolen_root_comes_with_all_that_its_keys_are_made_of() -> None:
+    """The keys are expansions of root0 over th4: a thief without th4 has none: nothing would heal."""
+    assert re.findall(r"event RootStolen\(root0\); out\(c, (\(.*?\))\)", model()) == ["(root0, th4)"] * 2
+
+
 def test_every_query_has_its_opposite_in_the_negative_model() -> None:
     assert len(re.findall(r"^query", model(), flags=re.M)) == 24
     assert len(re.findall(r"^query", model("qcall1-all-revealed.pv"), flags=re.M)) == 9
