@@ -87,6 +87,7 @@ def test_a_path_is_like_another_one_of_its_kind_and_unlike_others(name):
 
 
 def test_what_the_kernel_adds_is_added_to_the_model_with_its_spread():
+    pytest.importorskip("scipy")
     case = path.cases()["pareto jitter, reordering"]
     entered, luck = np.cumsum(case.gaps(10_000)), np.random.default_rng(7)
     overheads = luck.gamma(2.0, 30e-6, 2000)

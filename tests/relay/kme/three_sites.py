@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import random
+from collections.abc import Callable
 from typing import Any
 
 from relay.kme.exchange import Reply, Request
@@ -31,18 +32,20 @@ SAES = {"alice": "kme-a", "anna": "kme-a", "bob": "kme-b", "berta": "kme-b", "ca
 class ThreeSites:
     """Three key nodes and the network between them; ``now`` is the clock of both."""
 
-    def __init__(self, network: World, limits: Limits) -> None:
+    def __init__(
+        self, network: World, limits: Limits, *, entropy: Callable[[int], bytes] | None = None
+    ) -> None:
         self.network = network
         self.stores = network.stores
-        draw = random.Random(1)
+        entropy = entropy or random.Random(1).randbytes
         self.supplies = {
-            kme: StockedSupply(self.stores[kme], carrier, entropy=draw.randbytes)
+            kme: StockedSupply(self.stores[kme], carrier, entropy=entropy)
             for kme, carrier in network.carriers.items()
         }
         self.services = {
             kme_id(site): KeyService(
                 kme_id(site), site, self.stores[kme_id(site)], self.supplies[kme_id(site)],
-                home_of=SAES.get, entropy=draw.randbytes, limits=limits,
+                home_of=SAES.get, entropy=entropy, limits=limits,
                 saw=functools.partial(network.saw, site), reservations=network.reservations(site),
             )
             for site in TOPOLOGY.sites
