@@ -1,6 +1,6 @@
 """Whether bytes look drawn at random: tests of NIST SP 800-22 and a chi-square of the bytes.
 
-Frequency (section 2.1) and runs (section 2.3), each at a level of 1e-6, so that an honest generator fails once
+Frequency (section 2.1) and runs (section 2.3), each at a level of 1e-6: an honest generator fails once
 in a million runs. QCALL_TEST_PROFILE=nightly takes 10 MB.
 """
 
