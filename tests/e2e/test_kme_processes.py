@@ -271,6 +271,15 @@ async def test_a_node_whose_certificate_expires_while_its_connection_is_warm_is_
         await line["a"].process._peers.ask("x", "frame", b"", timeout=BUSY)
 
 
+async def test_a_node_whose_certificate_is_revoked_while_its_connection_is_warm_is_refused_on_it(
+    line: dict[str, TrustedNode], tmp_path: Path
+) -> None:
+    authority = Authority.open_or_create(tmp_path / "ca")
+    authority.revoke((tmp_path / "kme" / "kme-a" / "kme.pem").read_bytes())
+    with pytest.raises(PeerFailed, match="revoked"):
+        await line["a"].process._peers.ask("x", "frame", b"", timeout=BUSY)
+
+
 async def test_a_node_whose_disk_was_full_opens_its_links_once_there_is_room(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
