@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from qcall.crypto.identity import ML_DSA_65, ML_DSA_87
-from qcall.crypto.kem import ML_KEM_768, ML_KEM_1024, Kem, Parameters
+from qcall.crypto.kem import EFRODO_KEM_1344, HQC_5, HQC_256, ML_KEM_768, ML_KEM_1024, Kem, Parameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,11 @@ Q3 = Suite("Q3", 3, (ML_KEM_768,), ML_DSA_65)
 STANDARD = (Q5, Q3)
 """What every phone has."""
 
-SECOND_KEMS = {"HQC-256": "Q5+HQC-256", "FrodoKEM-1344-SHAKE": "Q5+Frodo-1344"}
+SECOND_KEMS = {
+    HQC_5.name: "Q5+HQC-5",
+    HQC_256.name: "Q5+HQC-256",
+    EFRODO_KEM_1344.name: "Q5+Frodo-1344",
+}
 """KEMs that do not rest on structured lattices, best first, and the suite that adds each to Q5."""
 RANKS = {"Q3": 3, "Q5": 5} | dict.fromkeys(SECOND_KEMS.values(), 6)
 
@@ -32,7 +36,7 @@ RANKS = {"Q3": 3, "Q5": 5} | dict.fromkeys(SECOND_KEMS.values(), 6)
 def available(kems: Mapping[str, Kem]) -> tuple[Suite, ...]:
     """The suites of a phone with these KEMs, strongest first: the standard ones, and Q5+ if it can.
 
-    Where HQC is there FrodoKEM is left out: two phones with liboqs meet in HQC, or in plain Q5.
+    Only the best one is offered, for the keys are large: two phones whose liboqs differ meet in plain Q5.
     """
     for kem, name in SECOND_KEMS.items():
         if kem in kems:

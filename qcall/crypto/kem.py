@@ -21,12 +21,12 @@ from qcall.errors import AgreementFailed
 from .secret import Secret
 
 SHARED_LENGTH = 32
-"""Bytes of a shared secret of every KEM used here."""
+"""Bytes of a shared secret of ML-KEM; those of the other KEMs have no fewer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """The lengths of one KEM, in bytes (FIPS 203, table 3)."""
+    """The lengths of one KEM, in bytes; ``seed`` is 0 where the provider draws its own."""
 
     name: str
     public: int
@@ -36,6 +36,13 @@ class Parameters:
 
 ML_KEM_768 = Parameters("ML-KEM-768", public=1184, ciphertext=1088, seed=64)
 ML_KEM_1024 = Parameters("ML-KEM-1024", public=1568, ciphertext=1568, seed=64)
+"""FIPS 203, table 3."""
+HQC_5 = Parameters("HQC-5", public=7237, ciphertext=14421, seed=0)
+"""HQC of 2025-08-22."""
+HQC_256 = Parameters("HQC-256", public=7245, ciphertext=14421, seed=0)
+"""HQC of 2023-04-30."""
+EFRODO_KEM_1344 = Parameters("eFrodoKEM-1344-SHAKE", public=21520, ciphertext=21632, seed=0)
+"""FrodoKEM as in round 3 of NIST's process, without a salt."""
 
 
 class PrivateKey(Protocol):

@@ -39,5 +39,5 @@ def offered(
         return kems, STANDARD if settings.suite == "Q5" else (Q3,)
     suites = available(kems)
     if suites == STANDARD:
-        raise ConfigError(f"settings: suite Q5+ needs HQC-256 or FrodoKEM-1344; {INSTALL}, or choose Q5")
+        raise ConfigError(f"settings: suite Q5+ needs HQC or FrodoKEM-1344; {INSTALL}, or choose Q5")
     return kems, suites

@@ -194,8 +194,10 @@ def test_each_kem_of_a_suite_counts(line) -> None:
 
 def test_q5_plus_is_there_with_its_kem_and_hqc_comes_first() -> None:
     assert available(CRYPTOGRAPHY) == (Q5, Q3)
-    kem = CRYPTOGRAPHY["ML-KEM-768"]
-    frodo = {**CRYPTOGRAPHY, "FrodoKEM-1344-SHAKE": kem}
-    assert available(frodo)[0].name == "Q5+Frodo-1344"
-    assert [suite.name for suite in available({**frodo, "HQC-256": kem})] == ["Q5+HQC-256", "Q5", "Q3"]
-    assert rank("Q5+HQC-256") > rank("Q5")
+    kem, kems = CRYPTOGRAPHY["ML-KEM-768"], dict(CRYPTOGRAPHY)
+    for name, suite in (
+        ("eFrodoKEM-1344-SHAKE", "Q5+Frodo-1344"), ("HQC-256", "Q5+HQC-256"), ("HQC-5", "Q5+HQC-5")
+    ):  # fmt: skip
+        kems[name] = kem
+        assert [each.name for each in available(kems)] == [suite, "Q5", "Q3"]
+        assert rank(suite) > rank("Q5")
