@@ -41,8 +41,8 @@ HQC_5 = Parameters("HQC-5", public=7237, ciphertext=14421, seed=0)
 """HQC of 2025-08-22."""
 HQC_256 = Parameters("HQC-256", public=7245, ciphertext=14421, seed=0)
 """HQC of 2023-04-30."""
-EFRODO_KEM_1344 = Parameters("eFrodoKEM-1344-SHAKE", public=21520, ciphertext=21632, seed=0)
-"""FrodoKEM as in round 3 of NIST's process, without a salt."""
+EFRODO_KEM_1344 = Parameters("eFrodoKEM-1344", public=21520, ciphertext=21632, seed=0)
+"""FrodoKEM with SHAKE as in round 3 of NIST's process, without a salt."""
 
 
 class PrivateKey(Protocol):

@@ -43,8 +43,8 @@ from .kem import (
 from .secret import Secret
 
 KEMS = (ML_KEM_768, ML_KEM_1024, HQC_5, HQC_256, EFRODO_KEM_1344)
-FORMER_NAMES = {EFRODO_KEM_1344.name: "FrodoKEM-1344-SHAKE"}
-"""What liboqs before 0.16 calls a KEM."""
+NAMES = {EFRODO_KEM_1344.name: ("eFrodoKEM-1344-SHAKE", "FrodoKEM-1344-SHAKE")}
+"""What liboqs calls a KEM, and called it before 0.16, where that is not its name here."""
 LIBRARIES = ("lib/liboqs.so", "lib64/liboqs.so", "lib/liboqs.dylib", "bin/oqs.dll")
 
 
@@ -70,7 +70,7 @@ def load(environment: Mapping[str, str], home: Path) -> Mapping[str, Kem]:
     return {
         kem.name: LiboqsKem(oqs, kem, name)
         for kem in KEMS
-        for name in (kem.name, FORMER_NAMES.get(kem.name, kem.name))
+        for name in NAMES.get(kem.name, (kem.name,))
         if name in enabled and _is(oqs, name, kem)
     }
 
