@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import ssl
 from collections.abc import AsyncIterator
 from typing import TypeVar
@@ -122,6 +123,9 @@ def reason(error: Exception) -> str:
         return f"it answered {error.status} instead of signalling"
     if isinstance(error, TimeoutError):
         return "no answer"
+    number = getattr(error, "errno", None)
+    if number is not None and number > 0:
+        return os.strerror(number).lower()  # the libraries add addresses, which are said already
     return (getattr(error, "strerror", None) or str(error) or type(error).__name__).lower()
 
 

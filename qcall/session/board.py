@@ -83,12 +83,16 @@ def on_presence(board: Snapshot, fields: Mapping[str, Any]) -> Snapshot:
     return replace(board, people=tuple(people))
 
 
+def on_sound(board: Snapshot, fields: Mapping[str, Any]) -> Snapshot:
+    return replace(board, sound=str(fields["message"])) if fields["missing"] else board
+
+
 PHONE_EVENTS: dict[str, Callable[[Snapshot, Mapping[str, Any]], Snapshot]] = {
     "registered": on_registered,
     "relay": on_relay,
     "gone": lambda board, fields: replace(board, link=Link.FAILED, trouble=str(fields["message"])),
     "presence": on_presence,
-    "sound": lambda board, fields: replace(board, sound=str(fields["message"])),
+    "sound": on_sound,
 }
 """Events of the phone as a whole; all others belong to the call that they name."""
 
@@ -100,6 +104,8 @@ def on_call(board: Snapshot, id: str, event: Event) -> Snapshot:
         known = begun(id, event)
         # Who calls meanwhile waits behind the call that is up.
         waits = bool(board.live) and not known.outgoing
+        if not board.live:
+            board = replace(board, sound="")  # its devices are looked for anew
         board = replace(board, calls=(*board.live, known) if waits else (known, *board.live))
         if known.outgoing:
             board = replace(board, last_dialled=known.contact)

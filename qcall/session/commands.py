@@ -17,6 +17,13 @@ from qcall.fields import fault_of
 Contact = Annotated[str, Meta(min_length=1, max_length=64, description="a name of 1 to 64 characters")]
 Line = Annotated[str, Meta(min_length=1, max_length=500, description="1 to 500 characters")]
 Digits = Annotated[str, Meta(pattern=r"^[0-9A-D*#]{1,32}$", description="1 to 32 of 0-9, *, #, A-D")]
+File = Annotated[
+    str, Meta(min_length=1, max_length=4096, pattern=r"^[^\x00]+$", description="the path of a file")
+]
+Place = Annotated[
+    str,
+    Meta(max_length=4096, pattern=r"^[^\x00]*$", description="a path, or part of a card's name"),
+]
 DeviceKind: TypeAlias = Literal["microphone", "speaker", "input", "output"]
 Switch: TypeAlias = Literal["on", "off", "toggle"]
 
@@ -78,7 +85,7 @@ class Record(Command, frozen=True):
     """Record the call in front into a new WAV file, once the far phone has notice of it; or end that."""
 
     state: Switch = "toggle"
-    file: Annotated[str, Meta(max_length=4096)] = ""
+    file: Place = ""
     sides: Literal["own", "both"] = "both"
 
 
@@ -86,7 +93,7 @@ class Device(Command, frozen=True):
     """Change what this phone speaks into or is heard from, at once, as --microphone, --input, … have it."""
 
     kind: DeviceKind
-    name: Annotated[str, Meta(max_length=4096)] = ""
+    name: Place = ""
 
 
 class Swap(Command, frozen=True):
@@ -150,13 +157,13 @@ class Remove(Command, frozen=True):
 class Import(Command, frozen=True):
     """Add the entries of a vCard file to the address book."""
 
-    file: Annotated[str, Meta(min_length=1, max_length=4096)]
+    file: File
 
 
 class Export(Command, frozen=True):
     """Write the address book to a vCard file."""
 
-    file: Annotated[str, Meta(min_length=1, max_length=4096)]
+    file: File
 
 
 class Seen(Command, frozen=True):

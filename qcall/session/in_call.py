@@ -199,13 +199,13 @@ class InCall(abc.ABC):
             recording.file.unlink(missing_ok=True)
             if self.talking:
                 self._say(RecordingNotice(on=False, both=recording.sides is Sides.BOTH))
-            self._tell("sound", message="the far phone does not answer: nothing is recorded; try again")
+            self._tell("unrecorded", message="the far phone does not answer: nothing is recorded; try again")
             return
         peer.handset.record(recording)
         self._tell("recording", on=True, own=True, sides=str(recording.sides), file=str(recording.file))
 
     def _on_recording_fault(self, error: DeviceError) -> None:
-        self._tell("sound", message=str(error))
+        self._tell("unrecorded", message=str(error))
         self.stop_recording()
 
     # The far user

@@ -26,7 +26,7 @@ from qcall.media.peer import Relay
 from qcall.net.kme import KeyNode, QkdSource
 from qcall.net.signalling import SignallingClient
 from qcall.records.store import Records
-from qcall.wire.signalling import Delivery, Failed, Reason
+from qcall.wire.signalling import NAME, Delivery, Failed, Reason
 
 from .conversation import Conversation
 from .enrolment import RelaySigner
@@ -121,6 +121,8 @@ class Phone:
 
     def dial(self, contact: str, *, allow_less: bool = False) -> Conversation:
         """Call ``contact``. Raises ``UsageError`` when that cannot be, or a call is in progress."""
+        if NAME.fullmatch(contact) is None:
+            raise UsageError(f"{contact!r} cannot be a name; a relay knows 1 to 32 of a-z, 0-9 and . _ -")
         if contact == self.account.name:
             raise UsageError("this phone cannot call itself; give the name of somebody else")
         if self.busy:

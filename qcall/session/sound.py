@@ -118,7 +118,7 @@ class Opener:
             source.close()
             raise
         tones = isinstance(sink, Speaker) if self._wishes.tones == "auto" else self._wishes.tones == "on"
-        return Sound(source, sink, tones, processing_for(self._wishes, source, sink, self._say))
+        return Sound(source, sink, tones, processing_for(self._wishes, source, sink, self._note))
 
     def choose(self, kind: str, name: str) -> None:
         """Open another device from the next call on; ``kind`` and ``name`` as for ``changed``.
@@ -142,10 +142,15 @@ class Opener:
         else:
             sound = replace(sound, sink=await open_sink(wishes, self._say))
         self._wishes = wishes
-        return replace(sound, processing=processing_for(wishes, sound.source, sound.sink, self._say))
+        return replace(sound, processing=processing_for(wishes, sound.source, sound.sink, self._note))
 
     def _say(self, message: object) -> None:
-        self._tell(Event("sound", time.monotonic(), {"message": str(message)}))
+        """A device is missing: the call goes on without."""
+        self._tell(Event("sound", time.monotonic(), {"message": str(message), "missing": True}))
+
+    def _note(self, message: object) -> None:
+        """Something makes the sound worse than it could be."""
+        self._tell(Event("sound", time.monotonic(), {"message": str(message), "missing": False}))
 
 
 def wished(wishes: Wishes, kind: str, name: str) -> Wishes:

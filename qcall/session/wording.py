@@ -7,7 +7,7 @@ from typing import Any
 
 from .event import Event
 
-GRAVE = frozenset({"blocked", "doubted", "gone", "qkd-failed", "rekey-failing"})
+GRAVE = frozenset({"blocked", "doubted", "gone", "qkd-failed", "rekey-failing", "unrecorded"})
 """Events that a user should not overlook."""
 REASONS = {
     "hangup": "you hung up",
@@ -65,6 +65,7 @@ def line_of(event: Event) -> str:
         "ended": lambda: ended_line(fields),
         "blocked": lambda: blocked_lines(fields),
         "sound": lambda: str(fields["message"]),
+        "unrecorded": lambda: str(fields["message"]),
     }
     line = lines.get(event.kind)
     return line() if line else ""

@@ -106,7 +106,7 @@ class CallPane(Pane):
             ("NOT HEARD", call.silent),
             ("RECORDING", bool(call.recording)),
         )
-        return [word for word, holds in words if holds]
+        return [word for word, holds in words if holds and call.alive]
 
     def _more(self, call: Call) -> Content:
         if call.digits:
@@ -133,7 +133,7 @@ class RoutePane(Pane, can_focus=True):
 
     def render(self) -> RenderResult:
         call = self.snapshot.call
-        if call is None or not call.route.nodes:
+        if call is None or not call.route.hops:
             return Content.styled(self._absent(call), MUTED)
         route, width = call.route, self.room
         chosen = None if self.chosen is None else min(self.chosen, len(route.hops) - 1)
@@ -151,6 +151,8 @@ class RoutePane(Pane, can_focus=True):
 
     @staticmethod
     def _absent(call: Call | None) -> str:
+        if call is not None and call.route.nodes:
+            return f"both phones are at {call.route.nodes[0]}: their quantum keys cross no link"
         if call is None or not call.security:
             return "no quantum key yet: the chain of trusted nodes appears with the first one"
         reason = (call.security.get("qkd") or {}).get("reason") or "not asked for"

@@ -18,6 +18,11 @@ from . import draw
 from .draw import FAIR, GOOD, MUTED, POOR
 
 LINKS = {Link.ONLINE: GOOD, Link.STARTING: FAIR, Link.AWAY: FAIR, Link.FAILED: POOR}
+POLICIES = {
+    "require": "quantum keys are needed",
+    "prefer": "quantum keys are wanted",
+    "off": "quantum keys are off",
+}
 
 
 class Pane(Widget):
@@ -111,12 +116,12 @@ class SecurityStrip(Pane):
     def render(self) -> RenderResult:
         call = self.snapshot.call
         if call is None or not call.line:
-            policy = {"require": "needs", "prefer": "wants", "off": "does without"}[self.snapshot.policy]
-            word = "NO CALL" if call is None else "NOT SECURED YET"
+            setting_up = call is not None and call.alive
+            word = "NOT SECURED YET" if setting_up else "NO CALL"
             return Content.assemble(
-                (f" {word} ", "bold" if call is None else f"bold {FAIR}"),
-                (f"  this phone {policy} quantum keys; nothing is ever sent unencrypted", MUTED),
-            )
+                (f" {word} ", f"bold {FAIR}" if setting_up else "bold"),
+                (f"  {POLICIES[self.snapshot.policy]}; nothing is ever sent unencrypted", MUTED),
+            ).truncate(self.room, ellipsis=True)
         if call.phase is Phase.ENDED:
             return Content.styled(f" ENDED  {call.line.removeprefix('SECURED').strip()}", MUTED)
         warning = (f"  WARNING {call.warning}" if call.warning else "", f"bold {FAIR}")

@@ -46,14 +46,14 @@ class WelcomeScreen(Screen[bool]):
             with ContentSwitcher(initial="name"):
                 with Vertical(id="name"):
                     yield Static("What shall others call you by?")
-                    yield Input(placeholder="alice", id="who", max_length=32)
+                    yield Input(placeholder="such as alice", id="who", max_length=32)
                     yield Label(
                         "1 to 32 of a-z, 0-9 and . _ -; it is how the relay knows you", classes="hint"
                     )
                 with Vertical(id="relay"):
                     yield Static("The address of your relay, and the invite its operator gave you.")
-                    yield Input(placeholder="wss://relay.example:7480", id="url", max_length=256)
-                    yield Input(placeholder="invite code, good once", id="invite", max_length=256)
+                    yield Input(placeholder="such as wss://relay.example:7480", id="url", max_length=256)
+                    yield Input(placeholder="the invite code, good once", id="invite", max_length=256)
                     yield Label("your keys are made now and never leave this machine", classes="hint")
                 with Vertical(id="sound"):
                     yield Static(
@@ -91,6 +91,11 @@ class WelcomeScreen(Screen[bool]):
         step = self.query_one(ContentSwitcher).current
         if step == "relay":
             self._go("name")
+
+    @on(Input.Changed)
+    def typed(self) -> None:
+        """What was wrong is being mended."""
+        self._problem("")
 
     @on(Input.Submitted)
     def entered(self, event: Input.Submitted) -> None:

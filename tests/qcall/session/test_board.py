@@ -150,6 +150,16 @@ def test_a_call_that_this_user_declined_is_not_missed():
     assert happen(event("incoming", outgoing=False, **SECURITY), ended).missed == 0
 
 
+def test_a_device_is_missing_until_the_next_call_looks_for_it():
+    deaf = happen(event("dialling"), Event("sound", 1.0, {"message": "no microphone", "missing": True}))
+    assert deaf.sound == "no microphone"
+    note = Event("sound", 1.0, {"message": "no echo canceller", "missing": False})
+    assert happen(note).sound == ""
+    ended = event("ended", reason="hangup", security={}, quality={})
+    assert happen(ended, event("dialling", call="22" * 16), before=deaf).sound == ""
+    assert happen(event("dialling", call="22" * 16), before=deaf).sound == "no microphone"
+
+
 def test_the_relay_comes_and_goes():
     away = happen(Event("relay", 1.0, {"connected": False}))
     assert away.link is Link.AWAY

@@ -94,6 +94,7 @@ async def test_every_command_can_be_told_by_its_name(path, desk):
         (b'{"command":"dtmf","digits":"12x"}\n', "digits: '12x' is not 1 to 32 of 0-9, *, #, A-D"),
         (b'{"command":"text","text":""}\n', "text: '' is not 1 to 500 characters"),
         (b'{"command":"history","limit":0}\n', "limit: Expected `int` >= 1"),
+        (b'{"command":"import","file":"a\\u0000"}\n', "is not the path of a file"),
         (b'{"command":"dial"}\n', "missing required field `contact`"),
         (b'{"command":"answer","how":1}\n', "unknown field `how`"),
     ],

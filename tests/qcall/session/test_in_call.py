@@ -164,7 +164,7 @@ async def test_without_acknowledgement_nothing_is_recorded(pair: tuple[Phone, Ph
     await asyncio.sleep(0.01)
     assert alice.line.recording is None
     assert alice.recording is None
-    assert [kind for kind, _ in alice.told] == ["sound"]
+    assert [kind for kind, _ in alice.told] == ["unrecorded"]
     assert not (tmp_path / "call.wav").exists()
     assert alice.far is not None
     assert alice.far.recorded_by_peer is None

@@ -12,15 +12,16 @@ from hypothesis import strategies as st
 
 from qcall.errors import StorageError, UsageError
 from qcall.session import commands
-from qcall.session.snapshot import Hop, Route
+from qcall.session.snapshot import Hop, Phase, Route
 from qcall.tui import draw
 from qcall.tui.commandline import completions, names, parse
 from qcall.tui.help import text_for
 from qcall.tui.history import HistoryScreen
 from qcall.tui.lists import PeoplePane
-from qcall.tui.panes import RoutePane
+from qcall.tui.panes import CallPane, RoutePane
+from qcall.tui.strips import SecurityStrip
 from qcall.tui.trace import MEANING, arrow
-from tests.qcall.tui.phones import HISTORY, IDLE, IN_CALL, ROUTE, TRACE
+from tests.qcall.tui.phones import HISTORY, IDLE, IN_CALL, ROUTE, TALKING, TRACE
 
 # History
 
@@ -325,6 +326,29 @@ def test_the_figures_of_a_hop_are_never_cut(width, said):
 def test_two_names_fit_where_there_is_room_for_any(one, other, width):
     assert len(draw.between(one, other, width)) <= max(width, 13)
     assert draw.between(one, other, len(one) + len(other) + 13) == f"{one}–{other}"
+
+
+async def test_two_phones_at_one_site_have_a_route_without_a_hop(running):
+    call = replace(TALKING, route=Route(nodes=("beijing",)))
+    async with running(replace(IN_CALL, calls=(call,))) as (app, _link, pilot):
+        pane = app.query_one(RoutePane)
+        pane.focus()
+        await pilot.press("right", "left")
+        assert "both phones are at beijing" in str(pane.render())
+
+
+async def test_what_held_in_a_call_is_not_said_of_one_that_has_ended(running):
+    over = replace(TALKING, phase=Phase.ENDED, muted=True, held=True, silent=True)
+    async with running(replace(IDLE, calls=(over,))) as (app, _link, _pilot):
+        said = str(app.query_one(CallPane).render())
+        assert "ENDED" in said
+        assert not any(word in said for word in ("MUTED", "HOLD", "NOT HEARD"))
+
+
+async def test_an_ended_call_without_keys_is_no_call_to_be_secured(running):
+    failed = replace(TALKING, phase=Phase.ENDED, security={})
+    async with running(replace(IDLE, calls=(failed,)), size=(80, 24)) as (app, _link, _pilot):
+        assert "NO CALL" in str(app.query_one(SecurityStrip).render())
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
