@@ -157,6 +157,16 @@ def test_the_runner_wants_every_query_as_it_should_be(tmp_path: Path, verdicts, 
     assert done.returncode == code, done.stderr
 
 
+def test_the_runner_gives_up_a_proof_that_does_not_end(tmp_path: Path, monkeypatch) -> None:
+    stub = tmp_path / "proverif"
+    stub.write_text("#!/bin/sh\nexec sleep 60\n")
+    stub.chmod(0o755)
+    monkeypatch.setenv("QCALL_PROOF_LIMIT", "0.2")
+    done = run(f"{tmp_path}:{os.environ['PATH']}")
+    assert done.returncode == 1
+    assert "nothing is proved: proverif did not end with qcall1.pv" in done.stderr
+
+
 @pytest.mark.timeout(3600)
 @pytest.mark.skipif(
     shutil.which("proverif") is None or os.environ.get("QCALL_TEST_PROFILE") != "nightly",
