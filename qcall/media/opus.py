@@ -45,6 +45,8 @@ LARGEST_PACKET = 1275
 """Bytes of one Opus frame (RFC 6716, section 3.4)."""
 LARGEST_FRAME = SAMPLE_RATE * 120 // 1000
 """Samples in the longest Opus packet, 120 ms."""
+SHORTEST_FRAME = SAMPLE_RATE // 400
+"""Samples in the shortest Opus frame, 2.5 ms (RFC 6716, section 2.1.4)."""
 BIT_RATES = range(16_000, 64_001)
 
 
@@ -228,8 +230,9 @@ class Decoder:
         return self._decode(following, samples, fec=1)
 
     def conceal(self, samples: int) -> Samples:
-        """``samples`` samples (a multiple of 2.5 ms) in the manner of what came before."""
-        return self._decode(None, samples, fec=0)
+        """``samples`` samples in the manner of what came before, of which Opus makes multiples of 2.5 ms."""
+        whole = -(-samples // SHORTEST_FRAME) * SHORTEST_FRAME
+        return self._decode(None, whole, fec=0)[:samples]
 
     def _decode(self, packet: bytes | None, samples: int, *, fec: int) -> Samples:
         count = self._library.opus_decode(

@@ -52,6 +52,13 @@ def test_every_packet_has_the_same_size(speech: Samples, frame_ms: int, bitrate:
     assert {duration(packet) for packet in packets} == {encoder.frame_samples}
 
 
+@pytest.mark.parametrize("samples", [1, 119, 120, 121, 480, 777])
+def test_any_number_of_samples_can_be_made_up(speech: Samples, samples: int) -> None:
+    decoder = Decoder()
+    decoder.decode(encode(speech, Encoder())[0])
+    assert len(decoder.conceal(samples)) == samples
+
+
 def test_a_lost_frame_comes_back_from_the_next_packet(speech: Samples) -> None:
     packets = encode(speech, Encoder(expected_loss=0.05))
     clean = Decoder()
