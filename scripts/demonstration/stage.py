@@ -217,7 +217,8 @@ class Stage:
         addresses = ("--listen", listen, "--turn", "127.0.0.1:0")
         command = (BIN / "relay", "--home", self.relay_home, "serve", *addresses, "--json", *options)
         relay = await self.start("relay serve", *command)
-        self.ready = await relay.event("ready")
+        # A metropolitan network's relay issues 159 certificates first.
+        self.ready = await relay.event("ready", limit=3 * PATIENCE)
         return relay
 
     async def enrol(self, name: str, site: str, topology: str | Path = "beijing-hefei") -> None:

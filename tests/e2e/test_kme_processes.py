@@ -248,7 +248,11 @@ async def line(tmp_path: Path) -> AsyncIterator[dict[str, TrustedNode]]:
 
 
 @REAL_TIME
-async def test_many_keys_at_once_over_cold_connections_all_arrive(line: dict[str, TrustedNode]) -> None:
+async def test_many_keys_at_once_over_cold_connections_all_arrive(
+    line: dict[str, TrustedNode], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.network.process.HOP_TIMEOUT", 2.0)  # what is late here need not be lost
+
     async def one(number: int) -> None:
         await asyncio.sleep(0.003 * number)  # as phones would, so that requests meet connections being made
         await line["a"].process.carry("kme-b", f"k{number}", bytes(32), ANY_PATH, os.urandom, time.time())
