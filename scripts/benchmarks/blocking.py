@@ -26,6 +26,7 @@ class ProcessorWait:
 
     def __init__(self) -> None:
         self._opened: dict[int, int] = {}
+        self._last: dict[int, int] = {}
 
     def follow(self) -> None:
         """Count the thread that calls this, too; nothing where the system does not tell."""
@@ -34,12 +35,16 @@ class ProcessorWait:
 
     def seconds(self) -> float:
         """So far; the difference of two is that of the time between."""
-        return sum(int(os.pread(each, 100, 0).split()[1]) for each in tuple(self._opened.values())) / 1e9
+        for each in tuple(self._opened.values()):
+            with contextlib.suppress(ProcessLookupError):  # a thread that has ended keeps what it had
+                self._last[each] = int(os.pread(each, 100, 0).split()[1])
+        return sum(self._last.values()) / 1e9
 
     def close(self) -> None:
         """Follow none any more."""
         while self._opened:
             os.close(self._opened.popitem()[1])
+        self._last.clear()
 
 
 @dataclass(frozen=True, slots=True, order=True)
