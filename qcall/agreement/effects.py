@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from qcall.errors import QcallError
 
 from .control import Message
+from .kem_work import Worked
 from .peer import Peer
 from .receipt import SignedReceipt
 from .schedule import SrtpKeys
@@ -39,6 +41,13 @@ class FetchDecKeys:
 
     master_sae: str
     key_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Compute:
+    """Do this beside the call, for it may take long; ``computed``, or ``abort`` with what it raised."""
+
+    job: Callable[[], Worked] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +156,7 @@ Effect = (
     | NeedOffer
     | FetchEncKeys
     | FetchDecKeys
+    | Compute
     | NeedAnswer
     | RemoteAnswer
     | Agreed

@@ -35,6 +35,7 @@ from .effects import (
     SendControl,
     SwitchEpoch,
 )
+from .kem_work import Worked
 from .messages import VERSION, Boxed, Frame, Kind, Refuse, RefuseCode, encode, frame, header, parse, read
 from .messages import decode as decode_message
 from .peer import Peer, Pin
@@ -202,6 +203,18 @@ class Agreement(abc.ABC):
         The next rekey waits until both are the newest epoch, and the old one is retired 5 s after that.
         """
         return () if self._rekey is None else self._rekey.epochs_in_use(sending, receiving, now)
+
+    def computed(self, worked: Worked, now: float) -> Effects:
+        """What came of a `Compute`; it belongs to the machine from now on."""
+        try:
+            return self._with(worked, now) if self.state is State.CONFIRMED else ()
+        finally:
+            worked.wipe()
+
+    @guarded
+    def _with(self, worked: Worked, now: float) -> Effects:
+        assert self._rekey is not None
+        return self._told(self._rekey.computed(worked, now))
 
     @guarded
     def renew(self, now: float) -> Effects:

@@ -1,7 +1,9 @@
 """New keys while people talk: RK1 → RK2 → RK3 on the control channel, begun by the caller.
 
-    caller  idle ─ due → keys? ─ keys → RK2? ─ RK2: stage, switch, RK3 → idle
-    callee  idle ─ RK1 → keys? ─ keys: stage, RK2 → RK3? ─ RK3: switch → idle
+    caller  idle ─ due → keys? ─ keys → KEM ─ RK1 → RK2? ─ RK2 → KEM ─ stage, switch, RK3 → idle
+    callee  idle ─ RK1 → keys? ─ keys → KEM ─ stage, RK2 → RK3? ─ RK3: switch → idle
+
+What the KEMs cost is paid beside the call: a second KEM may take longer than a packet lasts.
 
 Whoever says RK2 or RK3 has already staged the new epoch for receiving, so that the peer may send it at once
 and no packet is lost. A rekey waits until both directions of media are in the epoch before it: the first
@@ -34,12 +36,14 @@ from qcall.errors import AgreementFailed
 
 from .control import Control, Message, SignaturePair, kind_of
 from .effects import (
+    Compute,
     Effects,
     RetireEpoch,
     SendControl,
     StageEpoch,
     SwitchEpoch,
 )
+from .kem_work import Worked
 from .messages import encode
 from .peer import Memory
 from .policy import QkdPolicy, QkdState
@@ -70,6 +74,7 @@ class Stage(enum.Enum):
 
     IDLE = "idle"
     AWAIT_KEYS = "keys?"
+    AWAIT_KEM = "KEM"
     AWAIT_ANSWER = "RK2?"
     AWAIT_RK3 = "RK3?"
 
@@ -105,6 +110,7 @@ class Rekey(abc.ABC):
         self._in_use = False
         self._retire_at: float | None = None
         self._terms = WITHOUT
+        self._then: Callable[[Worked, float], Effects] | None = None
 
     @property
     def epoch(self) -> int:
@@ -152,6 +158,17 @@ class Rekey(abc.ABC):
     @abc.abstractmethod
     def qkd_failed(self, reason: str, now: float) -> Effects:
         """There are none."""
+
+    def computed(self, worked: Worked, now: float) -> Effects:
+        """What came of the work that the shell was given."""
+        then, self._then = self._then, None
+        assert then is not None
+        return then(worked, now)
+
+    def _beside(self, job: Callable[[], Worked], then: Callable[[Worked, float], Effects]) -> Effects:
+        """Have ``job`` done, and go on with ``then``."""
+        self.stage, self._then = Stage.AWAIT_KEM, then
+        return (Compute(job),)
 
     @abc.abstractmethod
     def _next_step(self) -> float | None: ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from qcall.crypto import x25519
 from qcall.crypto.identity import Role
@@ -12,6 +13,7 @@ from qcall.errors import AgreementFailed
 
 from .control import Message, Rekey1, Rekey2, Rekey2Body, Rekey3, RekeyAgain, RekeyLate, RekeyWanted
 from .effects import Effects, FetchDecKeys, RekeyFailing
+from .kem_work import Worked, encapsulate
 from .messages import encode
 from .policy import QkdState, allows
 from .quantum import DeliveredKey, drop
@@ -25,6 +27,12 @@ class CalleeRekey(Rekey):
     def __init__(self, call: Ongoing, now: float) -> None:
         super().__init__(call, now)
         self._rk1: Rekey1 | None = None
+        self._keys: tuple[QuantumKey, ...] = ()
+
+    def wipe(self) -> None:
+        """The call is over."""
+        super().wipe()
+        self._forget()
 
     def receive(self, message: Message, now: float) -> Effects:
         if isinstance(message, Rekey1) and self.stage is Stage.IDLE:
@@ -88,18 +96,27 @@ class CalleeRekey(Rekey):
         return (FetchDecKeys(call.peer_sae, tuple(named)),)
 
     def _send_rk2(self, rk1: Rekey1, keys: Sequence[QuantumKey]) -> Effects:
+        self._keys = tuple(keys)
+        return self._beside(
+            partial(encapsulate, self.call.kems, rk1.kem_keys), partial(self._with_shared, rk1)
+        )
+
+    def _with_shared(self, rk1: Rekey1, worked: Worked, now: float) -> Effects:
         call = self.call
         share = x25519.KeyPair(Secret(call.entropy(x25519.KEY_LENGTH)))
         if share.public == rk1.share:
             raise AgreementFailed("the caller sent this phone's own share", code="reflection")
         dh = share.exchange(rk1.share)
-        sealed = [kem.encapsulate(public) for kem, public in zip(call.kems, rk1.kem_keys, strict=True)]
-        ids = tuple(key.key_id for key in keys)
-        body = encode(Rekey2Body(share.public, tuple(ciphertext for ciphertext, _ in sealed), ids))
+        ids = tuple(key.key_id for key in self._keys)
+        body = encode(Rekey2Body(share.public, tuple(worked.ciphertexts), ids))
         transcript = digest(Label.TRANSCRIPT_REKEY, call.transcript, encode(rk1), body)
-        root = call.root.rekey(dh, [shared for _, shared in sealed], rk1.qkd.state, keys, transcript)
-        for each in keys:
-            each.key.wipe()
+        root = call.root.rekey(dh, worked.shared, rk1.qkd.state, self._keys, transcript)
+        self._forget()
         staged = self._advance(root, transcript)
         self.stage = Stage.AWAIT_RK3
         return (staged, self._seal(Rekey2(body, *self._prove(Role.REKEY_CALLEE))))
+
+    def _forget(self) -> None:
+        for each in self._keys:
+            each.key.wipe()
+        self._keys = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from qcall.crypto import x25519
 from qcall.crypto.identity import Role
@@ -13,6 +14,7 @@ from qcall.errors import AgreementFailed
 
 from .control import Message, Rekey1, Rekey2, Rekey2Body, Rekey3, RekeyAgain, RekeyLate, RekeyWanted
 from .effects import Effects, FetchEncKeys, RekeyFailing
+from .kem_work import Worked, decapsulate, key_pairs
 from .messages import QkdTerms, decode, encode_checked
 from .policy import QkdPolicy, QkdState
 from .quantum import WITHOUT, DeliveredKey, absent, drop, name_key
@@ -131,20 +133,21 @@ class CallerRekey(Rekey):
         return min(EPOCH_GRACE, GRACE_INTERVALS * max(self.call.interval, SHORTEST_INTERVAL))
 
     def _send_rk1(self, terms: QkdTerms) -> Effects:
-        call = self.call
+        call, self._terms = self.call, terms
         self._share = x25519.KeyPair(Secret(call.entropy(x25519.KEY_LENGTH)))
-        self._kem_keys = []
-        for kem in call.kems:
-            with Secret(call.entropy(kem.parameters.seed)) as seed:
-                self._kem_keys.append(kem.private(seed))
+        return self._beside(partial(key_pairs, call.kems, call.entropy), self._with_key_pairs)
+
+    def _with_key_pairs(self, worked: Worked, now: float) -> Effects:
+        assert self._share is not None
+        self._kem_keys = worked.keys
         public = tuple(key.public for key in self._kem_keys)
-        rk1 = Rekey1(self.epoch + 1, self._share.public, public, terms)
+        rk1 = Rekey1(self.epoch + 1, self._share.public, public, self._terms)
         self._rk1 = encode_checked(rk1)
-        self._terms, self.stage = terms, Stage.AWAIT_ANSWER
+        self.stage = Stage.AWAIT_ANSWER
         return (self._seal(rk1),)
 
     def _on_rk2(self, rk2: Rekey2, now: float) -> Effects:
-        call, body = self.call, decode(rk2.body, Rekey2Body)
+        body = decode(rk2.body, Rekey2Body)
         assert self._share is not None
         if body.share == self._share.public:
             raise AgreementFailed("the callee sent this phone's own share back", code="reflection")
@@ -152,10 +155,15 @@ class CallerRekey(Rekey):
             raise AgreementFailed("the callee used other quantum keys", code="key-ids")
         if len(body.ciphertexts) != len(self._kem_keys):
             raise AgreementFailed("the callee sent another number of ciphertexts", code="malformed")
+        job = partial(decapsulate, self._kem_keys, body.ciphertexts)
+        return self._beside(job, partial(self._with_shared, rk2, body.share))
+
+    def _with_shared(self, rk2: Rekey2, share: bytes, worked: Worked, now: float) -> Effects:
+        call = self.call
+        assert self._share is not None
         transcript = digest(Label.TRANSCRIPT_REKEY, call.transcript, self._rk1, rk2.body)
-        dh = self._share.exchange(body.share)
-        shared = [key.decapsulate(c) for key, c in zip(self._kem_keys, body.ciphertexts, strict=True)]
-        root = call.root.rekey(dh, shared, self._terms.state, self._keys, transcript)
+        dh = self._share.exchange(share)
+        root = call.root.rekey(dh, worked.shared, self._terms.state, self._keys, transcript)
         staged = self._advance(root, transcript)
         self._check(Role.REKEY_CALLEE, rk2.signature, rk2.mac)
         third = self._seal(Rekey3(*self._prove(Role.REKEY_CALLER)))

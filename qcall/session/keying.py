@@ -16,6 +16,7 @@ from qcall.agreement import effects as agree
 from qcall.agreement.callee import Callee
 from qcall.agreement.caller import Caller
 from qcall.agreement.control import Message
+from qcall.agreement.kem_work import Worked
 from qcall.agreement.machine import Agreement
 from qcall.agreement.messages import Kind, RefuseCode
 from qcall.agreement.peer import judge
@@ -182,6 +183,8 @@ class Keying:
                 self._work.start(self._offer())
             case agree.FetchEncKeys() | agree.FetchDecKeys():
                 self._work.start(self._fetch(effect))
+            case agree.Compute(job):
+                self._work.start(self._compute(job))
             case agree.NeedAnswer(offer):
                 self._work.start(self._answer(offer))
             case agree.RemoteAnswer(answer):
@@ -257,6 +260,15 @@ class Keying:
         note = f"{len(keys)} key in {self._timing.qkd_ms:.1f} ms"
         self._trace(None, asked, 0, peer="key node", note=note)
         self._run(self.agreement.qkd_keys(tuple(keys), time.monotonic()))
+
+    async def _compute(self, job: Callable[[], Worked]) -> None:
+        """Sound goes on meanwhile: liboqs lets go of the interpreter while it computes."""
+        try:
+            worked = await asyncio.to_thread(job)
+        except QcallError as failure:
+            self.abort(failure)
+        else:
+            self._run(self.agreement.computed(worked, time.monotonic()))
 
     def _exporter(self, exported: bytes) -> SrtpKeyPair:
         keys = self.agreement.exporter(Secret(exported), time.monotonic())

@@ -17,11 +17,13 @@ import pytest
 from qcall.agreement import effects as fx
 from qcall.agreement.callee import Callee
 from qcall.agreement.caller import Caller
+from qcall.agreement.kem_work import Worked
 from qcall.agreement.machine import Agreement, Phone
 from qcall.agreement.schedule import SrtpKeys
 from qcall.agreement.states import State
 from qcall.crypto.identity import Identity
 from qcall.crypto.secret import Secret
+from qcall.errors import AgreementFailed
 from qcall.records.store import Records
 
 UNIX = 1_790_000_000.0
@@ -203,11 +205,19 @@ class Line:
                 case fx.NeedAnswer(offer):
                     assert offer == OFFER
                     self._run(name, side.machine.answer(ANSWER, self.now))
+                case fx.Compute(job):
+                    self._run(name, self._compute(side.machine, job))
                 case fx.FetchEncKeys(slave, number):
                     self._fetch(name, lambda s=slave, n=number: self.nodes.enc(s, n), self.nodes.enc_failure)
                 case fx.FetchDecKeys(_, key_ids):
                     own = side.phone.sae_id
                     self._fetch(name, lambda s=own, k=key_ids: self.nodes.dec(s, k), self.nodes.dec_failure)
+
+    def _compute(self, machine: Agreement, job: Callable[[], Worked]) -> fx.Effects:
+        try:
+            return machine.computed(job(), self.now)
+        except AgreementFailed as failure:
+            return machine.abort(failure)
 
     def _fetch(self, name: str, get: Callable[[], list[Key]], failure: str | None) -> None:
         machine = self.sides[name].machine

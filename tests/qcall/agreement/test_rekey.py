@@ -88,6 +88,38 @@ def test_receiving_is_staged_before_the_peer_may_send(line) -> None:
     assert kinds == [fx.StageEpoch, fx.SendControl, fx.SwitchEpoch, fx.Rekeyed]
 
 
+def test_the_work_of_kems_is_left_to_others(line) -> None:
+    """Key pairs, encapsulation, decapsulation: nothing is said before each of them is done."""
+    call = talking(line)
+    call.hold = {fx.Compute}
+    call.pass_time(11)
+    for side, other, epochs in (
+        (call.alice, call.bob, 0),
+        (call.bob, call.alice, 0),
+        (call.alice, call.bob, 1),
+    ):
+        assert isinstance(side.effects[-1], fx.Compute)
+        assert len(call.alice.had(fx.StageEpoch)) == 0
+        assert len(call.bob.had(fx.StageEpoch)) == epochs
+        said = len(side.control), len(other.control)
+        call.pass_time(3)
+        assert (len(side.control), len(other.control)) == said
+        call.run(side.phone.name, side.machine.computed(side.effects[-1].job(), call.now))
+        assert len(side.control) == said[0] + 1
+    assert_together(call, 1)
+
+
+def test_what_is_said_while_kems_are_at_work_is_heard(line) -> None:
+    call = talking(line)
+    call.hold = {fx.Compute}
+    call.pass_time(11)
+    call.run("alice", call.alice.machine.send(Mute(True)))
+    assert call.bob.had(fx.Received) == [fx.Received(Mute(True))]
+    call.hold = set()
+    call.run("alice", call.alice.machine.computed(call.alice.had(fx.Compute)[0].job(), call.now))
+    assert_together(call, 1)
+
+
 def test_the_old_epoch_is_kept_five_seconds_after_both_moved(line) -> None:
     call = talking(line)
     call.pass_time(12)

@@ -81,3 +81,20 @@ def test_after_a_call_that_ends_while_it_is_set_up(line: Callable, made: Made, u
     for side in call.sides.values():
         side.machine.close()
     assert left(made, call) == []
+
+
+@pytest.mark.parametrize("done", [0, 1, 2])
+def test_after_a_call_that_ends_while_a_kem_is_at_work(line: Callable, made: Made, done: int) -> None:
+    call = line(alice={"rekey_interval": 10.0}).dial().connect()
+    call.media()
+    call.hold = {fx.Compute}
+    call.pass_time(11)
+    side, other = call.alice, call.bob
+    for _ in range(done):
+        call.run(side.phone.name, side.machine.computed(side.effects[-1].job(), call.now))
+        side, other = other, side
+    for each in (side, other):
+        each.machine.close()
+    late = side.effects[-1].job()
+    assert side.machine.computed(late, call.now) == ()
+    assert left(made, call) == []
