@@ -59,13 +59,16 @@ def installed(environment: Mapping[str, str], home: Path) -> bool:
 
 
 def load(environment: Mapping[str, str], home: Path) -> Mapping[str, Kem]:
-    """The KEMs of liboqs by name; none where it is not installed."""
+    """The KEMs of liboqs by name; none where it is not installed, or too old for the module that wants it."""
     if not installed(environment, home):
         return {}
     logging.getLogger("oqs.oqs").disabled = True
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        oqs = importlib.import_module("oqs")
+        try:
+            oqs = importlib.import_module("oqs")
+        except AttributeError:  # what ctypes says of a function that the library does not have
+            return {}
     enabled = oqs.get_enabled_kem_mechanisms()
     return {
         kem.name: LiboqsKem(oqs, kem, name)

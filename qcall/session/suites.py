@@ -15,7 +15,7 @@ from qcall.crypto import liboqs
 from qcall.crypto.kem import CRYPTOGRAPHY, Kem
 from qcall.errors import ConfigError
 
-INSTALL = "install liboqs and liboqs-python (pip install 'qcall[liboqs]')"
+INSTALL = "install liboqs and liboqs-python of one version (pip install 'qcall[liboqs]')"
 
 
 def offered(

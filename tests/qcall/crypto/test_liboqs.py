@@ -80,6 +80,12 @@ def test_importing_prints_nothing_where_programs_read(
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_library_too_old_for_its_module_is_none(trap: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (trap / "oqs.py").write_text("import ctypes\nctypes.CDLL(None).OQS_SIG_supports_ctx_str")
+    monkeypatch.setattr(liboqs, "installed", lambda *_: True)
+    assert liboqs.load({}, trap) == {}
+
+
 class Library:
     """A module ``oqs`` that has KEMs of these lengths: of a public key, a ciphertext and a seed."""
 
