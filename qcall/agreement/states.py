@@ -18,7 +18,7 @@ MEDIA_LIMIT = 20.0
 """Seconds from M4 until DTLS is up."""
 CONFIRM_LIMIT = 5.0
 """Seconds from DTLS to key confirmation."""
-RECEIPT_LIMIT = 2.5
+RECEIPT_LIMIT = 2.0
 """Seconds from hanging up until the peer's signature is no longer waited for."""
 CLOCK_SKEW = 300
 """Seconds by which the clocks of two phones may differ."""
