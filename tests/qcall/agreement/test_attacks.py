@@ -448,7 +448,6 @@ def test_a_message_with_more_behind_it_ends_the_call(line, sender: str, number: 
 
 @settings(
     max_examples=400 if NIGHTLY else 40,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(data=st.data())
@@ -478,7 +477,7 @@ def test_any_order_of_messages_ends_or_succeeds_and_never_hangs(line, data: st.D
 
 
 @given(raw=st.binary(max_size=200), kind=st.sampled_from(list(Kind)), known=st.booleans())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_noise_ends_a_call_and_raises_nothing(line, raw: bytes, kind: Kind, known: bool) -> None:
     call = line()
     call.deliver("bob", (bytes([1, kind]) if known else b"") + raw)

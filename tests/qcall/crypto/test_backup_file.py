@@ -45,7 +45,7 @@ def test_an_empty_passphrase_is_none() -> None:
         dump(BACKUP, "", random.Random(1).randbytes)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(data=st.data())
 def test_a_backup_that_was_touched_does_not_open(written: bytes, data: st.DataObject) -> None:
     place = data.draw(st.integers(0, len(written) - 1))

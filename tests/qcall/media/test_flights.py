@@ -107,7 +107,7 @@ def test_one_lost_datagram_costs_a_fifth_of_a_second(lost: int) -> None:
     assert stuck is None or stuck < 0.1, "without repetitions a handshake waits for DTLS, or lost too little"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.booleans(), max_size=len(GAPS)))
 def test_whatever_is_lost_at_first_both_ends_get_there(fates: list[bool]) -> None:
     assert shake_hands(fates) is not None

@@ -258,7 +258,7 @@ actions = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(actions)
 def test_in_whatever_order_no_slave_gets_a_key_twice(
     tmp_path_factory: pytest.TempPathFactory, drawn: list[tuple[str, int, str]]

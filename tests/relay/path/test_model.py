@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.errors import UsageError
@@ -119,7 +119,6 @@ VARIANTS: dict[str, list[Hop]] = {
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-@settings(deadline=None)
 @given(BATCHES, st.integers(0, 1000), st.booleans(), st.booleans())
 def test_a_batch_fares_like_its_packets_one_by_one(
     variant: str, batches: list[list[tuple[int, int, float]]], seed: int, outage: bool, reorder: bool

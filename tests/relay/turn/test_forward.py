@@ -25,7 +25,7 @@ from .conftest import PEER, REALM_NAME, SERVER, UNIX, Client, World
 
 SECRET = SharedSecret(b"shared")
 HOPS = [Hop("fibre", km=1000.0, processing=0.0, jitter=0.0)]
-SOUND = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+SOUND = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 class FastWorld(World):

@@ -37,8 +37,8 @@ SERVER = ("203.0.113.1", 3478)
 CLIENT = FiveTuple("udp", ("198.51.100.7", 40_000), SERVER)
 TYPES = sorted({a.type for a in vars(attributes).values() if isinstance(a, Attribute)})
 NIGHTLY = os.environ.get("QCALL_TEST_PROFILE") == "nightly"
-SOUND = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-LENGTHY = settings(max_examples=100_000 if NIGHTLY else 300, deadline=None)
+SOUND = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+LENGTHY = settings(max_examples=100_000 if NIGHTLY else 300)
 LEAST = 10 if NIGHTLY else 0
 """Datagrams of one example: ten of them, 100,000 times, are a million."""
 pytestmark = pytest.mark.timeout(7200 if NIGHTLY else 120)
@@ -82,7 +82,7 @@ def test_strangers_leave_no_trace(datagrams):
 
 
 @RECORDED
-@settings(max_examples=300, deadline=None, database=None)
+@settings(max_examples=300, database=None)
 @given(DATAGRAMS)
 def test_strangers_of_the_recorded_seed_leave_no_trace(datagrams):
     leave_no_trace(datagrams)
