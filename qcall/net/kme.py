@@ -167,6 +167,13 @@ class KeyNode:
         """Warm the connection: the TLS handshake is done before the first call needs a key."""
         await self.status(self.sae_id)
 
+    def move(self, url: str) -> None:
+        """Ask at ``url`` from the next request on: a relay that starts again may put its key nodes elsewhere.
+
+        Whoever answers there must still prove by its certificate that it is ``kme_id``.
+        """
+        self._url = url.rstrip("/")
+
     async def close(self) -> None:
         """Drop the connection."""
         session, self._session = self._session, None

@@ -88,6 +88,8 @@ class Phone:
         self._refused: list[bytes] = []
         self._closing = False
         self._watched: tuple[frozenset[str], bool] | None = None
+        self._kme_url: str | None = None
+        self._was_away = False
 
     async def online(self, *, kme_url: str | None = None) -> Self:
         """Register at the relay and greet the key node, whose address ``kme_url`` overrides.
@@ -97,6 +99,7 @@ class Phone:
         """
         home, account = self._home, self.account
         ca_pem = home.ca()
+        self._kme_url = kme_url
         self._signalling = await SignallingClient.connect(
             account.relay,
             account.name,
@@ -272,10 +275,22 @@ class Phone:
 
     def _on_relay(self, connected: bool) -> None:
         failure = None if self._signalling is None else self._signalling.failure
-        if failure is None and not self._closing:
-            self._say("relay", connected=connected)
-        elif failure is not None:
+        if failure is not None:
             self._give_up(failure)
+            return
+        if connected:
+            self._follow_key_node()
+        if not self._closing:
+            self._say("relay", connected=connected, again=connected and self._was_away)
+            self._was_away = not connected
+
+    def _follow_key_node(self) -> None:
+        """Every login names the key node's address anew."""
+        if self._signalling is None or self.key_node is None:
+            return  # The first login, which ``online`` waits for.
+        if self._kme_url is None:
+            self.key_node.move(self._signalling.welcome.kme_url)
+        self._start(greet(self.key_node))
 
     def _give_up(self, failure: QcallError) -> None:
         """This phone cannot be called any more."""

@@ -41,7 +41,7 @@ def line_of(event: Event) -> str:
     fields = event.fields
     lines: dict[str, Callable[[], str]] = {
         "registered": lambda: f"{fields['name']} is registered at {fields['relay']} ({fields['site']})",
-        "relay": lambda: "" if fields["connected"] else "the relay is away; trying to reach it again",
+        "relay": lambda: relay_line(fields),
         "gone": lambda: str(fields["message"]),
         "dialling": lambda: f"calling {fields['contact']} …",
         "ringing": lambda: f"ringing   {fields['line']}",
@@ -96,6 +96,13 @@ def is_grave(event: Event) -> bool:
         or (event.kind == "recording" and event.fields["on"] and not event.fields["own"])
         or (event.kind == "ended" and "failure" in event.fields)
     )
+
+
+def relay_line(fields: Mapping[str, Any]) -> str:
+    """That the relay went away, or came back; of the first login ``registered`` tells."""
+    if not fields["connected"]:
+        return "the relay is away; trying to reach it again"
+    return "the relay is back" if fields["again"] else ""
 
 
 def unopened_line(fields: Mapping[str, Any]) -> str:

@@ -70,6 +70,19 @@ async def test_whoever_keeps_pressing_ctrl_c_is_out_at_once_and_reads_nothing(ph
     assert alice.stderr == ""
 
 
+async def test_a_phone_that_waits_finds_the_relay_and_its_key_node_after_a_restart(phones: Stage) -> None:
+    require = ("--qkd", "require", *SOUND)
+    bob = await phones.listen("bob", "--auto-answer", "--once", *require)
+    relay = phones.programs[0]
+    relay.interrupt()
+    await relay.ended()
+    await phones.serve()
+    await bob.until(lambda events: any(event.get("again") for event in events))
+    alice = await phones.call("alice", "bob", "--duration", "0.5", *require)
+    assert await bob.ended() == 0, bob.account()
+    assert await alice.ended() == 0, alice.account()
+
+
 async def test_a_phone_whose_name_logs_in_elsewhere_says_so_and_ends(phones: Stage) -> None:
     first = await phones.listen("bob", "--auto-answer")
     shutil.copytree(phones.home("bob"), phones.home("bobs-copy"), ignore=shutil.ignore_patterns("*.sock"))

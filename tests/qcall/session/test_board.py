@@ -161,9 +161,9 @@ def test_a_device_is_missing_until_the_next_call_looks_for_it():
 
 
 def test_the_relay_comes_and_goes():
-    away = happen(Event("relay", 1.0, {"connected": False}))
+    away = happen(Event("relay", 1.0, {"connected": False, "again": False}))
     assert away.link is Link.AWAY
-    assert happen(Event("relay", 2.0, {"connected": True}), before=away).link is Link.ONLINE
+    assert happen(Event("relay", 2.0, {"connected": True, "again": True}), before=away).link is Link.ONLINE
     gone = happen(Event("gone", 3.0, {"message": "another phone has logged in"}), before=away)
     assert (gone.link, gone.trouble) == (Link.FAILED, "another phone has logged in")
 
