@@ -251,7 +251,9 @@ class RunningRelay:
         links: list[dict[str, Any]] = self._keys_report["links"]
         return links
 
-    def _site_info(self, site: str) -> SiteInfo:
+    def _site_info(self, site: str) -> SiteInfo | None:
+        if site not in self._options.topology.sites:
+            return None
         return SiteInfo(kme_id(site), self.keys.url(site), self.authority.ca_pem)
 
     def _turn_credentials(self, name: str, site: str) -> TurnCredentials:

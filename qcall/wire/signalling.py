@@ -95,6 +95,7 @@ class Code(StrEnum):
     INVITE = "invite"
     NAME_TAKEN = "name-taken"
     BAD_REQUEST = "bad-request"
+    NO_SITE = "no-site"
     SUPERSEDED = "superseded"
     TIMEOUT = "timeout"
     BUSY = "busy"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import time
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import typer
@@ -17,7 +18,7 @@ from relay.network.topology import load
 from relay.pki import Authority
 from relay.signalling.accounts import Accounts
 
-from .app import Json, TopologyName, app
+from .app import Json, app
 from .revoking import turn_out
 from .running import print_json, run
 
@@ -25,12 +26,18 @@ ANYWHERE = "HOST"
 """In the place of an address that means every address of this machine."""
 
 
-async def where(home: RelayHome) -> str | None:
-    """Where phones reach the relay that runs with this home, if one does."""
+async def running(home: RelayHome) -> dict[str, Any] | None:
+    """What the relay that runs with this home says of itself, if one does; see ``RunningRelay.ready``."""
     try:
-        url = urlsplit((await ask(home.control, "ready"))["signalling"])
+        ready: dict[str, Any] = await ask(home.control, "ready")
     except RelayError:
         return None
+    return ready
+
+
+def where(ready: Mapping[str, Any]) -> str:
+    """Where phones reach a relay that runs."""
+    url = urlsplit(ready["signalling"])
     if ipaddress.ip_address(url.hostname or "").is_unspecified:
         url = url._replace(netloc=f"{ANYWHERE}:{url.port}")
     return str(url.geturl())
@@ -41,7 +48,13 @@ def invite(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="Who is invited.")],
     site: Annotated[str, typer.Option("--site", "--node", help="The access site of the phone.")],
-    topology: TopologyName = "beijing-hefei",
+    topology: Annotated[
+        str,
+        typer.Option(
+            "--topology",
+            help="A preset's name, or a TOML file; while a relay runs with this home its topology counts.",
+        ),
+    ] = "beijing-hefei",
     renew: Annotated[
         bool, typer.Option("--renew", help="Remove the name's lost phone, so that a new one can enrol.")
     ] = False,
@@ -51,9 +64,11 @@ def invite(
     home: RelayHome = context.obj
 
     async def work(_: asyncio.Event) -> None:
-        known = load(topology).sites
+        ready = await running(home)
+        known = load(topology).sites if ready is None else ready["sites"]
         if site not in known:
-            raise UsageError(f"--site {site}: the access sites of {topology} are {', '.join(known)}")
+            which = topology if ready is None else f"{ready['topology']}, which the relay serves now,"
+            raise UsageError(f"--site {site}: the access sites of {which} are {', '.join(known)}")
         home.create()
         if renew:
             await turn_out(home, name)
@@ -62,7 +77,7 @@ def invite(
             code = accounts.invite(name, site, time.time(), renew=renew)
         finally:
             accounts.close()
-        url = await where(home)
+        url = None if ready is None else where(ready)
         if as_json:
             known_url = {} if url is None else {"relay": url}
             print_json({"event": "invite", "name": name, "site": site, "code": code, **known_url})

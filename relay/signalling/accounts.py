@@ -1,9 +1,9 @@
 """Who is enrolled, and the invites that let others enrol: one SQLite database of mode 0600.
 
 An invite is kept as a digest of its secret and its name; it works once, for that name, until it expires.
-Whatever is wrong with an invite, a stranger learns one thing: it is not valid. Only the holder of a valid
-invite is told that the name has been taken. Enrolling again with the same invite and the same keys changes
-nothing and succeeds, so an answer that got lost on its way leaves nobody outside.
+Whatever is wrong with an invite, a stranger learns one thing: it is not valid for this name. Only the holder
+of a valid invite is told that the name has been taken. Enrolling again with the same invite and the same keys
+changes nothing and succeeds, so an answer that got lost on its way leaves nobody outside.
 """
 
 from __future__ import annotations
@@ -28,6 +28,10 @@ T = TypeVar("T")
 
 INVITE_LIFETIME = 7 * 86_400.0
 """Seconds."""
+INVALID_INVITE = (
+    "this invite is not valid, or is for another name; check both, or ask the relay's operator for a new one"
+)
+"""One text for wrong, used, expired and somebody else's: a guess teaches nothing."""
 
 _VERSION = 1
 _SCHEMA = f"""
@@ -119,7 +123,9 @@ class Accounts:
             if renew:
                 self._execute("DELETE FROM users WHERE name = ?", name)
             elif self.find(name) is not None:
-                raise UsageError(f"{name} is enrolled already; choose another name")
+                raise UsageError(
+                    f"{name} is enrolled already; choose another name, or --renew for a new phone"
+                )
             self._execute("DELETE FROM invites WHERE expires <= ?", now_unix)
             row = (invite.digest(name), site, now_unix + lifetime)
             self._execute("INSERT INTO invites VALUES (?, ?, ?, NULL)", *row)
@@ -188,5 +194,4 @@ class Accounts:
 
 
 def _invalid() -> Refused:
-    """One text for wrong, used and expired: a guess teaches nothing."""
-    return Refused("this invite is not valid; ask the relay's operator for a new one", code=Code.INVITE)
+    return Refused(INVALID_INVITE, code=Code.INVITE)

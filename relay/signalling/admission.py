@@ -29,7 +29,7 @@ from qcall.wire.signalling import (
 )
 from relay.errors import Refused
 
-from .accounts import Account, Accounts
+from .accounts import INVALID_INVITE, Account, Accounts
 from .identity import NOBODY, PublicKeys
 
 TEXTS = {
@@ -38,9 +38,13 @@ TEXTS = {
     Code.BAD_NAME: "a user name is 1 to 32 of a-z, 0-9 and, after the first, also . _ -; choose another",
     Code.BAD_SIGNATURE: "the signatures of the enrolment are wrong; run the set-up again",
     Code.NOT_ENROLLED: "this relay does not know this name and identity; ask its operator for an invite",
-    Code.INVITE: "this invite is not valid; ask the relay's operator for a new one",
+    Code.INVITE: INVALID_INVITE,
     Code.NAME_TAKEN: "this name has been taken; ask the relay's operator for an invite for another",
     Code.BAD_REQUEST: "the certificate request is not valid; run the set-up again",
+    Code.NO_SITE: (
+        "this relay serves no site {site} now; ask its operator to serve a topology that has it, or for an "
+        "invite to another site"
+    ),
     Code.SUPERSEDED: "another phone has logged in under this name; this one is offline now",
     Code.TIMEOUT: "the relay heard nothing from this phone for too long; connect again",
     Code.FAULT: "the relay has a fault of its own; its operator finds it in the relay's log",
@@ -52,14 +56,15 @@ TEXTS = {
 class Rejection(Exception):
     """The connection ends, and the phone is told why."""
 
-    def __init__(self, code: Code) -> None:
+    def __init__(self, code: Code, *, site: str = "") -> None:
         super().__init__(code)
         self.code = code
+        self._site = site
 
     @property
     def message(self) -> Rejected:
         """What the phone is told."""
-        return Rejected(self.code, TEXTS[self.code])
+        return Rejected(self.code, TEXTS[self.code].format(site=self._site))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +81,12 @@ class Services:
     """What the rest of the relay does for signalling.
 
     ``sign_csr(csr_pem, sae_id, kme_id)`` returns a PEM certificate, or raises ``Refused`` for a request that
-    is none; ``site_info(site)``; ``turn_credentials(name, site)`` mints fresh credentials.
+    is none; ``site_info(site)`` is ``None`` for a site that is not served; ``turn_credentials(name, site)``
+    mints fresh credentials.
     """
 
     sign_csr: Callable[[bytes, str, str], bytes]
-    site_info: Callable[[str], SiteInfo]
+    site_info: Callable[[str], SiteInfo | None]
     turn_credentials: Callable[[str, str], TurnCredentials]
 
 
@@ -127,6 +133,13 @@ class Admission:
             raise Rejection(Code.NOT_ENROLLED)
         return account
 
+    def site_info(self, site: str) -> SiteInfo:
+        """The key node of ``site``; a phone of a site that the running topology lacks is turned away."""
+        info = self._services.site_info(site)
+        if info is None:
+            raise Rejection(Code.NO_SITE, site=site)
+        return info
+
     def enrol(self, name: str, challenge: Challenge, enrol: Enrol, now_unix: float) -> Enrolled:
         """Check everything, have the certificate made, and only then use the invite up."""
         transcript = enrol_transcript(
@@ -143,7 +156,7 @@ class Admission:
             raise Rejection(Code.BAD_SIGNATURE)
 
         def certify(site: str) -> tuple[SiteInfo, bytes]:
-            info = self._services.site_info(site)
+            info = self.site_info(site)
             return info, self._services.sign_csr(enrol.csr_pem, sae_id(name), info.kme_id)
 
         try:

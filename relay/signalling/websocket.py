@@ -254,7 +254,7 @@ class SignallingServer:
                 await self._converse(connection, registration)
         except Rejection as rejection:
             self.counters[f"connections-rejected-{rejection.code}"] += 1
-            connection.reject(rejection.code)
+            connection.send(rejection.message)
         except TimeoutError:
             connection.reject(Code.TIMEOUT)
         except RelayError as fault:
@@ -291,7 +291,7 @@ class SignallingServer:
                 raise Rejection(Code.BAD_MESSAGE)
 
     def _welcome(self, connection: Connection, account: Account) -> Registration:
-        info = self._services.site_info(account.site)
+        info = self._admission.site_info(account.site)
         turn = self._turn(connection, account.name, account.site)
         registration, effects = self.directory.login(account.name, account.site, time.monotonic())
         self._run(effects)

@@ -14,6 +14,7 @@ from qcall.crypto.identity import Identity
 from qcall.net.kme import sae_key_and_request
 from qcall.net.signalling import SignallingClient, enrol
 from qcall.session.enrolment import RelaySigner
+from qcall.wire.invite import SECRET_LENGTH, Invite
 from qcall.wire.signalling import Delivery, Enrolled, Failed, TurnCredentials
 from relay.path.routes import Routes
 from relay.pki import Authority
@@ -33,6 +34,8 @@ class RelayHouse:
         self.accounts = Accounts(home / "accounts.db", self.authority.fingerprint)
         self.server: SignallingServer
         self.turn_lifetime = 3600.0
+        self.served: set[str] | None = None
+        """The sites that the running topology has; all there are unless set."""
         self.news = asyncio.Event()
         """Something was told to one of its phones."""
 
@@ -61,7 +64,13 @@ class RelayHouse:
         """What an operator hands out."""
         return self.accounts.invite(name, site, time.time(), **options)
 
-    def _site(self, site: str) -> SiteInfo:
+    def never_made(self) -> str:
+        """An invite of this relay's that it never gave out."""
+        return str(Invite.create(bytes(SECRET_LENGTH), self.authority.fingerprint))
+
+    def _site(self, site: str) -> SiteInfo | None:
+        if self.served is not None and site not in self.served:
+            return None
         return SiteInfo(f"kme-{site}", "https://127.0.0.1:1", self.authority.ca_pem)
 
     def _turn(self, name: str, site: str) -> TurnCredentials:

@@ -61,6 +61,22 @@ async def test_an_invite_works_once(theatre: Stage) -> None:
     assert "invite" in await refused(theatre, "thief", "init", "alice", *where)
 
 
+async def test_a_relay_that_serves_another_topology(homes: Stage) -> None:
+    elsewhere = homes.directory / "elsewhere.toml"
+    elsewhere.write_text(
+        'name = "elsewhere"\ndescription = "modelled: one link"\nsites = ["jinan", "hefei"]\n'
+        'links = [{ a = "jinan", b = "hefei", km = 30 }]\n'
+    )
+    relay = await homes.serve("--topology", elsewhere)
+    assert "this relay serves no site beijing now" in await refused(homes, "alice", "listen")
+    invite = (BIN / "relay", "--home", homes.relay_home, "invite", "carol", "--site")
+    said = one_line(await homes.run("invite", *invite, "beijing", code=2))
+    assert "the access sites of elsewhere, which the relay serves now, are jinan, hefei" in said
+    await homes.run("invite", *invite, "jinan")
+    await relay.stop()
+    assert relay.stderr == ""
+
+
 async def test_a_wrong_invite(theatre: Stage) -> None:
     await theatre.serve()
     where = ("--relay", theatre.ready["signalling"], "--invite", "0000-0000-0000-0000")

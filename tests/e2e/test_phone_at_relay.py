@@ -245,6 +245,38 @@ async def test_an_invite_for_somebody_else(house: RelayHouse) -> None:
     with pytest.raises(RelayRefused) as raised:
         await Phone(house, "bob").enrol(house.invite("alice"))
     assert raised.value.code == Code.INVITE
+    assert "or is for another name" in one_line(raised.value)
+
+
+async def test_whose_invite_it_is_nobody_learns(house: RelayHouse) -> None:
+    """An invite for somebody else is refused in the words for one that never was."""
+    told = []
+    for code in (house.invite("alice"), house.never_made()):
+        with pytest.raises(RelayRefused) as raised:
+            await Phone(house, "bob").enrol(code)
+        told.append(str(raised.value))
+    assert told[0] == told[1]
+
+
+async def test_a_phone_whose_site_is_not_served_is_told_so(
+    house: RelayHouse, caplog: pytest.LogCaptureFixture
+) -> None:
+    code = house.invite("bob")
+    async with online(house, "alice") as alice:
+        house.served = {"hefei"}
+        with pytest.raises(RelayRefused) as refused_in:
+            await Phone(house, "alice").connect()
+        assert alice.states == [True]
+    phone = Phone(house, "bob")
+    with pytest.raises(RelayRefused) as refused:
+        await phone.enrol(code)
+    for raised in (refused_in, refused):
+        assert raised.value.code == Code.NO_SITE
+        assert "serves no site beijing now" in one_line(raised.value)
+    assert not caplog.records
+    # The invite was not used up.
+    house.served = {"beijing"}
+    assert (await phone.enrol(code)).site == "beijing"
 
 
 @pytest.mark.parametrize("code", ["", "ABCD-EFGH", "0000-0000-0000-0000-0000-0000-0000-0001"])

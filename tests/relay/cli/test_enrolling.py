@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from relay.cli.enrolling import where
+from relay.cli.enrolling import running, where
 from relay.config import RelayHome
 from relay.control import ControlServer
 
@@ -29,10 +29,12 @@ async def test_a_relay_that_runs_says_where(tmp_path: Path, signalling: str, sai
     home = RelayHome(tmp_path)
     server = await ControlServer.start(home.control, {"ready": ready})
     try:
-        assert await where(home) == said
+        told = await running(home)
     finally:
         await server.close()
+    assert told is not None
+    assert where(told) == said
 
 
 async def test_without_a_relay_nobody_knows(tmp_path: Path) -> None:
-    assert await where(RelayHome(tmp_path)) is None
+    assert await running(RelayHome(tmp_path)) is None

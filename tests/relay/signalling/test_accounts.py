@@ -91,7 +91,7 @@ def test_only_who_holds_an_invite_hears_that_the_name_is_taken(accounts: Account
     first, second = (accounts.invite("alice", "beijing", NOW) for _ in range(2))
     enrol(accounts, first)
     assert refusal(accounts, second) == "name-taken"
-    with pytest.raises(UsageError, match="enrolled already"):
+    with pytest.raises(UsageError, match="enrolled already; choose another name, or --renew"):
         accounts.invite("alice", "beijing", NOW)
 
 
