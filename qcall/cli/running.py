@@ -17,7 +17,7 @@ from qcall.errors import QcallError
 from qcall.records.store import Records
 from qcall.session.stopping import first
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 INTERRUPTED = 130
 """Exit code of what the user broke off (128 + SIGINT, as shells count)."""
 PATIENCE = 1.0
@@ -39,9 +39,10 @@ def with_records(home: Home, work: Callable[[Records], int | None]) -> None:
 
 
 def run(prepare: Callable[[], Callable[[asyncio.Event], Awaitable[int]]]) -> None:
-    """Run what ``prepare`` returns; the event that it gets is set by the first Ctrl-C.
+    """Run what ``prepare`` returns; the event that it gets is set by the first Ctrl-C, and by a terminal's end.
 
-    The second Ctrl-C ends it all at once.
+    The second Ctrl-C ends it all at once. Of a terminal's end both the shell and the system may tell, so
+    that a second SIGHUP is not impatience; one that is ignored (nohup) stays so.
     """
 
     async def interruptible(work: Callable[[asyncio.Event], Awaitable[int]]) -> int:
@@ -49,23 +50,24 @@ def run(prepare: Callable[[], Callable[[asyncio.Event], Awaitable[int]]]) -> Non
         loop.set_exception_handler(tell_fault)
         task = asyncio.ensure_future(work(stop))
 
-        def interrupt() -> None:
-            if stop.is_set():
+        def interrupt(number: signal.Signals) -> None:
+            if stop.is_set() and number is not signal.SIGHUP:
                 # What is cut short now has nothing to say that a user could use.
                 loop.set_exception_handler(lambda *_: None)
                 loop.call_later(PATIENCE, os._exit, INTERRUPTED)
                 task.cancel()
             stop.set()
 
-        for number in SIGNALS:
-            loop.add_signal_handler(number, interrupt)
+        heeded = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+        for number in heeded:
+            loop.add_signal_handler(number, interrupt, number)
         try:
             return await task
         finally:
             # From here to the end of the program nothing is worth a traceback, and nothing may hold it up.
-            for number in SIGNALS:
+            for number in heeded:
                 loop.remove_signal_handler(number)
-                signal.signal(number, signal.SIG_DFL)
+                signal.signal(number, signal.SIG_IGN if number is signal.SIGHUP else signal.SIG_DFL)
             if stop.is_set():
                 end_soon()
 

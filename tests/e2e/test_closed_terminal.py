@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import pty
+import signal
 from collections.abc import Sequence
 from pathlib import Path
+
+import pytest
 
 from scripts.demonstration.stage import Stage
 
 LIMIT = 15.0
+SOUND = ("--input", "tone", "--output", "null")
 
 
 def in_a_terminal(command: Sequence[str | Path]) -> tuple[int, int]:
@@ -32,29 +36,59 @@ def in_a_terminal(command: Sequence[str | Path]) -> tuple[int, int]:
     return pid, ours
 
 
-async def test_a_closed_terminal_hangs_up_and_leaves_nothing(phones: Stage) -> None:
-    bob = await phones.listen("bob", "--auto-answer", "--input", "tone", "--output", "null", "--once")
-    pid, terminal = in_a_terminal(phones.phone("alice", "tui", "--input", "tone", "--output", "null"))
-    loop, seen = asyncio.get_running_loop(), bytearray()
-    online = asyncio.Event()
+async def seen(terminal: int, text: bytes) -> None:
+    """Read the terminal until ``text`` has come."""
+    loop, said, there = asyncio.get_running_loop(), bytearray(), asyncio.Event()
 
     def read() -> None:
-        seen.extend(os.read(terminal, 1 << 16))
-        if b"online" in seen:
-            online.set()
+        said.extend(os.read(terminal, 1 << 16))
+        if text in said:
+            there.set()
 
     loop.add_reader(terminal, read)
-    async with asyncio.timeout(LIMIT):
-        await online.wait()
-    await phones.run("dial", *phones.phone("alice", "control", "dial", "bob"))
-    await bob.event("media")
+    try:
+        async with asyncio.timeout(LIMIT):
+            await there.wait()
+    finally:
+        loop.remove_reader(terminal)
 
-    loop.remove_reader(terminal)
+
+async def closed(terminal: int, pid: int) -> int:
+    """The exit code of the program whose terminal is closed."""
     os.close(terminal)
     async with asyncio.timeout(LIMIT):
         _, status = await asyncio.to_thread(os.waitpid, pid, 0)
+    return os.waitstatus_to_exitcode(status)
+
+
+async def test_a_closed_terminal_hangs_up_and_leaves_nothing(phones: Stage) -> None:
+    bob = await phones.listen("bob", "--auto-answer", "--once", *SOUND)
+    pid, terminal = in_a_terminal(phones.phone("alice", "tui", *SOUND))
+    await seen(terminal, b"online")
+    await phones.run("dial", *phones.phone("alice", "control", "dial", "bob"))
+    await bob.event("media")
     # Ended by itself, or by its own last moment when what draws hung in the terminal that is gone.
-    assert os.waitstatus_to_exitcode(status) in (0, 130)
+    assert await closed(terminal, pid) in (0, 130)
     assert (await bob.event("ended"))["reason"] == "remote-hangup"
     assert not (phones.home("alice") / "control.sock").exists()
     assert "Traceback" not in (phones.home("alice") / "qcall.log").read_text()
+
+
+@pytest.mark.parametrize("words", [("call", "bob"), ("listen", "--auto-answer")])
+async def test_the_closed_terminal_of_a_phone_without_a_screen_ends_its_call(
+    phones: Stage, words: tuple[str, ...]
+) -> None:
+    calls = words[0] == "call"
+    if calls:
+        bob = await phones.listen("bob", "--auto-answer", "--once", *SOUND)
+    pid, terminal = in_a_terminal(phones.phone("alice", *words, *SOUND))
+    if not calls:
+        await seen(terminal, b"registered")
+        bob = await phones.call("bob", "alice", *SOUND)
+    await seen(terminal, b"talking")
+    os.kill(pid, signal.SIGHUP)  # The shell passes it on, and then the system sends its own.
+    assert await closed(terminal, pid) == 0
+    assert (await bob.event("ended"))["reason"] == "remote-hangup"
+    assert not (phones.home("alice") / "control.sock").exists()
+    history = await phones.run("history", *phones.phone("alice", "history", "--json"))
+    assert [call["reason"] for call in history.events] == ["hangup"]
