@@ -39,7 +39,7 @@ def with_records(home: Home, work: Callable[[Records], int | None]) -> None:
 
 
 def run(prepare: Callable[[], Callable[[asyncio.Event], Awaitable[int]]]) -> None:
-    """Run what ``prepare`` returns; the event that it gets is set by the first Ctrl-C, and by a terminal's end.
+    """Run what ``prepare`` returns; the event that it gets is set by Ctrl-C, and by the terminal's end.
 
     The second Ctrl-C ends it all at once. Of a terminal's end both the shell and the system may tell, so
     that a second SIGHUP is not impatience; one that is ignored (nohup) stays so.
