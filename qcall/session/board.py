@@ -139,8 +139,8 @@ def changed(call: Call, event: Event, unix: float) -> Call:
         case "qkd-failed":
             return replace(call, warning=f"no quantum keys: {fields['message']}")
         case "qkd-outlook":
-            warning = line_of(event) if fields["faults"] or not fields["path"] else ""
-            return replace(call, warning=warning)
+            trouble = fields["faults"] or fields["low"] or not fields["path"]
+            return replace(call, network=line_of(event) if trouble else "")
         case "rekey-failing":
             return replace(call, warning=line_of(event))
         case "unopened":
@@ -174,6 +174,7 @@ def ended(call: Call, event: Event) -> Call:
         quality=quality,
         levels=Levels(),
         warning="",
+        network="",
     )
 
 

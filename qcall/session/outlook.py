@@ -27,7 +27,7 @@ class KeyWatch:
         self._qkd = qkd
         self._rekey = rekey
         self._tell = tell
-        self._known: Outlook | None = None
+        self._told: Outlook | None = None
 
     async def watch(self, peer_sae: Callable[[], str | None]) -> None:
         """Ask and tell until cancelled; a key node that does not answer is asked again."""
@@ -40,14 +40,25 @@ class KeyWatch:
     def _take(self, seen: Outlook | None) -> None:
         if seen is None:
             return
-        if self._known is None or self._gist(seen) != self._gist(self._known):
-            recovered = self._known is not None and bool(self._known.faults) and not seen.faults
+        told = self._told
+        if told is None or self._gist(seen) != self._gist(told) or self._ran_down(told, seen):
+            recovered = told is not None and bool(told.faults) and not seen.faults
             self._tell("qkd-outlook", **fields_of(seen, self._rekey), recovered=recovered)
-        self._known = seen
+            self._told = seen
+
+    def _ran_down(self, told: Outlook, seen: Outlook) -> bool:
+        """Whether few keys have become fewer by a minute: a warning that stays has to stay true."""
+        before, now = told.minutes(self._rekey), seen.minutes(self._rekey)
+        return is_low(now) and is_low(before) and now is not None and before is not None and now <= before - 1
 
     def _gist(self, seen: Outlook) -> tuple[object, ...]:
         minutes = seen.minutes(self._rekey)
-        return seen.path, seen.faults, seen.calls, minutes is not None and minutes < LOW_MINUTES
+        return seen.path, seen.faults, seen.calls, is_low(minutes)
+
+
+def is_low(minutes: float | None) -> bool:
+    """Whether keys for so many minutes (``None``: for ever) are few."""
+    return minutes is not None and minutes < LOW_MINUTES
 
 
 def fields_of(seen: Outlook, rekey: float) -> dict[str, Any]:
@@ -62,5 +73,6 @@ def fields_of(seen: Outlook, rekey: float) -> dict[str, Any]:
         "keys_per_second": seen.keys_per_second,
         "calls": seen.calls,
         "minutes_left": None if minutes is None else round(minutes, 1),
+        "low": is_low(minutes),
         "simulated": True,
     }

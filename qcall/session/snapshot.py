@@ -205,6 +205,8 @@ class Call:
     """Nothing is heard of the far phone."""
     warning: str = ""
     """What the user has to know while it lasts, such as a rekey that fails."""
+    network: str = ""
+    """What is wrong with the quantum network, for as long as it is: no rekey ends it."""
     security: Mapping[str, Any] = field(default_factory=dict)
     route: Route = Route()
     quality: Quality = Quality()
@@ -221,6 +223,11 @@ class Call:
     def alive(self) -> bool:
         """Whether it has not ended."""
         return self.phase is not Phase.ENDED
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What to warn of, the more urgent first."""
+        return tuple(filter(None, (self.warning, self.network)))
 
     @property
     def words(self) -> tuple[str, ...]:

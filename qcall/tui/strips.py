@@ -110,7 +110,7 @@ class SecurityStrip(Pane):
         return (
             snapshot.policy
             if call is None
-            else (call.line, call.contact, call.phase, call.warning, call.silent)
+            else (call.line, call.contact, call.phase, call.warnings, call.silent)
         )
 
     def render(self) -> RenderResult:
@@ -124,7 +124,8 @@ class SecurityStrip(Pane):
             ).truncate(self.room, ellipsis=True)
         if call.phase is Phase.ENDED:
             return Content.styled(f" ENDED  {call.line.removeprefix('SECURED').strip()}", MUTED)
-        warning = (f"  WARNING {call.warning}" if call.warning else "", f"bold {FAIR}")
+        warnings = "; ".join(call.warnings)
+        warning = (f"  WARNING {warnings}" if warnings else "", f"bold {FAIR}")
         line = Content.assemble(" ", *self._words(call), warning)
         return line.truncate(self.room, ellipsis=True)
 

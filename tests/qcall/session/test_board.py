@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qcall.net.kme import LinkFault, Outlook
 from qcall.session import board
 from qcall.session.event import Event
+from qcall.session.outlook import fields_of
 from qcall.session.snapshot import (
     HISTORY,
     LOG_LINES,
@@ -84,6 +86,22 @@ def test_another_route_forgets_the_old_links():
     told = {"qcall_hops": [{"a": "jinan", "b": "beijing", "pool": 30, "capacity": 60}]}
     after = happen(event("rekeyed", 9.0, **other), before=board.supplied(talking(), CALL, told))
     assert after.call.route.hops[0].pool is None
+
+
+OUTLOOK = fields_of(Outlook(500, 9.0, 1, ("a", "y", "b"), (LinkFault(("a", "x"), "cut"),)), 60.0)
+
+
+@pytest.mark.parametrize("outlook", [OUTLOOK, fields_of(Outlook(2, 0.0, 1, ("a", "b")), 60.0)])
+def test_the_network_is_warned_of_until_it_is_well_whatever_is_rekeyed(outlook):
+    failing = event("rekey-failing", 4.0, reason="timeout", seconds=30)
+    both = happen(event("qkd-outlook", 3.0, **outlook, recovered=False), failing, before=talking())
+    assert len(both.call.warnings) == 2
+    rekeyed = happen(event("rekeyed", 9.0, **SECURITY), before=both)
+    (warning,) = rekeyed.call.warnings
+    assert warning.startswith("quantum network")
+    well = fields_of(Outlook(500, 9.0, 1, ("a", "b")), 60.0)
+    recovered = event("qkd-outlook", 12.0, **well, recovered=True)
+    assert happen(recovered, before=rekeyed).call.warnings == ()
 
 
 def test_a_call_without_quantum_keys_has_no_route():

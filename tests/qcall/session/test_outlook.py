@@ -96,3 +96,10 @@ async def test_people_read_what_is_wrong_and_nothing_of_a_network_that_is_well(
         "quantum network: keys go over 2 hops; 1000 keys ready, enough",
     ]
     assert [is_grave(event) for event in events] == [False, False, True, False]
+
+
+async def test_keys_that_run_out_are_told_minute_by_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = await told(monkeypatch, *(Outlook(keys, 0.0, 2, WELL.path) for keys in (11, 9, 8, 7, 6, 12)))
+    assert [(each["minutes_left"], each["low"]) for each in said] == [
+        (5.5, False), (4.5, True), (3.5, True), (6.0, False),
+    ]  # fmt: skip

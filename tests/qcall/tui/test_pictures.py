@@ -33,7 +33,7 @@ ENDED = replace(
 )  # fmt: skip
 AWAY = replace(IDLE, link=Link.AWAY)
 WARNED = replace(
-    IN_CALL, calls=(replace(TALKING, warning="quantum network: jinan–taian cut; keys go over 17 hops"),)
+    IN_CALL, calls=(replace(TALKING, network="quantum network: jinan–taian cut; keys go over 17 hops"),)
 )
 MUTED = replace(IN_CALL, calls=(replace(TALKING, muted=True, held_by_peer=True, digits="17#"),))
 ABSENT = {"state": "absent", "reason": "qkd-depleted"}
