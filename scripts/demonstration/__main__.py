@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from rich.console import Console
@@ -25,6 +26,7 @@ from .report import Attack, Result, show
 from .stage import BIN, Program, Stage, StageError, stage
 
 SPEECH = Path(__file__).parent.parent.parent / "tests" / "data" / "speech"
+LIKE_CTRL_C = (signal.SIGTERM, signal.SIGHUP)
 ATTACKS = (
     ("", False),
     ("classical,mlkem", True),
@@ -112,11 +114,20 @@ def empty(directory: Path) -> bool:
     return not directory.exists() or (directory.is_dir() and not any(directory.iterdir()))
 
 
+def interrupt(_: int, __: FrameType | None) -> None:
+    """Whoever ends this program otherwise than by Ctrl-C wants nothing left running either.
+
+    A terminal that closes says so more than once, and must not cut short what ends the rest.
+    """
+    for number in LIKE_CTRL_C:
+        signal.signal(number, signal.SIG_IGN)
+    signal.raise_signal(signal.SIGINT)
+
+
 def main() -> int:
     """The command line of ``scripts/demo``."""
-    # Whoever ends this program otherwise than by Ctrl-C wants nothing left running either.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
+    for number in LIKE_CTRL_C:
+        signal.signal(number, interrupt)
     parser = argparse.ArgumentParser(prog="scripts/demo", description=__doc__)
     parser.add_argument("--seconds", type=float, default=10.0, help="length of the call (default 10)")
     parser.add_argument("--topology", default="beijing-hefei", help="see: relay topology list")

@@ -1,15 +1,19 @@
 """``scripts/demo --tui``: two phones side by side in tmux against a fresh relay, ready to call.
 
-Everything lives in a directory that goes when both phones were left (q), or the window was closed.
+Everything lives in a directory that goes when both phones were left (q), or the terminal was closed.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shlex
 import shutil
+import signal
+import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +25,11 @@ NO_TERMINAL = (
 )
 SPEECH = Path(__file__).parent.parent.parent / "tests" / "data" / "speech"
 SAID = {"alice": SPEECH / "F1_harvard_phrases.wav", "bob": SPEECH / "M1_harvard_phrases.wav"}
+
+
+LEAVING = 8.0
+"""Seconds for both phones to hang up and end; what holds one up it cuts short after six by itself."""
+POLL = 0.05
 
 
 def window(socket: Path, phones: Sequence[Sequence[str | Path]]) -> list[list[str]]:
@@ -88,14 +97,45 @@ async def perform(directory: Path, topology: str, attach: bool = True) -> int:
             process = await asyncio.create_subprocess_exec(*tmux, env=environment)
             return await process.wait()
         finally:
-            await call(["tmux", "-S", str(socket), "kill-server"], may_fail=True)
+            close(socket)
 
 
-async def call(command: Sequence[str], *, may_fail: bool = False) -> None:
+def close(socket: Path) -> None:
+    """Let the phones leave, and end their tmux; all are gone when this returns.
+
+    Blocks, and does it in a session of its own: nothing cancels it, and no signal of a terminal that closes
+    reaches it.
+    """
+    tmux = ("tmux", "-S", str(socket))
+    panes = subprocess.run(
+        [*tmux, "list-panes", "-a", "-F", "#{pane_pid}"],
+        capture_output=True, text=True, check=False, start_new_session=True,
+    )  # fmt: skip
+    # What runs in a pane leads a group. A phone leaves sooner while it has its terminal.
+    phones = [int(each) for each in panes.stdout.split()]
+    tell(phones, signal.SIGTERM)
+    limit = time.monotonic() + LEAVING
+    while (phones := tell(phones, 0)) and time.monotonic() < limit:
+        time.sleep(POLL)
+    subprocess.run([*tmux, "kill-server"], capture_output=True, check=False, start_new_session=True)
+    tell(phones, signal.SIGKILL)
+
+
+def tell(groups: Sequence[int], number: int) -> list[int]:
+    """Send a signal to process groups, 0 to look only; those that there are."""
+    there = []
+    for group in groups:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, number)
+            there.append(group)
+    return there
+
+
+async def call(command: Sequence[str]) -> None:
     """Run one command of tmux."""
     process = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
     )
     _, said = await process.communicate()
-    if process.returncode != 0 and not may_fail:
+    if process.returncode != 0:
         raise StageError(f"tmux: {said.decode().strip()}")

@@ -1,19 +1,23 @@
-"""The terminal of a phone in a call is closed: the phone hangs up and leaves nothing behind."""
+"""A terminal is closed in which a phone is in a call, or two are side by side: nothing is left behind."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import pty
+import shutil
 import signal
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from scripts.demonstration.stage import Stage
+from tests.e2e.tmux import Tmux
 
 LIMIT = 15.0
+ROOT = Path(__file__).parent.parent.parent
 SOUND = ("--input", "tone", "--output", "null")
 
 
@@ -92,3 +96,35 @@ async def test_the_closed_terminal_of_a_phone_without_a_screen_ends_its_call(
     assert not (phones.home("alice") / "control.sock").exists()
     history = await phones.run("history", *phones.phone("alice", "history", "--json"))
     assert [call["reason"] for call in history.events] == ["hangup"]
+
+
+@pytest.mark.skipif(
+    shutil.which("tmux") is None or not hasattr(os, "pidfd_open"),
+    reason="needs Linux with tmux: apt-get install tmux",
+)
+async def test_a_closed_terminal_ends_both_phones_of_the_demonstration(tmp_path: Path) -> None:
+    """From an interactive shell, which tells its jobs of the end besides the system that tells them all."""
+    demonstration = f"cd {ROOT}; {sys.executable} -m scripts.demonstration --tui; true"
+    shell = ("/bin/bash", "--norc", "-i", "-c", demonstration)
+    pid, terminal = in_a_terminal(("/usr/bin/env", "-u", "TMUX", f"TMPDIR={tmp_path}", *shell))
+    await seen(terminal, b"online")
+    (socket,) = tmp_path.glob("*/tmux")
+    told = (await Tmux(socket).run("list-panes", "-a", "-F", "#{pid} #{pane_pid}")).split()
+    running = [os.pidfd_open(int(each)) for each in dict.fromkeys(told)]
+    assert len(running) == 3
+    ended = [asyncio.Event() for _ in running]
+    loop = asyncio.get_running_loop()
+    for descriptor, event in zip(running, ended, strict=True):
+        loop.add_reader(descriptor, event.set)
+    try:
+        await closed(terminal, pid)
+        async with asyncio.timeout(LIMIT):
+            await asyncio.gather(*(each.wait() for each in ended))
+            while any(tmp_path.iterdir()):
+                await asyncio.sleep(0.05)
+    finally:
+        for descriptor, event in zip(running, ended, strict=True):
+            loop.remove_reader(descriptor)
+            if not event.is_set():
+                signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+            os.close(descriptor)
