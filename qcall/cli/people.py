@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -12,9 +14,11 @@ from rich.console import Console
 from qcall.agreement.peer import judge
 from qcall.config import Home
 from qcall.crypto.identity import Fingerprint
-from qcall.errors import UsageError
+from qcall.errors import LocalFault, UsageError
 from qcall.records.store import Records
+from qcall.session.control import ask
 from qcall.session.event import Event
+from qcall.session.snapshot import Phase
 from qcall.session.wording import doubt_line
 
 from .app import app
@@ -100,23 +104,58 @@ def verify(
         bool | None, typer.Option("--same/--different", help="The answer, for scripts; asked for otherwise.")
     ] = None,
 ) -> None:
-    """Show the words of the last call and the contact's fingerprint; remember whether both read the same."""
+    """Show the words of the call that is up, else of the last one, and the contact's fingerprint.
+
+    Remembers whether both read the same.
+    """
+    home: Home = context.obj
 
     def compare(records: Records) -> None:
         known = records.contact(contact)
-        last = next((call for call in records.calls_with(contact) if "words" in call.security), None)
-        if known is None or last is None:
+        running = call_that_is_up(asked_of_phone(home, {"command": "status"}), contact)
+        ended = (call.security for call in records.calls_with(contact) if "words" in call.security)
+        security = running or next(ended, None)
+        if known is None or security is None:
             raise UsageError(f"there has been no call with {contact} yet; call, then compare the words")
         fingerprint = str(Fingerprint(known.fingerprint))
-        if last.security["fingerprint"] != fingerprint:
+        if security["fingerprint"] != fingerprint:
             raise UsageError(f"{contact} has another identity since the last call; call, then compare")
         Console().print(qr_code(fingerprint, color=sys.stdout.isatty()), highlight=False)
         typer.echo(f"fingerprint of {contact}: {fingerprint}")
-        typer.echo(f"words of the last call: {' '.join(last.security['words'])}")
+        which = "the last call" if running is None else "the call that is up"
+        typer.echo(f"words of {which}: {' '.join(security['words'])}")
         answer = typer.confirm(f"Does {contact}'s phone show the same words?") if same is None else same
-        records.set_verified(contact, answer)
+        told = {"command": "verify", "contact": contact, "same": answer}
+        if running is None or asked_of_phone(home, told) is None:
+            records.set_verified(contact, answer)
         typer.echo(
             f"{contact} is verified" if answer else f"{contact} is NOT verified\n{doubt_line(contact)}"
         )
 
-    with_records(context.obj, compare)
+    with_records(home, compare)
+
+
+def asked_of_phone(home: Home, command: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What the phone that runs in ``home`` answers; ``None`` when none runs there."""
+    try:
+        answer: dict[str, Any] = asyncio.run(ask(home.control, command))
+    except LocalFault as fault:
+        if fault.code != "not-running":
+            raise
+        return None
+    return answer
+
+
+def call_that_is_up(status: Mapping[str, Any] | None, contact: str) -> Mapping[str, Any] | None:
+    """What protects the call with ``contact`` that is up, by the ``status`` of the phone; ``None`` for none.
+
+    Raises ``UsageError`` when it has no words yet: those of the call before would be the wrong ones.
+    """
+    for call in () if status is None else status["calls"]:
+        if call["contact"] == contact and call["state"] != Phase.ENDED:
+            if "words" not in call["security"]:
+                raise UsageError(
+                    f"the call with {contact} is being set up and has no words yet; try again in a moment"
+                )
+            return dict(call["security"])
+    return None

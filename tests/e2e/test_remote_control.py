@@ -126,3 +126,23 @@ async def test_recording_and_devices_change_in_a_running_call(phones: Stage, tmp
         assert np.abs(np.fft.rfft(sound[-SAMPLE_RATE // 2 :].astype(float), SAMPLE_RATE)).argmax() == (
             pytest.approx(440, abs=5)
         ), f"{file.name} ends with the tone"
+
+
+async def test_verify_during_a_call_shows_the_words_of_that_call(phones: Stage) -> None:
+    bob = await phones.listen("bob", "--auto-answer", *SOUND)
+    first = await phones.call("alice", "bob", "--duration", "0.2", *SOUND)
+    before = (await first.event("secured"))["words"]
+    assert await first.ended() == 0
+    alice = await phones.call("alice", "bob", *SOUND)
+    words = (await alice.event("secured"))["words"]
+    assert words != before
+    await alice.event("media")
+    compared = await phones.run("verify", *phones.phone("alice", "verify", "bob", "--same"))
+    assert f"words of the call that is up: {' '.join(words)}" in compared.text
+    (call,) = (await control(phones, "alice", "status"))["calls"]
+    assert call["security"]["trust"] == "verified"
+    alice.interrupt()
+    assert await alice.ended() == 0
+    bob.interrupt()
+    compared = await phones.run("verify", *phones.phone("alice", "verify", "bob", "--different"))
+    assert f"words of the last call: {' '.join(words)}" in compared.text

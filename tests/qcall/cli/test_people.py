@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 
+import pytest
 import segno
 
+from qcall.cli.people import call_that_is_up
 from qcall.crypto.identity import Fingerprint
 from qcall.crypto.identity_file import load
+from qcall.errors import UsageError
 from qcall.records.store import CallRecord
 
 OLD, NEW = Fingerprint(b"o" * 48), Fingerprint(b"n" * 48)
@@ -98,3 +101,13 @@ def test_words_of_another_identity_or_of_no_call_verify_nothing(qcall, records) 
     records.accept_offered("bob")
     assert "another identity" in qcall("verify", "bob", "--same", code=2).stderr
     assert not records.contact("bob").verified
+
+
+def test_a_call_that_is_up_has_its_own_words_or_none_yet() -> None:
+    ended = {"contact": "bob", "state": "ended", "security": {"words": WORDS}}
+    other = {"contact": "carol", "state": "talking", "security": {"words": WORDS}}
+    assert call_that_is_up(None, "bob") is None
+    assert call_that_is_up({"calls": [other, ended]}, "bob") is None
+    assert call_that_is_up({"calls": [ended, {**ended, "state": "ringing"}]}, "bob") == {"words": WORDS}
+    with pytest.raises(UsageError, match="no words yet"):
+        call_that_is_up({"calls": [{**ended, "state": "dialling", "security": {}}]}, "bob")
