@@ -7,6 +7,7 @@ not known are an error in both files.
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import tomllib
@@ -121,23 +122,30 @@ class Home:
 
     def save_settings(self, changes: Mapping[str, Any]) -> None:
         """Write ``changes`` into ``config.toml`` beside what is there. Raises ``ConfigError``."""
-        kept: dict[str, Any] = {}
-        if self.config_file.exists():
-            kept = tomllib.loads(self.config_file.read_text())
-        chosen = kept | dict(changes)
+        text = self._config()
+        chosen = ({} if text is None else tomllib.loads(text)) | dict(changes)
         try:
             msgspec.convert(chosen, Settings)
         except msgspec.ValidationError as error:
             raise ConfigError(f"settings: {error}") from None
         write_private(self.config_file, toml(chosen).encode())
 
+    def _config(self) -> str | None:
+        """What ``config.toml`` holds; ``None`` where there is none. Raises ``StorageError``."""
+        try:
+            return self.config_file.read_text()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StorageError(
+                f"cannot read {self.config_file}: {error.strerror}; choose another home with --home"
+            ) from None
+
     def settings(self, flags: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
         """Flags over environment over file; ``None`` among the flags means not given."""
         chosen: dict[str, Any] = {}
-        if self.config_file.exists():
-            chosen |= msgspec.to_builtins(
-                parse(self.config_file.read_text(), str(self.config_file), Settings)
-            )
+        if (text := self._config()) is not None:
+            chosen |= msgspec.to_builtins(parse(text, str(self.config_file), Settings))
         for field in msgspec.structs.fields(Settings):
             name = ENVIRONMENT_PREFIX + field.name.upper()
             if name in environment:
@@ -204,4 +212,11 @@ def write_private(path: Path, data: bytes) -> None:
         partial.replace(path)
     except OSError as error:
         partial.unlink(missing_ok=True)
-        raise StorageError(f"cannot write {path}: {error.strerror}; is the disk full?") from None
+        raise cannot_write(path, error) from None
+
+
+def cannot_write(path: Path, error: OSError) -> StorageError:
+    """What to tell the user about a file of a home, or a backup, that cannot be written."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    advice = "make room on the disk" if full else "its directory has to be there, and yours to write in"
+    return StorageError(f"cannot write {path}: {error.strerror}; {advice}")

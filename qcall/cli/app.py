@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -40,3 +41,11 @@ def options(
         from .interactive import start
 
         raise typer.Exit(start(context.obj))
+
+
+def next_steps(context: typer.Context) -> str:
+    """What to run once a phone is set up: in the home that was named, if one was."""
+    source = context.find_root().get_parameter_source("home")
+    named = source is not None and source.name == "COMMANDLINE"
+    program = f"qcall --home {shlex.quote(str(context.obj.directory))}" if named else "qcall"
+    return f"now run: {program} listen, or {program} call NAME"

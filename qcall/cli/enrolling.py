@@ -12,7 +12,7 @@ from qcall.config import Home
 from qcall.session.enrolment import enrol
 from qcall.session.event import Event
 
-from .app import app
+from .app import app, next_steps
 from .lines import json_lines
 from .options import Json
 from .passphrases import first
@@ -40,9 +40,7 @@ def init(
             fields = {"name": account.name, "site": account.site, "sae_id": account.sae_id}
             json_lines(Event("enrolled", asyncio.get_running_loop().time(), fields))
         else:
-            typer.echo(
-                f"{account.name} is enrolled at {account.site}; now run: qcall listen, or qcall call NAME"
-            )
+            typer.echo(f"{account.name} is enrolled at {account.site}; {next_steps(context)}")
         return 0
 
     run_briefly(prepare)

@@ -11,7 +11,7 @@ from qcall.config import Home
 from qcall.errors import StorageError
 from qcall.session import backup
 
-from .app import app
+from .app import app, next_steps
 from .passphrases import BACKUP, NEW, chosen, current, existing
 from .running import report
 
@@ -61,7 +61,7 @@ def import_phone(context: typer.Context, file: File) -> None:
             # Before a passphrase is asked for, which would be typed for nothing.
             raise StorageError(f"there is no backup {file}; give the file that qcall export wrote")
         account = backup.restore(home, file, existing(BACKUP, "Passphrase of the backup"))
-        typer.echo(f"this is the phone of {account.name} again; now run: qcall listen, or qcall call NAME")
+        typer.echo(f"this is the phone of {account.name} again; {next_steps(context)}")
         return 0
 
     report(load)

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from qcall.config import Account, Home
+from qcall.config import Account, Home, cannot_write
 from qcall.errors import LocalFault, NotSetUp
 from qcall.heap import settle_screen
 
@@ -66,9 +66,15 @@ def run(
 
 
 def keep_log(home: Home) -> None:
-    """Faults go into a file of the home: on the terminal they would tear the screen."""
+    """Faults go into a file of the home: on the terminal they would tear the screen.
+
+    Raises ``StorageError``.
+    """
     file = home.directory / LOG_FILE
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    except OSError as error:
+        raise cannot_write(file, error) from None
     handler = logging.StreamHandler(os.fdopen(descriptor, "a", buffering=1))
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)

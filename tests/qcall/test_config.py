@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
 
 from qcall.agreement.rekey import LONGEST_INTERVAL, SHORTEST_INTERVAL
-from qcall.config import Account, Home, default_home, write_private
+from qcall.config import Account, Home, cannot_write, default_home, write_private
 from qcall.errors import ConfigError, NotSetUp, StorageError
 
 ACCOUNT = Account(
@@ -102,6 +104,29 @@ def test_private_files_are_private_whatever_was_there_before(tmp_path: Path) -> 
 def test_a_directory_that_cannot_be_written_is_an_error_with_advice(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="cannot write"):
         write_private(tmp_path / "missing" / "key", b"new")
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [
+        (errno.ENOSPC, "make room on the disk"),
+        (errno.EDQUOT, "make room on the disk"),
+        (errno.EPERM, "yours to write in"),
+        (errno.ENOENT, "has to be there"),
+    ],
+)
+def test_only_a_full_disk_is_called_full(tmp_path: Path, number: int, advice: str) -> None:
+    error = cannot_write(tmp_path / "key", OSError(number, os.strerror(number)))
+    assert advice in str(error)
+    assert ("make room" in str(error)) is (advice == "make room on the disk")
+
+
+def test_settings_that_cannot_be_read_are_an_error_with_advice(home: Home) -> None:
+    home.config_file.mkdir()
+    with pytest.raises(StorageError, match=r"cannot read .*--home"):
+        home.settings({}, {})
+    with pytest.raises(StorageError, match="cannot read"):
+        home.save_settings({"bell": False})
 
 
 def test_nothing_is_written_through_a_link_that_waits_there(tmp_path: Path) -> None:

@@ -11,7 +11,9 @@ import time
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from qcall.cli import commands
 from qcall.config import Home
 from qcall.session.identity import is_protected, open_identity
 
@@ -32,11 +34,20 @@ def test_a_backup_goes_out_and_comes_back(qcall, home: Home, records, tmp_path: 
     assert "set QCALL_BACKUP_PASSPHRASE" in qcall("export", tmp_path / "backup", code=2).stderr
     qcall("export", tmp_path / "backup", environment=secret)
     wrong = {"QCALL_BACKUP_PASSPHRASE": "passphrase four"}
-    there = ("--home", tmp_path / "new", "import", tmp_path / "backup")
+    there = ("--home", tmp_path / "a new", "import", tmp_path / "backup")
     assert "passphrase" in qcall(*there, environment=wrong, code=2).stderr
-    assert "phone of alice again" in qcall(*there, environment=secret).output
-    restored = open_identity(Home(tmp_path / "new"), None)
+    said = qcall(*there, environment=secret).output
+    named = f"qcall --home '{tmp_path / 'a new'}'"
+    assert f"phone of alice again; now run: {named} listen, or {named} call NAME" in said
+    restored = open_identity(Home(tmp_path / "a new"), None)
     assert restored.fingerprint == open_identity(home, None).fingerprint
+
+
+def test_a_home_of_the_environment_needs_no_naming(qcall, records, tmp_path: Path) -> None:
+    secret = {"QCALL_BACKUP_PASSPHRASE": "passphrase three", "QCALL_HOME": str(tmp_path / "new")}
+    qcall("export", tmp_path / "backup", environment=secret)
+    result = CliRunner().invoke(commands(), ["import", str(tmp_path / "backup")], env=secret)
+    assert "now run: qcall listen, or qcall call NAME" in result.output
 
 
 LIMIT = 20.0
