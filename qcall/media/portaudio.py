@@ -40,6 +40,9 @@ SETTLING_LIMIT = 2.0
 """The same when the program ends."""
 STUCK = "the sound system does not answer; start the phone again, or give WAV files with --input and --output"
 
+NO_PYAUDIO = "no-pyaudio"
+"""Code of the error that PyAudio is missing."""
+
 Callback = Callable[..., tuple[bytes | None, int]]
 T = TypeVar("T")
 
@@ -258,9 +261,8 @@ def initialised() -> Any:
     try:
         import pyaudio
     except ImportError:
-        raise DeviceError(
-            "PyAudio is not installed (see the README), or give --input and --output; silence now"
-        ) from None
+        text = "PyAudio is not installed: there is no sound card without it; see the README"
+        raise DeviceError(text, code=NO_PYAUDIO) from None
     silence()
     return pyaudio.PyAudio()
 

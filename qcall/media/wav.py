@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import stat
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,19 +65,23 @@ def wav_blocks(container: Any) -> Iterator[Samples]:
 class WavFile:
     """A WAV file of 16 bits at 48 kHz that is whole at every moment, whatever ends the program.
 
-    ``option`` is the flag that users choose it with. A ``private`` file is new and its owner's only.
-    Raises ``DeviceError`` when it cannot be written.
+    ``option`` is the flag that users choose it with. It is its owner's only, as what was said is; with
+    ``new`` there must be no such file yet, else what is in it is lost. Raises ``DeviceError`` when it cannot
+    be written.
     """
 
-    def __init__(self, file: Path, *, option: str, channels: int = 1, private: bool = False) -> None:
+    def __init__(self, file: Path, *, option: str, channels: int = 1, new: bool = False) -> None:
         self._name = file
         self._option = option
         self._channels = channels
         self._size = 0
         self._writes = 0
-        flags = os.O_EXCL if private else os.O_TRUNC
+        flags = os.O_EXCL if new else os.O_TRUNC
         try:
-            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | flags, 0o600 if private else 0o666)
+            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | flags, 0o600)
+            if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                with contextlib.suppress(PermissionError):  # another user's, who lets this one write
+                    os.fchmod(descriptor, 0o600)
             self._file = os.fdopen(descriptor, "wb", buffering=0)
         except OSError as error:
             raise self._fault(error) from None

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from qcall.config import Settings
 from qcall.errors import DeviceError, UsageError
 from qcall.media.devices import NullSink, NullSource, Sink, Source, ToneSource, WavSink, WavSource
+from qcall.media.portaudio import NO_PYAUDIO
 from qcall.media.processing import Processing
 from qcall.media.soundcard import Microphone, Speaker, is_headset
 
@@ -108,9 +109,11 @@ class Opener:
     def __init__(self, wishes: Wishes, tell: Callable[[Event], None]) -> None:
         self._wishes = wishes
         self._tell = tell
+        self._told_of_pyaudio = False
 
     async def __call__(self) -> Sound:
         """The devices of a call."""
+        self._told_of_pyaudio = False
         source = await open_source(self._wishes, self._say)
         try:
             sink = await open_sink(self._wishes, self._say)
@@ -137,6 +140,7 @@ class Opener:
         ``input`` with ``tone`` too. What it replaces is still open.
         """
         wishes = wished(self._wishes, kind, name)
+        self._told_of_pyaudio = False
         if kind in ("microphone", "input"):
             sound = replace(sound, source=await open_source(wishes, self._say))
         else:
@@ -145,7 +149,11 @@ class Opener:
         return replace(sound, processing=processing_for(wishes, sound.source, sound.sink, self._note))
 
     def _say(self, message: object) -> None:
-        """A device is missing: the call goes on without."""
+        """A device is missing: the call goes on without. That both lack PyAudio is told once."""
+        if isinstance(message, DeviceError) and message.code == NO_PYAUDIO:
+            if self._told_of_pyaudio:
+                return
+            self._told_of_pyaudio = True
         self._tell(Event("sound", time.monotonic(), {"message": str(message), "missing": True}))
 
     def _note(self, message: object) -> None:
@@ -180,7 +188,7 @@ async def open_source(wishes: Wishes, say: Callable[[object], None]) -> Source:
             except DeviceError as error:
                 if wishes.microphone is not None:
                     raise
-                say(error)
+                say(instead(wishes, error))
                 return NullSource()
     return WavSource(Path(wishes.spoken))
 
@@ -196,9 +204,19 @@ async def open_sink(wishes: Wishes, say: Callable[[object], None]) -> Sink:
             except DeviceError as error:
                 if wishes.speaker is not None:
                     raise
-                say(error)
+                say(instead(wishes, error))
                 return NullSink()
     return WavSink(Path(wishes.heard))
+
+
+def instead(wishes: Wishes, error: DeviceError) -> DeviceError:
+    """``error`` with the options that make up for it, where neither device is to blame."""
+    if error.code != NO_PYAUDIO:
+        return error
+    wanted = (("--input", wishes.spoken), ("--output", wishes.heard))
+    options = " and ".join(option for option, given in wanted if given is None)
+    text = f"PyAudio is not installed (see the README), or give {options}; silence now"
+    return DeviceError(text, code=NO_PYAUDIO)
 
 
 def processing_for(

@@ -171,3 +171,10 @@ async def test_a_machine_without_sound_card_is_told_so() -> None:
     with pytest.raises(DeviceError, match=r"no loudspeaker .*--output"):
         await Speaker.open()
     assert asyncio.get_running_loop().is_running()
+
+
+def test_what_is_heard_is_its_owners_only_whatever_was_there_before(tmp_path: Path) -> None:
+    (tmp_path / "old.wav").touch(0o644)
+    for name in ("old.wav", "new.wav"):
+        WavSink(tmp_path / name).close()
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
