@@ -20,10 +20,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from .report import Failure, show_verdict
 from .stage import BIN, Event, Program, Stage, StageError, stage
 
 SPY = "tianjin"
 """On the route that the call begins with."""
+STEPS = 5
 REKEY = "5"
 PATIENCE = 25.0
 LOOK = 0.5
@@ -56,8 +58,22 @@ class Trial:
     @property
     def proved(self) -> bool:
         """Whether every step came about, and the spy opened nothing, where the control opened something."""
+        return not self.failures
+
+    @property
+    def failures(self) -> list[Failure]:
+        """The checks that failed."""
         (_, opened, packets), (_, controlled, _) = self.attacks
-        return len(self.steps) == 5 and self.captured > 0 and opened == 0 < controlled <= packets
+        checks = (
+            (len(self.steps) == STEPS, Failure("steps that came about", f"{len(self.steps)}", f"{STEPS}")),
+            (self.captured > 0, Failure(f"end keys that {SPY} wrote down", f"{self.captured}", "above 0")),
+            (opened == 0, Failure("packets that the spy opened", f"{opened} of {packets}", "0")),
+            (
+                0 < controlled <= packets,
+                Failure("packets that the control opened", f"{controlled} of {packets}", "above 0"),
+            ),
+        )
+        return [failure for held, failure in checks if not held]
 
     def summary(self) -> dict[str, Any]:
         """The result for other programs."""
@@ -69,6 +85,7 @@ class Trial:
             ],
             "quality": self.ended["quality"],
             "proved": self.proved,
+            "failures": [str(failure) for failure in self.failures],
         }
 
 
@@ -218,5 +235,4 @@ def show(trial: Trial, console: Console) -> None:
     for given, opened, packets in trial.attacks:
         spy.add_row(given, f"{opened} of {packets}")
     console.print(spy)
-    verdict = "[bold green]The call went on, and its spy holds nothing that opens it.[/]"
-    console.print(verdict if trial.proved else "[bold red]NOT PROVED: see the tables above.[/]")
+    show_verdict("The call went on, and its spy holds nothing that opens it.", trial.failures, console)
