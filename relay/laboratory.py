@@ -82,6 +82,7 @@ class Fibres:
         self._hops = hops
         self._dark: set[Link] = set()
         self._detoured: set[Pair] = set()
+        """Who does not go as usual: over a detour, or, where no way is left, not at all."""
         self._failing: Link | None = None
         """The fibre that is being switched away from."""
         self._lost_until = -math.inf
@@ -96,7 +97,7 @@ class Fibres:
                 await self._cut(self._topology.link(*request.names))
             elif request.action == "restore" and len(request.names) != 1:
                 await self._mend({self._topology.link(*request.names)} if request.names else set(self._dark))
-        return len(self._detoured)
+        return sum(bool(self._routes.hops(*pair)) for pair in self._detoured)
 
     async def _cut(self, link: Link) -> None:
         self._dark.add(link)

@@ -11,7 +11,7 @@ from relay.config import RelayHome
 from relay.control import ask
 
 from .app import Json, app
-from .running import print_json, run
+from .running import counted, print_json, run
 
 fault_app = typer.Typer(
     help="Disturb the simulated network of the relay that runs with this home.", no_args_is_help=True
@@ -66,6 +66,13 @@ def restore(
     disturb(context, as_json, "restore", *(names or ()))
 
 
+def spelt(detours: int) -> str:
+    """How many pairs of sites talk over a detour, if any."""
+    if not detours:
+        return ""
+    return f"; {counted(detours, 'pair')} of sites {'talks' if detours == 1 else 'talk'} over a detour"
+
+
 def disturb(context: typer.Context, as_json: bool, action: str, *names: str, **more: Any) -> None:
     """Ask the running relay to do it."""
     home: RelayHome = context.obj
@@ -76,7 +83,6 @@ def disturb(context: typer.Context, as_json: bool, action: str, *names: str, **m
             print_json({"event": "fault", **done, **more})
             return
         what = "–".join(names) or "everything"
-        detours = f"; {done['detours']} pairs of sites talk over a detour" if done["detours"] else ""
-        typer.echo(f"{action} {what}: done (simulated){detours}")
+        typer.echo(f"{action} {what}: done (simulated){spelt(done['detours'])}")
 
     run(work)
