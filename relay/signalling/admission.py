@@ -37,7 +37,10 @@ TEXTS = {
     Code.BAD_MESSAGE: "the relay could not read what this phone sent; install the same release on both",
     Code.BAD_NAME: "a user name is 1 to 32 of a-z, 0-9 and, after the first, also . _ -; choose another",
     Code.BAD_SIGNATURE: "the signatures of the enrolment are wrong; run the set-up again",
-    Code.NOT_ENROLLED: "this relay does not know this name and identity; ask its operator for an invite",
+    Code.NOT_ENROLLED: (
+        "this relay does not know this name and identity, or no longer; ask its operator for an invite, and "
+        "set a phone up with it in a new home: qcall --home DIR init"
+    ),
     Code.INVITE: INVALID_INVITE,
     Code.NAME_TAKEN: "this name has been taken; ask the relay's operator for an invite for another",
     Code.BAD_REQUEST: "the certificate request is not valid; run the set-up again",
@@ -45,7 +48,10 @@ TEXTS = {
         "this relay serves no site {site} now; ask its operator to serve a topology that has it, or for an "
         "invite to another site"
     ),
-    Code.SUPERSEDED: "another phone has logged in under this name; this one is offline now",
+    Code.SUPERSEDED: (
+        "another phone has logged in under this name, and this one is offline now; to have it back, end the "
+        "other and start this one again"
+    ),
     Code.TIMEOUT: "the relay heard nothing from this phone for too long; connect again",
     Code.FAULT: "the relay has a fault of its own; its operator finds it in the relay's log",
     Code.BUSY: "too many attempts from this address; wait a minute, then try again",

@@ -88,4 +88,5 @@ async def test_a_phone_whose_name_logs_in_elsewhere_says_so_and_ends(phones: Sta
     shutil.copytree(phones.home("bob"), phones.home("bobs-copy"), ignore=shutil.ignore_patterns("*.sock"))
     await phones.listen("bobs-copy", "--auto-answer")
     assert await first.ended(limit=5) == 1, first.account()
-    assert "another phone has logged in" in one_line(first)
+    assert "another phone has logged in" in (said := one_line(first))
+    assert "start this one again" in said

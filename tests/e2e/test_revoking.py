@@ -57,6 +57,11 @@ async def test_a_revoked_phone_gets_no_key_and_cannot_log_in(theatre: Stage, whe
         assert (await bob.dec_keys("sae-alice", [held.key_id]))[0].key == held.key
     out = await theatre.run("qcall listen", *theatre.phone("alice", "listen", "--json"), code=1)
     assert "does not know this name" in out.stderr
+    assert "in a new home: qcall --home DIR init" in out.stderr
+    theatre.home("alice").rename(theatre.directory / "the old home")
+    await theatre.enrol("alice", "a", network)
+    await theatre.listen("alice", "--auto-answer")
+    await revoke(theatre, "alice")
 
     again = await revoke(theatre, "alice", code=2)
     assert (
