@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from rich.console import Console
 from rich.table import Table
@@ -26,10 +26,13 @@ from .stage import BIN, Event, Program, Stage, StageError, stage
 SPY = "tianjin"
 """On the route that the call begins with."""
 STEPS = 5
+SITES = {"alice": "beijing", "bob": "hefei"}
 REKEY = "5"
 PATIENCE = 25.0
 LOOK = 0.5
 """Seconds between two looks at what the hops have carried."""
+Fits: TypeAlias = Callable[[Event], bool]
+"""Whether an event of a phone is the one that is waited for."""
 ATTACKS = (("", "what the node saw"), ("classical,mlkem", "the same, X25519 and ML-KEM broken: the control"))
 
 
@@ -53,7 +56,10 @@ class Trial:
     """End keys of this call among them."""
     attacks: list[tuple[str, int, int]] = field(default_factory=list)
     """What was given, packets opened, packets recorded."""
-    ended: Event = field(default_factory=dict)
+    ended: dict[str, Event] = field(default_factory=dict)
+    """What each phone told at the end."""
+    lost: dict[str, int] = field(default_factory=dict)
+    """Packets that the modelled fibres lost in all on the way to each phone."""
 
     @property
     def proved(self) -> bool:
@@ -83,7 +89,8 @@ class Trial:
             "attacks": [
                 {"given": given, "opened": opened, "packets": n} for given, opened, n in self.attacks
             ],
-            "quality": self.ended["quality"],
+            "quality": {name: ended["quality"] for name, ended in self.ended.items()},
+            "lost_by_fibres": self.lost,
             "proved": self.proved,
             "failures": [str(failure) for failure in self.failures],
         }
@@ -108,27 +115,29 @@ class Laboratory:
         command = (BIN / "relay", "--home", self.theatre.relay_home, "status", "--json")
         return await (await self.theatre.run("relay status", *command)).event("status")
 
-    async def step(self, what: str, faults: list[tuple[str, ...]], keyed: Callable[[Event], bool]) -> None:
-        """Do it, and wait until both phones have told of it and have rekeyed as expected."""
+    async def step(self, what: str, faults: list[tuple[str, ...]], seen: Fits, keyed: Fits) -> None:
+        """Do it, and wait until both phones have ``seen`` all of it and have rekeyed as expected.
+
+        Between two faults a phone may see the first alone: that is not what this step is about.
+        """
         began, since = time.monotonic(), [len(phone.events) for phone in self.phones]
         before = await self.status()
         for fault in faults:
             await self.disturb(*fault)
         told = []
         for phone, start in zip(self.phones, since, strict=True):
-            told.append(await tells(phone, start, "qkd-outlook", lambda _: True))
+            told.append(await tells(phone, start, "qkd-outlook", seen))
             told.append(await tells(phone, start, "rekeyed", keyed))
-        after, rekeyed = await self.status(), told[1]
+        after, (outlook, rekeyed) = await self.status(), told[:2]
         await asyncio.sleep(LOOK)
         now = await self.status()
-        outlook = [event for event in self.phones[0].events if event["event"] == "qkd-outlook"][-1]
         keys = f"{spoken(outlook)}; epoch {rekeyed['epoch']}: {rekeyed['line'].split('  ')[3]}"
         step = Step(what, keys, voice(before, after, now), time.monotonic() - began)
         self.trial.steps.append(step)
         self._say.print(f"[dim]{what}: {keys}; {step.voice}[/]")
 
 
-async def tells(phone: Program, since: int, kind: str, fits: Callable[[Event], bool]) -> Event:
+async def tells(phone: Program, since: int, kind: str, fits: Fits) -> Event:
     """The first event of this kind that fits, of those after ``since``."""
     limit = time.monotonic() + PATIENCE
     while time.monotonic() < limit:
@@ -149,14 +158,21 @@ def spoken(outlook: Event) -> str:
 
 def voice(before: Event, after: Event, now: Event) -> str:
     """What a fault did to the voice, and which way it goes ``now``, by the counters of the modelled hops."""
-    lost = sum(hop["lost"] for hop in after["hops"]) - sum(hop["lost"] for hop in before["hops"])
+    lost = ", ".join(
+        f"{lost_to(after, site) - lost_to(before, site)} to {who}" for who, site in SITES.items()
+    )
     passed = {(hop["from"], hop["to"], hop["hop"]): hop["passed"] for hop in after["hops"]}
     carrying = {
         frozenset(hop["hop"].split("–"))
         for hop in now["hops"]
         if hop["passed"] > passed.get((hop["from"], hop["to"], hop["hop"]), 0)
     }
-    return f"goes over {len(carrying)} hops, {lost} packets lost"
+    return f"goes over {len(carrying)} hops; packets lost: {lost}"
+
+
+def lost_to(status: Event, site: str) -> int:
+    """Packets, of voice and its control, that the modelled fibres lost on the way to ``site`` by now."""
+    return sum(int(hop["lost"]) for hop in status["hops"] if hop["to"] == site)
 
 
 async def perform(directory: Path, speech: Path, say: Console) -> Trial:
@@ -165,8 +181,8 @@ async def perform(directory: Path, speech: Path, say: Console) -> Trial:
     async with stage(directory) as theatre:
         say.print("[dim]relay, two phones, one call that rekeys every 5 s …[/]")
         await theatre.serve("--record", recording)
-        await theatre.enrol("alice", "beijing")
-        await theatre.enrol("bob", "hefei")
+        for name, site in SITES.items():
+            await theatre.enrol(name, site)
         sound = ("--input", speech, "--output", "null", "--rekey", REKEY)
         bob = await theatre.listen("bob", "--auto-answer", "--once", *sound)
         command = (BIN / "relay", "--home", theatre.relay_home, "fault", "compromise", SPY)
@@ -179,11 +195,13 @@ async def perform(directory: Path, speech: Path, say: Console) -> Trial:
         trial = lab.trial
         await alice.event("media")
         await play(lab)
-        trial.captured = (await lab.status())["keys"]["compromised"].get(SPY, 0)
+        status = await lab.status()
+        trial.captured = status["keys"]["compromised"].get(SPY, 0)
+        trial.lost = {name: lost_to(status, site) for name, site in SITES.items()}
         alice.interrupt()
         if (codes := (await alice.ended(), await bob.ended())) != (0, 0):
             raise StageError(f"the call failed {codes}{alice.account()}{bob.account()}")
-        trial.ended = await alice.event("ended")
+        trial.ended = {"alice": await alice.event("ended"), "bob": await bob.event("ended")}
         await theatre.programs[0].stop()
         used = {key_id for e in alice.events if "qkd" in e for key_id in e["qkd"]["key_ids"]}
         for given, name in ATTACKS:
@@ -197,6 +215,9 @@ async def perform(directory: Path, speech: Path, say: Console) -> Trial:
 async def play(lab: Laboratory) -> None:
     """The faults, in turn."""
 
+    def over_detour(outlook: Event) -> bool:
+        return bool(outlook["path"] and outlook["faults"])
+
     def over(node: str) -> Callable[[Event], bool]:
         return lambda event: node in event["qkd"]["path"]
 
@@ -206,15 +227,30 @@ async def play(lab: Laboratory) -> None:
     def without(event: Event) -> bool:
         return event["qkd"]["state"] == "absent"
 
-    await lab.step("fibre cut: jinan–taian", [("cut", "jinan", "taian")], over("zhengzhou"))
-    await lab.step("eavesdropper on all pulses: anyang–hebi", [("eve", "anyang", "hebi")], without)
-    mended = [("restore", "anyang", "hebi"), ("restore", "jinan", "taian")]
-    await lab.step("both mended", mended, present)
+    def well(outlook: Event) -> bool:
+        return bool(outlook["path"]) and not outlook["faults"]
+
+    def nowhere(outlook: Event) -> bool:
+        return not outlook["path"]
+
+    cut = "fibre cut: jinan–taian"
+    await lab.step(cut, [("cut", "jinan", "taian")], over_detour, over("zhengzhou"))
+    eve = "eavesdropper on all pulses: anyang–hebi"
+    await lab.step(eve, [("eve", "anyang", "hebi")], nowhere, without)
+    # The shortest way first: else the next keys still cross the detour, and are what is drawn next.
+    mended = [("restore", "jinan", "taian"), ("restore", "anyang", "hebi")]
+    await lab.step("both mended", mended, well, present)
     # A quiet eavesdropper raises no alarm and leaves no key: what is drained then stays empty.
     quiet = [("beijing", "langfang"), ("beijing", "zhuozhou")]
     drained = [("eve", *link, "--share", "0.2") for link in quiet] + [("drain", *link) for link in quiet]
-    await lab.step("pools drained, and no key made: beijing–langfang, –zhuozhou", drained, without)
-    await lab.step("mended", [("restore", *link) for link in quiet], present)
+    await lab.step("pools drained, and no key made: beijing–langfang, –zhuozhou", drained, nowhere, without)
+    await lab.step("mended", [("restore", *link) for link in quiet], well, present)
+
+
+def heard(name: str, quality: Event, lost: int) -> str:
+    """What a phone missed of the other's voice, beside what the fibres lost on the way to it."""
+    missed = f"{quality['packetsLost']} of {quality['packetsExpected']} packets of voice"
+    return f"lost to {name}: {missed}; by the fibres {lost}, RTCP among them; MOS {quality['mos']}"
 
 
 def show(trial: Trial, console: Console) -> None:
@@ -225,9 +261,8 @@ def show(trial: Trial, console: Console) -> None:
     for step in trial.steps:
         table.add_row(step.what, step.keys, step.voice, f"{step.seconds:.0f}")
     console.print(table)
-    quality = trial.ended["quality"]
-    lost = f"{quality['packetsLost']} of {quality['packetsExpected']} packets lost"
-    console.print(f"[bold]The call[/]  {lost}, MOS {quality['mos']}")
+    for name, ended in trial.ended.items():
+        console.print(f"[bold]The call[/]  {heard(name, ended['quality'], trial.lost[name])}")
     held = f"{trial.captured} end keys, {trial.used} of them this call's"
     spy = Table(title=f"Compromised: {SPY} wrote down {held}", title_justify="left")
     spy.add_column("the attacker has the recording, and")

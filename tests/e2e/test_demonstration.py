@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -43,6 +44,13 @@ async def test_a_call_goes_on_through_every_fault_and_a_spy_opens_nothing(theatr
     assert result["proved"] is True
     assert len(result["steps"]) == 5
     assert "ALARM" in result["steps"][1]["keys"]
+    mended = result["steps"][2]
+    assert "all well; way of 15 hops" in mended["keys"]
+    assert "QKD ✓ 15 hops" in mended["keys"]
+    assert "goes over 15 hops" in mended["voice"]
+    for name, quality in result["quality"].items():
+        told = [int(re.search(rf"(\d+) to {name}", step["voice"])[1]) for step in result["steps"]]
+        assert quality["packetsLost"] <= sum(told) == result["lost_by_fibres"][name]
     assert result["compromised"]["of_this_call"] > 0
     spy, control = result["attacks"]
     assert spy["opened"] == 0 < control["opened"] <= control["packets"]
