@@ -267,12 +267,15 @@ def measured(board: Snapshot, id: str, stats: Mapping[str, Any]) -> Snapshot:
 def supplied(board: Snapshot, id: str, extension: Mapping[str, Any]) -> Snapshot:
     """The board with what the key node tells of its stock and of the links on the way.
 
-    ``extension`` is the status extension of ETSI GS QKD 014, clause 6.1, as our own key nodes fill it.
+    ``extension`` is the status extension of ETSI GS QKD 014, clause 6.1, as our own key nodes fill it. Keys
+    go another way once a link of the chain is at fault: what is left to tell of that link is its fault.
     """
     call = next((call for call in board.calls if call.id == id), None)
     if call is None or not call.alive:
         return board
-    told = {frozenset((hop["a"], hop["b"])): hop for hop in extension.get("qcall_hops", ())}
+    faults = extension.get("qcall_faults", ())
+    told = {frozenset(fault["link"]): {"state": fault["condition"]} for fault in faults}
+    told |= {frozenset((hop["a"], hop["b"])): hop for hop in extension.get("qcall_hops", ())}
     old = call.route
     pairs = zip(old.nodes, old.nodes[1:], old.hops, strict=False)
     hops = tuple(live(hop, told.get(frozenset((a, b)), {})) for a, b, hop in pairs)

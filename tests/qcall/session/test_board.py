@@ -22,6 +22,7 @@ from qcall.session.snapshot import (
     Presence,
     Snapshot,
 )
+from qcall.tui import draw
 
 CALL = "00" * 16
 SECURITY = {
@@ -86,6 +87,19 @@ def test_another_route_forgets_the_old_links():
     told = {"qcall_hops": [{"a": "jinan", "b": "beijing", "pool": 30, "capacity": 60}]}
     after = happen(event("rekeyed", 9.0, **other), before=board.supplied(talking(), CALL, told))
     assert after.call.route.hops[0].pool is None
+
+
+def test_a_link_of_the_chain_that_was_cut_is_the_one_to_worry_about_though_keys_go_another_way():
+    detour = [{"a": "beijing", "b": "tianjin", "pool": 1, "capacity": 60, "state": "up"}]
+    cut = {"qcall_hops": detour, "qcall_faults": [{"link": ["hefei", "jinan"], "condition": "cut"}]}
+    seen = board.supplied(talking(), CALL, cut)
+    route = seen.call.route
+    assert [hop.state for hop in route.hops] == ["", "cut"]
+    assert draw.weakest(route) == 1
+    assert draw.hop_line(route, 1, 60).plain.startswith("jinan–hefei  cut")
+    assert "╳" in draw.picture(route, 60)[1].plain
+    mended = board.supplied(seen, CALL, {"qcall_hops": detour, "qcall_faults": []})
+    assert [hop.state for hop in mended.call.route.hops] == ["", ""]
 
 
 OUTLOOK = fields_of(Outlook(500, 9.0, 1, ("a", "y", "b"), (LinkFault(("a", "x"), "cut"),)), 60.0)
