@@ -211,7 +211,7 @@ def route(before: Route, fields: Mapping[str, Any]) -> Route:
         )
         for i in range(len(nodes) - 1)
     )
-    return replace(before, nodes=nodes, hops=hops)
+    return replace(before, nodes=nodes, hops=hops, now=before.now if before.now != nodes else ())
 
 
 # What is measured
@@ -280,7 +280,9 @@ def supplied(board: Snapshot, id: str, extension: Mapping[str, Any]) -> Snapshot
     pairs = zip(old.nodes, old.nodes[1:], old.hops, strict=False)
     hops = tuple(live(hop, told.get(frozenset((a, b)), {})) for a, b, hop in pairs)
     left, rate = extension.get("qcall_keys_left"), extension.get("qcall_keys_per_second")
-    new = replace(old, hops=hops, keys_left=left, keys_per_second=rate)
+    way = tuple(extension.get("qcall_route", ()))
+    now = way if way != old.nodes else ()
+    new = replace(old, hops=hops, keys_left=left, keys_per_second=rate, now=now)
     return board if new == old else put(board, replace(call, route=new))
 
 

@@ -124,6 +124,8 @@ class Route:
     keys_left: int | None = None
     """End keys that stock and links could give now."""
     keys_per_second: float | None = None
+    now: tuple[str, ...] = ()
+    """The nodes that the next keys go over, where that is another way."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,7 +132,7 @@ def weakest(route: Route) -> int:
         hop = route.hops[index]
         pool = 2.0 if hop.pool is None else hop.pool
         rate = 1e12 if hop.rate is None else hop.rate
-        return (not trouble_of(hop), pool, rate, -(hop.qber or 0.0))
+        return (hop.state in ("", "up"), not trouble_of(hop), pool, rate, -(hop.qber or 0.0))
 
     return min(range(len(route.hops)), key=worth, default=0)
 
@@ -155,6 +155,14 @@ def hop_line(route: Route, index: int, width: int, *, prefix: str = "") -> Conte
         if len("–".join(ends)) <= room:
             break
     return Content.styled("  ".join((prefix + between(*ends, room), *rest)), colour_of(hop) if word else "")
+
+
+def other_way(route: Route) -> Content:
+    """The way of the next keys: the nodes that the drawn chain has not, and how many hops it is."""
+    new = [node for node in route.now if node not in route.nodes]
+    return Content.styled(
+        f"next keys: {len(route.now) - 1} hops by {', '.join(new) or 'the same nodes'}", FAIR
+    )
 
 
 def between(one: str, other: str, width: int) -> str:

@@ -141,7 +141,10 @@ class RoutePane(Pane, can_focus=True):
         index = draw.weakest(route) if chosen is None else chosen
         prefix = f"hop {index + 1}/{len(route.hops)}  " if chosen is not None else "weakest  "
         lines.append(draw.hop_line(route, index, width, prefix=prefix))
-        fitting = lines[: max(1, self.content_size.height)]
+        height = max(1, self.content_size.height)
+        if route.now:  # Keys have left the drawn way: with little room its figures give place.
+            lines = [*lines[:-1][: max(1, height - 2)], lines[-1], draw.other_way(route)]
+        fitting = lines[:height]
         return Content("\n").join([line.truncate(width, ellipsis=True) for line in fitting])
 
     def changed(self) -> None:

@@ -98,8 +98,21 @@ def test_a_link_of_the_chain_that_was_cut_is_the_one_to_worry_about_though_keys_
     assert draw.weakest(route) == 1
     assert draw.hop_line(route, 1, 60).plain.startswith("jinan–hefei  cut")
     assert "╳" in draw.picture(route, 60)[1].plain
+    assert route.now == ()
     mended = board.supplied(seen, CALL, {"qcall_hops": detour, "qcall_faults": []})
     assert [hop.state for hop in mended.call.route.hops] == ["", ""]
+
+
+def test_the_way_of_the_next_keys_is_shown_until_it_is_that_of_the_last():
+    way = ["beijing", "tianjin", "wuhan", "hefei"]
+    seen = board.supplied(talking(), CALL, {"qcall_route": way})
+    assert seen.call.route.now == tuple(way)
+    assert draw.other_way(seen.call.route).plain == "next keys: 3 hops by tianjin, wuhan"
+    other = {**SECURITY, "qkd": {**SECURITY["qkd"], "path": way}}
+    after = happen(event("rekeyed", 9.0, **other), before=seen)
+    assert (after.call.route.nodes, after.call.route.now) == (tuple(way), ())
+    usual = board.supplied(talking(), CALL, {"qcall_route": ["beijing", "jinan", "hefei"]})
+    assert usual.call.route.now == ()
 
 
 OUTLOOK = fields_of(Outlook(500, 9.0, 1, ("a", "y", "b"), (LinkFault(("a", "x"), "cut"),)), 60.0)

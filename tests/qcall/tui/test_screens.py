@@ -294,6 +294,21 @@ async def test_arrows_walk_along_the_route(running):
         assert "hop 1/15" in str(pane.render())
 
 
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_the_cut_and_the_way_around_it_are_on_the_route_together(running, size):
+    call = IN_CALL.call
+    first, *rest = call.route.hops
+    cut = replace(first, state="cut", pool=None)
+    now = (call.route.nodes[0], "zhuozhou", *call.route.nodes[2:])
+    route = replace(call.route, hops=(cut, *rest), now=now)
+    async with running(replace(IN_CALL, calls=(replace(call, route=route),)), size=size) as (app, _, _pilot):
+        pane = app.query_one(RoutePane)
+        lines = str(pane.render()).splitlines()
+        assert len(lines) <= pane.content_size.height
+        assert lines[-2].startswith("weakest  beijing–langfang  cut")
+        assert lines[-1] == "next keys: 15 hops by zhuozhou"
+
+
 @pytest.mark.parametrize(
     ("hop", "word"),
     [
