@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from aiortc.rtcsctptransport import InitChunk, serialize_packet
+from OpenSSL import SSL
 
 from qcall.errors import Unavailable
 
@@ -130,10 +131,13 @@ class ControlChannel:
         Both ends begin. From the peer's INIT aiortc knows the peer's tag, and puts it on its own INIT when
         that is repeated; the peer drops it. Where both answers to the first two INITs are lost, there would
         never be an association. Nor is it given up after eight repetitions: the agreement has its limits.
+
+        A timer may run out while DTLS is being shut down; what cannot be sent then is lost like any packet.
         """
-        if not isinstance(chunk, InitChunk):
-            await self._aiortc_send_chunk(chunk)
-            return
         sctp = self._sctp
-        sctp._t1_failures = 0
-        await sctp.transport._send_data(serialize_packet(sctp._local_port, sctp._remote_port, 0, chunk))
+        with contextlib.suppress(ConnectionError, SSL.Error):
+            if not isinstance(chunk, InitChunk):
+                await self._aiortc_send_chunk(chunk)
+                return
+            sctp._t1_failures = 0
+            await sctp.transport._send_data(serialize_packet(sctp._local_port, sctp._remote_port, 0, chunk))

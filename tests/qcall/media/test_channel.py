@@ -12,6 +12,7 @@ from aiortc import RTCPeerConnection
 from aiortc.rtcdtlstransport import RTCDtlsTransport
 from aiortc.rtcicetransport import RTCIceTransport
 from aiortc.rtcsctptransport import InitAckChunk, InitChunk, RTCSctpTransport
+from OpenSSL import SSL
 
 from qcall.errors import Unavailable
 from qcall.media import flights
@@ -72,6 +73,22 @@ async def test_an_association_is_tried_for_as_long_as_there_is_patience(
     channel._sctp._t1_failures = 8
     await tags(channel, monkeypatch, InitChunk())
     assert channel._sctp._t1_failures == 0
+
+
+@pytest.mark.parametrize(
+    "error", [SSL.Error([("SSL routines", "", "protocol is shutdown")]), ConnectionError()]
+)
+async def test_what_comes_due_while_dtls_is_shut_down_is_lost(
+    channel: ControlChannel, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    async def shut(_: bytes) -> None:
+        raise error
+
+    sctp = channel._sctp
+    sctp._remote_port = 5000
+    monkeypatch.setattr(sctp.transport, "_send_data", shut)
+    for chunk in (InitChunk(), InitAckChunk()):
+        await sctp._send_chunk(chunk)
 
 
 async def test_sctp_waits_for_as_long_as_the_path_takes(channel: ControlChannel) -> None:
