@@ -61,7 +61,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bad", type=float, default=65.0, help="length of the call on a bad path; 0: none")
     parser.add_argument("--rounds", type=int, default=1, help="calls of each kind on a clean path")
     parser.add_argument("--seed", type=int, default=1, help="of the modelled path")
-    parser.add_argument("--phones", type=int, default=24, help="headless phones at once, even; 0: none")
+    parser.add_argument(
+        "--phones", type=int, default=24, help="headless phones at once at most, even; 0: none"
+    )
     parser.add_argument("--no-pulseaudio", action="store_true", help="leave the real devices out")
 
 
