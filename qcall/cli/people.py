@@ -20,6 +20,7 @@ from qcall.session.control import ask
 from qcall.session.event import Event
 from qcall.session.snapshot import Phase
 from qcall.session.wording import doubt_line
+from qcall.wire.local import NOT_RUNNING
 
 from .app import app
 from .completion import contacts as complete_contacts
@@ -140,7 +141,7 @@ def asked_of_phone(home: Home, command: Mapping[str, Any]) -> dict[str, Any] | N
     try:
         answer: dict[str, Any] = asyncio.run(ask(home.control, command))
     except LocalFault as fault:
-        if fault.code != "not-running":
+        if fault.code != NOT_RUNNING:
             raise
         return None
     return answer

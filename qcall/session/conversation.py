@@ -272,10 +272,10 @@ class Conversation(InCall):
 
     async def _release(self, reason: str) -> None:
         try:
-            flushed = time.monotonic() + FLUSH_LIMIT
+            deadline = time.monotonic() + FLUSH_LIMIT
             await self._attempt(self._keying.settle)
-            await self._attempt(lambda: self._voice.flush(flushed - time.monotonic()))
-            await self._attempt(lambda: self._keying.flush(flushed - time.monotonic()))
+            await self._attempt(lambda: self._voice.flush(deadline - time.monotonic()))
+            await self._attempt(lambda: self._keying.flush(deadline - time.monotonic()))
             await self._attempt(self._count)
             await self._attempt(self._work.stop)
             self._end_recording()

@@ -263,8 +263,12 @@ class Keying:
 
     async def _compute(self, job: Callable[[], Worked]) -> None:
         """Sound goes on meanwhile: liboqs lets go of the interpreter while it computes."""
+        working = asyncio.get_running_loop().run_in_executor(None, job)
         try:
-            worked = await asyncio.to_thread(job)
+            worked = await asyncio.shield(working)
+        except asyncio.CancelledError:
+            working.add_done_callback(forget)  # The call has ended; a thread cannot be stopped.
+            raise
         except QcallError as failure:
             self.abort(failure)
         else:
@@ -302,6 +306,12 @@ class Keying:
                 await self._line.send(frame)
             finally:
                 self._outbox.task_done()
+
+
+def forget(working: asyncio.Future[Worked]) -> None:
+    """Wipe what came of work that nobody waits for any more."""
+    if not working.cancelled() and working.exception() is None:
+        working.result().wipe()
 
 
 def frame_name(frame: bytes) -> str:

@@ -24,6 +24,8 @@ LONGEST_NAME: Final = 107
 """Bytes that a socket address holds (unix(7))."""
 MAX_LINE: Final = 1 << 20
 """Bytes of a request or an answer."""
+NOT_RUNNING: Final = "not-running"
+"""Code of the fault that nobody listens at a path."""
 ANSWER_LIMIT: Final = 10.0
 """Seconds that a client waits for its answer."""
 
@@ -113,7 +115,7 @@ async def connection(path: Path, kind: Kind) -> AsyncIterator[Streams]:
         raise Unreachable(f"{path} belongs to another user; run this as the {kind.name}'s user") from None
     except OSError:
         text = f"no {kind.name} runs with the home {path.parent}; {kind.if_missing}"
-        raise Unreachable(text, "not-running") from None
+        raise Unreachable(text, NOT_RUNNING) from None
     try:
         yield reader, writer
     finally:

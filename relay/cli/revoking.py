@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import Annotated
 
 import typer
 
+from qcall.wire.local import NOT_RUNNING
 from relay.config import RelayHome
 from relay.control import ask
 from relay.errors import LocalFault, UsageError
@@ -57,7 +57,10 @@ async def turn_out(home: RelayHome, name: str) -> dict[str, bool]:
     with Accounts(home.accounts, authority.fingerprint) as accounts:
         enrolled = accounts.remove(name)
     home.renew_secret("turn")  # the credentials that it was given last are good for a day
-    online = False
-    with contextlib.suppress(LocalFault):  # no relay runs
+    try:
         online = (await ask(home.control, "expel", name=name))["online"]
+    except LocalFault as fault:
+        if fault.code != NOT_RUNNING:
+            raise  # A relay that does not answer has not put the phone out.
+        online = False
     return {"certificate": certified, "account": enrolled, "online": online}

@@ -11,20 +11,11 @@ import pytest
 from relay import laboratory
 from relay.laboratory import SLICE_SECONDS, SWITCHING_SECONDS, Fibres
 from relay.network.faults import FaultRequest
-from relay.network.topology import Topology, load, parse
+from relay.network.topology import Topology, load
 from relay.path.model import Hop
 from relay.path.routes import Routes
+from tests.relay.worlds import DIAMOND
 
-DIAMOND = parse(
-    """name = "diamond"
-description = "modelled: two ways from a to b"
-sites = ["a", "b"]
-links = [
-  { a = "a", b = "x", km = 30 }, { a = "x", b = "b", km = 30 },
-  { a = "y", b = "a", km = 50 }, { a = "b", b = "y", km = 50 },
-]""",
-    "test",
-)
 METRO = load("hefei-metro")
 CORE = ("core-1", "core-2")
 NAMES = {"–".join(CORE), "–".join(CORE[::-1])}

@@ -10,6 +10,7 @@ from typing import Any
 
 from qcall.agreement import effects as agree
 from qcall.agreement.kem_work import Worked
+from qcall.crypto.secret import Secret
 from qcall.errors import AgreementFailed
 from qcall.session.keying import Keying
 from qcall.session.work import Work
@@ -69,3 +70,23 @@ async def test_a_kem_that_refuses_ends_the_call() -> None:
         raise refusal
 
     assert await given_for(job) is refusal
+
+
+async def test_what_comes_of_work_after_the_call_is_wiped() -> None:
+    begun, ended, shared = threading.Event(), threading.Event(), Secret(bytes(32))
+
+    def job() -> Worked:
+        begun.set()
+        assert ended.wait(PATIENCE)
+        return Worked(shared=[shared])
+
+    agreement, work = Agreement(), Work(lambda _: None)
+    keying = Keying(agreement, None, SimpleNamespace(), work, None, None)  # type: ignore[arg-type]
+    keying._run(agreement.want(job))
+    await asyncio.to_thread(begun.wait, PATIENCE)
+    await work.stop()
+    ended.set()
+    async with asyncio.timeout(PATIENCE):
+        while not shared.wiped:
+            await asyncio.sleep(0)
+    assert agreement.given.empty()
