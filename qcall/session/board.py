@@ -281,6 +281,8 @@ def supplied(board: Snapshot, id: str, extension: Mapping[str, Any]) -> Snapshot
     hops = tuple(live(hop, told.get(frozenset((a, b)), {})) for a, b, hop in pairs)
     left, rate = extension.get("qcall_keys_left"), extension.get("qcall_keys_per_second")
     way = tuple(extension.get("qcall_route", ()))
+    if way[:1] != old.nodes[:1]:  # A key node counts from its own site, and the chain from the caller's.
+        way = way[::-1]
     now = way if way != old.nodes else ()
     new = replace(old, hops=hops, keys_left=left, keys_per_second=rate, now=now)
     return board if new == old else put(board, replace(call, route=new))

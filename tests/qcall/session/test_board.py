@@ -111,8 +111,14 @@ def test_the_way_of_the_next_keys_is_shown_until_it_is_that_of_the_last():
     other = {**SECURITY, "qkd": {**SECURITY["qkd"], "path": way}}
     after = happen(event("rekeyed", 9.0, **other), before=seen)
     assert (after.call.route.nodes, after.call.route.now) == (tuple(way), ())
-    usual = board.supplied(talking(), CALL, {"qcall_route": ["beijing", "jinan", "hefei"]})
-    assert usual.call.route.now == ()
+
+
+@pytest.mark.parametrize("site", ["caller's", "callee's"])
+def test_keys_that_go_the_drawn_way_are_not_told_of_whichever_site_tells(site):
+    usual, detour = ["beijing", "jinan", "hefei"], ["beijing", "tianjin", "wuhan", "hefei"]
+    told = (lambda way: way) if site == "caller's" else (lambda way: way[::-1])
+    assert board.supplied(talking(), CALL, {"qcall_route": told(usual)}).call.route.now == ()
+    assert board.supplied(talking(), CALL, {"qcall_route": told(detour)}).call.route.now == tuple(detour)
 
 
 OUTLOOK = fields_of(Outlook(500, 9.0, 1, ("a", "y", "b"), (LinkFault(("a", "x"), "cut"),)), 60.0)
