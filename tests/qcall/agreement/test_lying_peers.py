@@ -26,7 +26,7 @@ from qcall.agreement.states import CONFIRM_LIMIT, HANDSHAKE_LIMIT, MEDIA_LIMIT, 
 from qcall.crypto import x25519
 from qcall.crypto.secret import Secret
 
-from .test_attacks import NIGHTLY, flipped
+from .tampering import NIGHTLY, flipped
 
 
 def with_a_field_more(encoded: bytes) -> bytes:
