@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 from qcall.crypto import x25519
@@ -22,6 +23,7 @@ from qcall.errors import AgreementFailed, CallRefused, Unavailable
 
 from .caller import downgrade, identity_changed
 from .effects import Agreed, Effects, FetchDecKeys, NeedAnswer, Send
+from .kem_work import Worked, encapsulate
 from .machine import Agreement, Phone, check_key_ids, guarded
 from .messages import (
     M1,
@@ -165,20 +167,25 @@ class Callee(Agreement):
         share = x25519.KeyPair(Secret(self.phone.entropy(x25519.KEY_LENGTH)))
         if share.public == m1.share:
             raise AgreementFailed("the caller sent this phone's own share", code="reflection")
-        dh = share.exchange(m1.share)
-        sealed = [self.phone.kems[kem.name].encapsulate(m1.kem_keys[kem.name]) for kem in suite.kems]
+        dh = self._keep(share.exchange(m1.share))
+        kems = [self.phone.kems[kem.name] for kem in suite.kems]
+        job = partial(encapsulate, kems, [m1.kem_keys[kem.name] for kem in suite.kems])
+        return self._beside(job, partial(self._with_m1, message, m1, suite, share.public, dh))
+
+    def _with_m1(
+        self, message: Frame, m1: M1, suite: Suite, share: bytes, dh: Secret, worked: Worked, now: float
+    ) -> Effects:
         clear = encode(
             M2Clear(
                 suite=suite.name,
                 policy=self._policy,
-                share=share.public,
-                ciphertexts=tuple(ciphertext for ciphertext, _ in sealed),
+                share=share,
+                ciphertexts=tuple(worked.ciphertexts),
                 nonce=self.phone.entropy(NONCE_LENGTH),
             )
         )
         tc2 = digest(Label.TRANSCRIPT_CLEAR_2, message.raw, clear)
-        with dh:
-            handshake = Early(suite.name, dh).mix_kem([shared for _, shared in sealed], tc2)
+        handshake = Early(suite.name, dh).mix_kem(worked.shared, tc2)
         self._open_boxes(handshake)
         m2, th2_signed = self._m2(suite, tc2, clear)
         self._met = Met(m1, message.raw, m2, suite, handshake, th2_signed)

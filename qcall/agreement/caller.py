@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar
 
 from qcall.crypto import x25519
@@ -20,6 +21,7 @@ from qcall.crypto.secret import Secret
 from qcall.errors import AgreementFailed, CallRefused, Unavailable
 
 from .effects import Agreed, Effects, FetchEncKeys, NeedOffer, RemoteAnswer, Send
+from .kem_work import Worked, decapsulate, key_pairs
 from .machine import Agreement, Phone, check_key_ids, guarded
 from .messages import (
     CALL_ID_LENGTH,
@@ -93,10 +95,10 @@ class Caller(Agreement):
     @guarded
     def start(self, now: float) -> Effects:
         """Send M1, and have the offer gathered meanwhile."""
-        if self.state is not State.IDLE:
+        if self._limit is not None:
             raise OutOfTurn("a caller starts once")
         self._limit = now + HANDSHAKE_LIMIT
-        return (self._m1(now), NeedOffer())
+        return (*self._begin(), NeedOffer())
 
     @guarded
     def offer(self, sdp: str, now: float) -> Effects:
@@ -146,22 +148,28 @@ class Caller(Agreement):
     def _rekeying(self, call: Ongoing, now: float) -> Rekey:
         return CallerRekey(call, now)
 
-    def _m1(self, now: float) -> Send:
+    def _begin(self) -> Effects:
+        """Have the KEM keys made that M1 is to carry."""
         phone, floor = self.phone, self._floor(self._pin)
         suites = [suite for suite in phone.suites if suite.rank >= floor]
         if not suites:
             raise downgrade(self.peer_name, "a stronger suite")
         self.call_id = phone.entropy(CALL_ID_LENGTH)
-        self._attempt.share = x25519.KeyPair(Secret(phone.entropy(x25519.KEY_LENGTH)))
-        for kem in {kem.name: kem for suite in suites for kem in suite.kems}.values():
-            with Secret(phone.entropy(kem.seed)) as seed:
-                self._attempt.kem_keys[kem.name] = phone.kems[kem.name].private(seed)
-        self._attempt.nonce = phone.entropy(NONCE_LENGTH)
         self._attempt.offered = tuple(suites)
+        self._attempt.share = x25519.KeyPair(Secret(phone.entropy(x25519.KEY_LENGTH)))
+        names = list(dict.fromkeys(kem.name for suite in suites for kem in suite.kems))
+        job = partial(key_pairs, [phone.kems[name] for name in names], phone.entropy)
+        return self._beside(job, partial(self._m1, names))
+
+    def _m1(self, names: Sequence[str], worked: Worked, now: float) -> Effects:
+        phone = self.phone
+        assert self._attempt.share is not None
+        self._attempt.kem_keys = dict(zip(names, worked.keys, strict=True))
+        self._attempt.nonce = phone.entropy(NONCE_LENGTH)
         self._attempt.m1 = frame(
             Kind.M1,
             M1(
-                suites=tuple(suite.name for suite in suites),
+                suites=tuple(suite.name for suite in self._attempt.offered),
                 call_id=self.call_id,
                 time=int(self._unix + now),
                 policy=self._policy,
@@ -171,7 +179,7 @@ class Caller(Agreement):
             ),
         )
         self.state = State.AWAIT_M2
-        return Send(self._attempt.m1)
+        return (Send(self._attempt.m1),)
 
     def _on_m2(self, message: Frame, now: float) -> Effects:
         m2 = read(message, M2)
@@ -181,15 +189,18 @@ class Caller(Agreement):
         assert share is not None
         if clear.share == share.public:
             raise AgreementFailed("the callee sent this phone's own share back", code="reflection")
-        tc2 = digest(Label.TRANSCRIPT_CLEAR_2, self._attempt.m1, m2.clear)
-        early = Early(suite.name, share.exchange(clear.share))
-        shared = [
-            self._attempt.kem_keys[kem.name].decapsulate(ciphertext)
-            for kem, ciphertext in zip(suite.kems, clear.ciphertexts, strict=True)
-        ]
-        self._attempt.handshake = early.mix_kem(shared, tc2)
-        self._open_boxes(self._attempt.handshake)
+        dh = self._keep(share.exchange(clear.share))
+        keys = [self._attempt.kem_keys[kem.name] for kem in suite.kems]
         self._attempt.kem_keys.clear()
+        job = partial(decapsulate, keys, clear.ciphertexts)
+        return self._beside(job, partial(self._with_m2, message, m2, clear, suite, dh))
+
+    def _with_m2(
+        self, message: Frame, m2: M2, clear: M2Clear, suite: Suite, dh: Secret, worked: Worked, now: float
+    ) -> Effects:
+        tc2 = digest(Label.TRANSCRIPT_CLEAR_2, self._attempt.m1, m2.clear)
+        self._attempt.handshake = Early(suite.name, dh).mix_kem(worked.shared, tc2)
+        self._open_boxes(self._attempt.handshake)
         signed = decode(self._boxes[Direction.R].open(m2.box, message.header), Signed)
         body = decode(signed.body, M2Body)
         th2 = digest(Label.TRANSCRIPT_2, tc2, signed.body)
@@ -309,7 +320,7 @@ class Caller(Agreement):
         self._wipe()
         self._attempt = Attempt()
         self._without_qkd = "peer-key-node"
-        return (self._m1(now),)
+        return self._begin()
 
     table: ClassVar[Mapping[tuple[State, Kind], Callable[[Any, Frame, float], Effects]]] = {
         (State.AWAIT_M2, Kind.M2): _on_m2,

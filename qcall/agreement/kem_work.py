@@ -1,7 +1,7 @@
-"""The KEM work of a rekey, in one piece for each side, to be done beside the call.
+"""The KEM work of a handshake or a rekey, in one piece for each side, to be done beside the loop.
 
 ML-KEM takes a tenth of a millisecond. The KEMs of Q5+ can take longer than a packet of speech lasts, some of
-them a hundred times as long, and whoever waited for them would neither send nor play meanwhile.
+them a hundred times as long, and whoever waited for them would neither send nor play nor draw meanwhile.
 """
 
 from __future__ import annotations

@@ -20,11 +20,13 @@ from qcall.crypto.kdf import mac, mac_matches
 from qcall.crypto.secret import Secret
 from qcall.errors import AgreementFailed, CallRefused, QcallError
 
+from .at_work import AtWork
 from .closing import Closing, open_ledger
 from .control import Confirm, Control, Farewell, Hangup, Message, RekeyMessage, kind_of
 from .effects import (
     Abort,
     Closed,
+    Compute,
     Confirmed,
     Effect,
     Effects,
@@ -93,6 +95,7 @@ class Agreement(abc.ABC):
         self._control: Control | None = None
         self._rekey: Rekey | None = None
         self._closing: Closing | None = None
+        self._at_work: AtWork | None = None
         self._suite: Suite | None = None
         self._peer_identity: PublicIdentity | None = None
         self._peer_sae: str | None = None
@@ -110,6 +113,9 @@ class Agreement(abc.ABC):
     def receive(self, raw: bytes, now: float) -> Effects:
         """A message of the other phone, from signalling."""
         if self.state in (State.CONFIRMED, State.CLOSING):
+            return ()
+        if self._at_work is not None:
+            self._at_work.hold(raw)
             return ()
         message = parse(raw)
         if message.kind == Kind.REFUSE:
@@ -207,14 +213,20 @@ class Agreement(abc.ABC):
     def computed(self, worked: Worked, now: float) -> Effects:
         """What came of a `Compute`; it belongs to the machine from now on."""
         try:
-            return self._with(worked, now) if self.state is State.CONFIRMED else ()
+            return self._with(worked, now)
         finally:
             worked.wipe()
 
     @guarded
     def _with(self, worked: Worked, now: float) -> Effects:
-        assert self._rekey is not None
-        return self._told(self._rekey.computed(worked, now))
+        if self._rekey is not None:
+            return self._told(self._rekey.computed(worked, now)) if self.state is State.CONFIRMED else ()
+        done, self._at_work = self._at_work, None
+        assert done is not None
+        effects = done.then(worked, now)
+        for raw in done.held:
+            effects += self.receive(raw, now)
+        return effects
 
     @guarded
     def renew(self, now: float) -> Effects:
@@ -347,6 +359,11 @@ class Agreement(abc.ABC):
         """The lowest rank of suite that this contact may have."""
         return 0 if pin is None or self.phone.allow_less else rank(pin.suite_seen)
 
+    def _beside(self, job: Callable[[], Worked], then: Callable[[Worked, float], Effects]) -> Effects:
+        """Have ``job`` done, and go on with ``then``; the peer's messages wait for that."""
+        self._at_work = AtWork(then)
+        return (Compute(job),)
+
     def _open_boxes(self, handshake: Handshake) -> None:
         self._secrets.append(handshake)
         self._boxes = {d: handshake.box(d) for d in Direction}
@@ -374,7 +391,7 @@ class Agreement(abc.ABC):
             self._rekey.wipe()
         self._secrets.clear()
         self._boxes.clear()
-        self._control = self._root = self._mixed = self._rekey = None
+        self._control = self._root = self._mixed = self._rekey = self._at_work = None
 
 
 def check_key_ids(keys: Sequence[QuantumKey], wanted: Sequence[str]) -> None:

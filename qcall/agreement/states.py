@@ -1,11 +1,14 @@
 """Where an agreement is, and how long it may stay there.
 
-caller  idle ─ start → M2? ─ M2 → preparing ─ offer and keys → M4? ─ M4 → agreed ┐
-callee  M1? ─ M1 → M3? ─ M3 → keys? ─ keys → answer? ─ answer → agreed ──────────┤
-                                                                                 │
+caller  idle ─ start, KEM → M2? ─ M2, KEM → preparing ─ offer and keys → M4? ─ M4 → agreed ┐
+callee  M1? ─ M1, KEM → M3? ─ M3 → keys? ─ keys → answer? ─ answer → agreed ───────────────┤
+                                                                                           │
           agreed ─ exporter → confirming ─ KC → confirmed ─ hang up → closing → ended
 
           anything wrong, in any state → ended
+
+KEM: what the KEMs cost is paid beside the loop (`qcall.agreement.kem_work`). State and limit stay what they
+were until that is done, and the peer's messages wait.
 """
 
 from __future__ import annotations

@@ -283,6 +283,8 @@ class Wire:
                 self.run(peer, peer.receive(frame, now))
             case fx.SendControl(data):
                 self.run(peer, peer.control_received(data, now))
+            case fx.Compute(job):
+                self.run(at, at.computed(job(), now))
             case fx.NeedOffer():
                 self.run(at, self.caller.offer(SDP, now))
             case fx.NeedAnswer():

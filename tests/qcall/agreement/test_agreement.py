@@ -78,7 +78,7 @@ def test_the_offer_and_the_answer_arrive(line) -> None:
 def test_the_callee_rings_only_after_sending_m4(line) -> None:
     call = line().dial()
     kinds = [type(effect) for effect in call.bob.effects]
-    assert kinds == [fx.Send, fx.FetchDecKeys, fx.NeedAnswer, fx.Send, fx.Agreed]
+    assert kinds == [fx.Compute, fx.Send, fx.FetchDecKeys, fx.NeedAnswer, fx.Send, fx.Agreed]
 
 
 @pytest.mark.parametrize(

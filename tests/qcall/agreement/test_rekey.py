@@ -116,7 +116,7 @@ def test_what_is_said_while_kems_are_at_work_is_heard(line) -> None:
     call.run("alice", call.alice.machine.send(Mute(True)))
     assert call.bob.had(fx.Received) == [fx.Received(Mute(True))]
     call.hold = set()
-    call.run("alice", call.alice.machine.computed(call.alice.had(fx.Compute)[0].job(), call.now))
+    call.run("alice", call.alice.machine.computed(call.alice.had(fx.Compute)[-1].job(), call.now))
     assert_together(call, 1)
 
 

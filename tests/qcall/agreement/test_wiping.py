@@ -98,3 +98,22 @@ def test_after_a_call_that_ends_while_a_kem_is_at_work(line: Callable, made: Mad
     late = side.effects[-1].job()
     assert side.machine.computed(late, call.now) == ()
     assert left(made, call) == []
+
+
+@pytest.mark.parametrize("done", [0, 1, 2])
+def test_after_a_call_that_ends_while_a_kem_of_its_handshake_is_at_work(
+    line: Callable, made: Made, done: int
+) -> None:
+    call = line()
+    call.hold = {fx.Compute}
+    call.dial()
+    for name in ("alice", "bob", "alice")[:done]:
+        side = call.sides[name]
+        call.run(name, side.machine.computed(side.had(fx.Compute)[-1].job(), call.now))
+    side = call.bob if done == 1 else call.alice
+    for each in call.sides.values():
+        if each.machine is not None:
+            each.machine.close()
+    late = side.had(fx.Compute)[-1].job()
+    assert side.machine.computed(late, call.now) == ()
+    assert left(made, call) == []
