@@ -19,10 +19,11 @@ from qcall.crypto import x25519
 from qcall.crypto.identity import Fingerprint, Role
 from qcall.crypto.kdf import Label, digest, mac, mac_matches
 from qcall.crypto.secret import Secret
-from qcall.errors import AgreementFailed, CallRefused, Unavailable
+from qcall.errors import AgreementFailed, CallRefused
 
-from .caller import downgrade, identity_changed
+from .caller import identity_changed
 from .effects import Agreed, Effects, FetchDecKeys, NeedAnswer, Send
+from .insistence import Insistence, suite_floor
 from .kem_work import Worked, encapsulate
 from .machine import Agreement, Phone, check_key_ids, guarded
 from .messages import (
@@ -118,11 +119,7 @@ class Callee(Agreement):
         if self.state is not State.AWAIT_KEYS or self._met is None:
             return ()
         if self._second or stricter(self._policy, self._met.m1.policy) is QkdPolicy.REQUIRE:
-            raise Unavailable(
-                f"this call requires quantum keys and the key node gave none ({reason}); try again when the"
-                " key network is back",
-                code=RefuseCode.QKD_REQUIRED,
-            )
+            raise self._insistence.keys_missing_here(reason)
         again = self._send_boxed(Kind.SEALED_REFUSE, encode(Refuse(RefuseCode.QKD_FRESH)))
         self._wipe()
         self._met = self._known = self.peer = None
@@ -192,6 +189,11 @@ class Callee(Agreement):
         self.state = State.AWAIT_M3
         return (Send(m2),)
 
+    @property
+    def _insistence(self) -> Insistence:
+        theirs = QkdPolicy.OFF if self._met is None else self._met.m1.policy
+        return Insistence.of(self.phone, self.peer_name, self._pin, theirs, outgoing=False)
+
     def _check_m1(self, m1: M1, now: float) -> Suite:
         if abs(m1.time - (self._unix + now)) > CLOCK_SKEW:
             raise CallRefused(
@@ -201,13 +203,11 @@ class Callee(Agreement):
             )
         if self.phone.memory.met_call(m1.call_id):
             raise replayed_call()
-        floor = self._floor(self._pin)
-        suite = choose(m1.suites, [suite for suite in self.phone.suites if suite.rank >= floor])
+        floor = suite_floor(self.phone, self._pin)
+        taken = [suite for suite in self.phone.suites if suite.rank >= floor]
+        suite = choose(m1.suites, taken)
         if suite is None:
-            raise CallRefused(
-                "the phones share no suite strong enough for both; update the older one",
-                code=RefuseCode.SUITE,
-            )
+            raise self._insistence.suite_missing(m1.suites, (each.name for each in taken))
         if any(kem.name not in m1.kem_keys for kem in suite.kems):
             raise AgreementFailed("the caller left out the key of a suite it offers", code="malformed")
         return suite
@@ -269,7 +269,11 @@ class Callee(Agreement):
         policy = stricter(self._policy, self._met.m1.policy)
         if not allows(policy, qkd.state):
             if self._pin is not None and self._pin.qkd_seen:
-                raise downgrade(self.peer_name, "quantum keys")
+                raise AgreementFailed(
+                    f"calls with {self.peer_name} have had quantum keys, and their phone left them out now"
+                    " though this one insists on them; ask them, and dial again",
+                    code="downgrade",
+                )
             raise AgreementFailed(f"the caller set QKD {qkd.state} under {policy}", code="policy")
         named = [each.key_id for each in qkd.keys]
         if qkd.state is not QkdState.PRESENT:

@@ -18,9 +18,10 @@ from qcall.crypto.identity import Fingerprint, PublicIdentity, Role
 from qcall.crypto.kdf import Label, digest, mac, mac_matches
 from qcall.crypto.kem import PrivateKey
 from qcall.crypto.secret import Secret
-from qcall.errors import AgreementFailed, CallRefused, Unavailable
+from qcall.errors import AgreementFailed, CallRefused
 
 from .effects import Agreed, Effects, FetchEncKeys, NeedOffer, RemoteAnswer, Send
+from .insistence import Insistence, allowing_less, suite_floor
 from .kem_work import Worked, decapsulate, key_pairs
 from .machine import Agreement, Phone, check_key_ids, guarded
 from .messages import (
@@ -137,11 +138,7 @@ class Caller(Agreement):
         if self.state is not State.PREPARING or self._attempt.terms is not None:
             return ()
         if stricter(self._policy, self._attempt.peer_policy) is QkdPolicy.REQUIRE:
-            raise Unavailable(
-                f"this call requires quantum keys and the key node gave none ({reason}); try again when the"
-                " key network is back",
-                code=RefuseCode.QKD_REQUIRED,
-            )
+            raise self._insistence.keys_missing_here(reason)
         self._attempt.terms = absent(reason)
         return self._m3_when_ready()
 
@@ -150,10 +147,10 @@ class Caller(Agreement):
 
     def _begin(self) -> Effects:
         """Have the KEM keys made that M1 is to carry."""
-        phone, floor = self.phone, self._floor(self._pin)
+        phone, floor = self.phone, suite_floor(self.phone, self._pin)
         suites = [suite for suite in phone.suites if suite.rank >= floor]
         if not suites:
-            raise downgrade(self.peer_name, "a stronger suite")
+            raise downgrade(self.peer_name, f"suite {self._pin.suite_seen if self._pin else ''}")
         self.call_id = phone.entropy(CALL_ID_LENGTH)
         self._attempt.offered = tuple(suites)
         self._attempt.share = x25519.KeyPair(Secret(phone.entropy(x25519.KEY_LENGTH)))
@@ -309,6 +306,16 @@ class Caller(Agreement):
         self.state, self._limit = State.AGREED, now + MEDIA_LIMIT
         return (RemoteAnswer(body.answer), Agreed(self.security))
 
+    @property
+    def _insistence(self) -> Insistence:
+        theirs = self._attempt.peer_policy
+        return Insistence.of(self.phone, self.peer_name, self._pin, theirs, outgoing=True)
+
+    def _refusal(self, code: RefuseCode) -> CallRefused:
+        if code is RefuseCode.SUITE:
+            return self._insistence.suite_missing(suite.name for suite in self._attempt.offered)
+        return super()._refusal(code)
+
     def _refused(self, code: RefuseCode, *, sealed: bool, now: float) -> Effects:
         if code is not RefuseCode.QKD_FRESH:
             return super()._refused(code, sealed=sealed, now=now)
@@ -340,6 +347,7 @@ def identity_changed(peer: Peer) -> AgreementFailed:
 def downgrade(name: str, what: str) -> AgreementFailed:
     """Fewer layers or a weaker suite than this contact had before."""
     return AgreementFailed(
-        f"calls with {name} have had {what} before; allow less before dialling if that is meant",
+        f"calls with {name} have had {what} before; if less is meant this time, dial with"
+        f" {allowing_less(name, outgoing=True)}",
         code="downgrade",
     )

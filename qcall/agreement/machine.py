@@ -37,19 +37,20 @@ from .effects import (
     SendControl,
     SwitchEpoch,
 )
+from .insistence import Insistence, had_keys
 from .kem_work import Worked
 from .messages import VERSION, Boxed, Frame, Kind, Refuse, RefuseCode, encode, frame, header, parse, read
 from .messages import decode as decode_message
-from .peer import Peer, Pin
+from .peer import Peer
 from .phone import Phone as Phone
-from .policy import QkdPolicy, stricter
+from .policy import QkdPolicy
 from .receipt import SignedReceipt
 from .refusal import refused, told, version_failure
 from .rekey import Ongoing, Rekey
 from .schedule import Direction, Handshake, Mixed, QuantumKey, Root, SrtpKeys
 from .security import SecurityInfo
 from .states import CONFIRM_LIMIT, RECEIPT_LIMIT, OutOfTurn, State
-from .suites import Suite, rank
+from .suites import Suite
 
 P = ParamSpec("P")
 M = TypeVar("M", bound="Agreement")
@@ -102,7 +103,7 @@ class Agreement(abc.ABC):
         self._sent_confirm = False
         self._peer_confirmed = False
         self._pin = phone.memory.contact(peer_name)
-        self._policy = self._own_policy(self._pin)
+        self._policy = QkdPolicy.REQUIRE if had_keys(phone, self._pin) else phone.policy
 
     @property
     def deadline(self) -> float | None:
@@ -347,17 +348,16 @@ class Agreement(abc.ABC):
 
     def _refused(self, code: RefuseCode, *, sealed: bool, now: float) -> Effects:
         """The peer ended it. Without a seal, anyone on the way may have said so."""
-        peer = self.peer if sealed else None
         self.close()
-        return (Abort(refused(code), peer),)
+        return (Abort(self._refusal(code), self.peer if sealed else None),)
 
-    def _own_policy(self, pin: Pin | None) -> QkdPolicy:
-        sticky = pin is not None and pin.qkd_seen and not self.phone.allow_less
-        return stricter(self.phone.policy, QkdPolicy.REQUIRE) if sticky else self.phone.policy
+    def _refusal(self, code: RefuseCode) -> CallRefused:
+        return self._insistence.keys_missing_there() if code is RefuseCode.QKD_REQUIRED else refused(code)
 
-    def _floor(self, pin: Pin | None) -> int:
-        """The lowest rank of suite that this contact may have."""
-        return 0 if pin is None or self.phone.allow_less else rank(pin.suite_seen)
+    @property
+    @abc.abstractmethod
+    def _insistence(self) -> Insistence:
+        """What both phones insist on, as far as the other one has stated it."""
 
     def _beside(self, job: Callable[[], Worked], then: Callable[[Worked, float], Effects]) -> Effects:
         """Have ``job`` done, and go on with ``then``; the peer's messages wait for that."""

@@ -17,7 +17,7 @@ TEXTS = {
     RefuseCode.SUITE: "the phones share no suite strong enough for both; update the older one",
     RefuseCode.CLOCK: "the other phone finds this call's time wrong; set the clocks of both phones",
     RefuseCode.TRY_LATER: "the other phone had too many call attempts; try again in a minute",
-    RefuseCode.QKD_REQUIRED: "the other phone wants quantum keys and there are none; try again later",
+    RefuseCode.QKD_REQUIRED: "the other phone says that quantum keys are required and it got none; try again",
     RefuseCode.QKD_FRESH: "the other phone got no quantum key; try again later",
     RefuseCode.VERSION: "the other phone speaks another version of qcall; update the older one",
 }

@@ -59,6 +59,12 @@ def dial(
     tell(context, "dial", contact=contact, allow_less=allow_less)
 
 
+@control.command("allow-less")
+def allow_less(context: typer.Context, contact: Contact) -> None:
+    """Let the next call with somebody, whoever dials, have fewer layers than earlier ones had."""
+    tell(context, "allow-less", contact=contact)
+
+
 @control.command()
 def redial(context: typer.Context) -> None:
     """Call whom this phone called last."""

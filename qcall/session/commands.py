@@ -39,6 +39,12 @@ class Dial(Command, frozen=True):
     allow_less: bool = False
 
 
+class Less(Command, frozen=True, tag="allow-less"):
+    """Let the next call with somebody, whoever dials, have fewer layers than earlier ones had."""
+
+    contact: Contact
+
+
 class Redial(Command, frozen=True):
     """Call whom this phone called last."""
 
@@ -176,6 +182,7 @@ class Subscribe(Command, frozen=True):
 
 Any: TypeAlias = (
     Dial
+    | Less
     | Redial
     | Answer
     | Refuse

@@ -113,6 +113,9 @@ class Desk:
         match command:
             case commands.Dial(contact, allow_less):
                 return await self._dial(contact, allow_less)
+            case commands.Less(contact):
+                self._online.allow_less(contact)
+                return {"contact": contact, "allow_less": True}
             case commands.Redial():
                 if not self.snapshot.last_dialled:
                     raise UsageError("nobody was called yet; dial somebody")
@@ -136,7 +139,7 @@ class Desk:
             case commands.Subscribe():
                 raise UsageError("subscribe needs a connection of its own: qcall control subscribe")
             case commands.Device(kind, name) if self._live_front() is None:
-                self._online.devices.choose(kind, name)
+                await self._online.devices.choose(kind, name)
                 return {kind: name}
             case _ if isinstance(command, controls.Control):
                 answer = await controls.carry_out(command, self._front(), self._online.devices)

@@ -87,6 +87,8 @@ class Phone:
         self._tasks: set[asyncio.Task[None]] = set()
         self._refused: list[bytes] = []
         self._closing = False
+        self._less: set[str] = set()
+        """Contacts whose next call may have fewer layers."""
         self._watched: tuple[frozenset[str], bool] | None = None
         self._kme_url: str | None = None
         self._was_away = False
@@ -132,7 +134,8 @@ class Phone:
             raise UsageError("a call is in progress; hang up first")
         dialogue = os.urandom(16)
         now = time.monotonic()
-        caller = Caller(self._agreement(allow_less), peer_name=contact, now=now, unix=time.time())
+        agreement = self._agreement(allow_less or contact in self._less)
+        caller = Caller(agreement, peer_name=contact, now=now, unix=time.time())
         conversation = self._begin(Conversation(self._line(contact, dialogue), caller, dialogue))
         conversation.dial()
         return conversation
@@ -142,6 +145,10 @@ class Phone:
         changed = {"qkd": qkd, "presence": presence}
         chosen = {name: value for name, value in changed.items() if value is not None}
         self._settings = msgspec.structs.replace(self._settings, **chosen)
+
+    def allow_less(self, contact: str) -> None:
+        """Let the next call with ``contact`` that is answered have less than earlier ones had."""
+        self._less.add(contact)
 
     @property
     def conversation(self) -> Conversation | None:
@@ -232,7 +239,9 @@ class Phone:
         return conversation
 
     def _over(self, dialogue: bytes) -> None:
-        del self.conversations[dialogue]
+        ended = self.conversations.pop(dialogue)
+        if ended.talked:
+            self._less.discard(ended.contact)
         self._sequence.pop(dialogue, None)
 
     def _on_delivery(self, delivery: Delivery) -> None:
@@ -251,7 +260,8 @@ class Phone:
 
     def _invited(self, delivery: Delivery) -> None:
         now = time.monotonic()
-        callee = Callee(self._agreement(), peer_name=delivery.sender, now=now, unix=time.time())
+        agreement = self._agreement(delivery.sender in self._less)
+        callee = Callee(agreement, peer_name=delivery.sender, now=now, unix=time.time())
         line = self._line(delivery.sender, delivery.call_id)
         conversation = self._begin(Conversation(line, callee, delivery.call_id))
         conversation.on_ring = lambda: self._rings(conversation)
