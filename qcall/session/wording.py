@@ -29,11 +29,15 @@ REASONS = {
     "timeout": "too slow",
 }
 """Why a call ended, at most 13 characters; what is not here is read as it is written."""
+OUTGOING = {"cancelled": "you gave up", "declined": "they declined"}
+INCOMING = {"cancelled": "missed", "no-answer": "missed", "declined": "you declined"}
+"""The same where one knows who called."""
 
 
-def reason_line(code: str) -> str:
-    """Why a call ended, as people say it; JSON keeps the code."""
-    return REASONS.get(code, code.replace("-", " "))
+def reason_line(code: str, *, outgoing: bool | None = None) -> str:
+    """Why a call ended, as people say it, the better where one knows who called. JSON keeps the code."""
+    known = REASONS if outgoing is None else REASONS | (OUTGOING if outgoing else INCOMING)
+    return known.get(code, code.replace("-", " "))
 
 
 def line_of(event: Event) -> str:
@@ -62,7 +66,7 @@ def line_of(event: Event) -> str:
         "recording": lambda: recording_line(fields),
         "media": lambda: "talking",
         "silent": lambda: silence_line(fields),
-        "ended": lambda: ended_line(fields),
+        "ended": lambda: ended_line(fields, event.at),
         "blocked": lambda: blocked_lines(fields),
         "sound": lambda: str(fields["message"]),
         "unrecorded": lambda: str(fields["message"]),
@@ -172,10 +176,21 @@ def silence_line(fields: Mapping[str, Any]) -> str:
     return again if fields["connected"] else f"nothing comes from {fields['contact']}; waiting for the path"
 
 
-def ended_line(fields: Mapping[str, Any]) -> str:
-    """How it was, in one line."""
+def ended_line(fields: Mapping[str, Any], at: float) -> str:
+    """How it was, in one line; ``at`` is when it ended, on the clock of its ``timing``."""
+    reason, contact, outgoing = str(fields["reason"]), fields["contact"], fields["outgoing"]
+    rang = fields.get("timing", {}).get("ringing_at")
+    seconds = "" if rang is None else f"{at - rang:.0f} s"
+    match reason, outgoing:
+        case "cancelled", False:
+            return f"missed: {contact} called and gave up{seconds and f' after {seconds}'}"
+        case "no-answer", False:
+            return f"missed: {contact} called, not answered{seconds and f' in {seconds}'}"
+        case "no-answer", True:
+            return f"call ended: no answer from {contact}{seconds and f' in {seconds}'}"
+    ended = f"call ended: {reason_line(reason, outgoing=outgoing)}"
     quality = fields["quality"]
     if not quality or not quality["packetsExpected"]:
-        return f"call ended: {reason_line(str(fields['reason']))}"
+        return ended
     lost = f"{quality['packetsLost']} of {quality['packetsExpected']} packets lost"
-    return f"call ended: {reason_line(str(fields['reason']))}; {lost}, MOS {quality['mos']}"
+    return f"{ended}; {lost}, MOS {quality['mos']}"
