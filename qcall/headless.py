@@ -8,11 +8,11 @@ normally, 1 when it was not or when the words with that contact differ, 2 for wr
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sys
 from typing import Any
 
 from qcall.call.events import Reason
+from qcall.call.machine import State
 from qcall.errors import AgreementFailed, QcallError
 from qcall.keyboard import typed
 from qcall.session.conversation import Conversation
@@ -24,6 +24,12 @@ from qcall.session.wording import doubt_line
 NORMAL = frozenset({Reason.HANGUP, Reason.REMOTE_HANGUP})
 """How a call ends that was a success."""
 ASK = "type a to answer or d to decline, then Enter\n"
+KEYS = (
+    "keys, each with Enter: a answer, d decline, h hang up, m microphone off or on, ? these; Ctrl-C leaves\n"
+)
+WORDS = {"answer": "a", "decline": "d", "hang up": "h", "hangup": "h", "mute": "m", "help": "?"}
+"""What may be typed in the place of a key."""
+RINGING = (State.ALERTING, State.ALERTING_SECURED)
 
 
 async def call(
@@ -55,12 +61,12 @@ async def listen(
     """
     waiting: asyncio.Queue[Conversation] = asyncio.Queue()
     phone.on_call = waiting.put_nowait
-    with contextlib.ExitStack() as asking:
+    with typed(lambda line: say(obey(phone.conversation, line))) as say:
         if accept is None:
-            ask = asking.enter_context(typed(lambda line: obey(phone.conversation, line)))
-            phone.on_incoming = lambda conversation: ask(ASK)
+            phone.on_incoming = lambda conversation: say(ASK)
         else:
             phone.on_incoming = lambda conversation: react(conversation, accept, after)
+        say(KEYS)
         return await attend_all(
             phone, waiting, stop, accept=accept, once=once, duration=duration, script=script
         )
@@ -93,13 +99,24 @@ async def attend_all(
     return 0
 
 
-def obey(conversation: Conversation | None, line: str) -> None:
-    """Do with the call what the user typed."""
-    match line.strip().lower():
-        case "a" | "answer" if conversation is not None:
-            conversation.answer()
-        case "d" | "decline" | "h" | "hang up" if conversation is not None:
-            conversation.hang_up()
+def obey(call: Conversation | None, line: str) -> str:
+    """Do with the call what the user typed; what there is to say about it, if anything."""
+    typed = line.strip().lower()
+    key = WORDS.get(typed, typed)
+    if key in ("", "?"):
+        return KEYS if key else ""
+    if key not in WORDS.values():
+        return f"{typed!r} is none of the {KEYS}"
+    if call is None or (key in ("a", "d") and call.state not in RINGING):
+        return "no call waits for an answer\n" if key in ("a", "d") else "there is no call\n"
+    match key:
+        case "a":
+            call.answer()
+        case "m":
+            call.mute(not call.muted)
+        case _:
+            call.hang_up()
+    return ""
 
 
 async def called_or_gone(

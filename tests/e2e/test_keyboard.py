@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import select
 from collections.abc import Iterator
 
 import pytest
 
-from scripts.demonstration.stage import Program, Stage
+from scripts.demonstration.stage import PATIENCE, Program, Stage
 
 SOUND = ("--input", "tone", "--output", "null")
 
@@ -52,3 +54,25 @@ async def test_what_is_no_command_does_nothing(phones: Stage, keyboard: tuple[in
     alice, bob = await ringing(phones, reading)
     os.write(typing, b"\nperhaps\na\n")
     assert (await alice.ended(), await bob.ended()) == (0, 0), alice.account() + bob.account()
+
+
+def shown(terminal: int, wanted: bytes) -> bytes:
+    """What the terminal shows until ``wanted`` is among it; blocks."""
+    seen = b""
+    while wanted not in seen:
+        ready, _, _ = select.select([terminal], [], [], PATIENCE)
+        assert ready, seen
+        seen += os.read(terminal, 4096)
+    return seen
+
+
+async def test_the_keys_are_told_at_the_start(phones: Stage, keyboard: tuple[int, int]) -> None:
+    typing, reading = keyboard
+    command = phones.phone("bob", "listen", "--json", *SOUND)
+    bob = await phones.start("bob: qcall listen", *command, stdin=reading)
+    await bob.event("registered")
+    await asyncio.to_thread(shown, typing, b"a answer, d decline, h hang up")
+    os.write(typing, b"perhaps\n")
+    await asyncio.to_thread(shown, typing, b"'perhaps' is none of the keys")
+    bob.interrupt()
+    assert await bob.ended() == 0, bob.account()
