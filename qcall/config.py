@@ -7,16 +7,19 @@ not known are an error in both files.
 
 from __future__ import annotations
 
+import difflib
 import errno
 import os
+import re
 import secrets
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 import platformdirs
+from msgspec import Meta
 
 from .errors import ConfigError, NotSetUp, StorageError
 from .fields import fault_of
@@ -33,9 +36,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The strongest suite this phone offers; Q5+ needs liboqs."""
     kem: Literal["cryptography", "liboqs"] = "cryptography"
     """Whose ML-KEM is used."""
-    rekey: float = 60.0
+    rekey: Annotated[float, Meta(ge=5, le=300, description="between 5 and 300")] = 60.0
     """Seconds between two rekeys, give or take a tenth; 5 to 300."""
-    bitrate: int = 32_000
+    bitrate: Annotated[int, Meta(ge=16_000, le=64_000, description="between 16000 and 64000")] = 32_000
     """Bits per second of the voice encoder, 16000 to 64000."""
     copies: bool = True
     """Whether frames travel twice when packets are lost, at twice the bits; otherwise FEC has to do."""
@@ -117,7 +120,7 @@ class Home:
     def save_account(self, account: Account) -> None:
         """Write ``account.toml``; the last step of enrolment, so that half an enrolment is none."""
         fields = msgspec.to_builtins(account)
-        lines = "".join(f"{key} = {msgspec.json.encode(value).decode()}\n" for key, value in fields.items())
+        lines = "".join(f"{key} = {as_toml(value)}\n" for key, value in fields.items())
         write_private(self.account_file, lines.encode())
 
     def save_settings(self, changes: Mapping[str, Any]) -> None:
@@ -142,39 +145,66 @@ class Home:
             ) from None
 
     def settings(self, flags: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
-        """Flags over environment over file; ``None`` among the flags means not given."""
-        chosen: dict[str, Any] = {}
-        if (text := self._config()) is not None:
-            chosen |= msgspec.to_builtins(parse(text, str(self.config_file), Settings))
-        for field in msgspec.structs.fields(Settings):
-            name = ENVIRONMENT_PREFIX + field.name.upper()
-            if name in environment:
-                chosen[field.name] = environment[name]
-        chosen |= {key: value for key, value in flags.items() if value is not None}
-        try:
-            settings = msgspec.convert(chosen, Settings, strict=False)
-        except msgspec.ValidationError as error:
-            name, what = fault_of(error, Settings, chosen)
-            raise ConfigError(f"{source(name, flags)}: {what}") from None
-        if not 16_000 <= settings.bitrate <= 64_000:
-            raise ConfigError(
-                f"{source('bitrate', flags)}: {settings.bitrate} is not between 16000 and 64000"
-            )
-        if not 5 <= settings.rekey <= 300:
-            raise ConfigError(f"{source('rekey', flags)}: {settings.rekey:g} is not between 5 and 300")
-        return settings
+        """Flags over environment over file; ``None`` among the flags means not given.
+
+        Raises ``ConfigError``, which says where the wrong one is written and what it may be.
+        """
+        text = self._config() or ""
+        written = decoded(text, str(self.config_file))
+        variables = {variable(name): name for name in DEFAULTS}
+        exported = {name: environment[given] for given, name in variables.items() if given in environment}
+        told = {name: value for name, value in flags.items() if value is not None}
+        layers: tuple[tuple[dict[str, Any], Callable[[str], str]], ...] = (
+            (written, lambda name: f"{self.config_file}{line_of(text, name)}: {name}"),
+            (exported, variable),
+            (told, lambda name: f"--{name.removesuffix('_ms')}"),
+        )
+        for layer, called in layers:
+            try:
+                msgspec.convert(layer, Settings, strict=layer is written)
+            except msgspec.ValidationError as error:
+                name, what = fault_of(error, Settings, layer)
+                advice = ""
+                if name not in DEFAULTS:
+                    advice = f"; did you mean {nearest(name)}?" if nearest(name) else f"; there are {KNOWN}"
+                elif layer is written:
+                    advice = f"; leave it out for {as_toml(DEFAULTS[name])}"
+                raise ConfigError(f"{called(name)}: {what}{advice}") from None
+        return msgspec.convert(written | exported | told, Settings, strict=False)
 
 
-def source(name: str, flags: Mapping[str, Any]) -> str:
-    """What the user wrote the setting ``name`` as: an option, else a setting."""
-    return f"--{name.removesuffix('_ms')}" if flags.get(name) is not None else f"settings: {name}"
+DEFAULTS: Mapping[str, Any] = msgspec.to_builtins(Settings())
+KNOWN = ", ".join(DEFAULTS)
+
+
+def as_toml(value: object) -> str:
+    """``value`` as JSON, which TOML reads as well."""
+    return msgspec.json.encode(value).decode()
+
+
+def variable(setting: str) -> str:
+    """The environment variable of a setting."""
+    return ENVIRONMENT_PREFIX + setting.upper()
+
+
+def nearest(name: str) -> str:
+    """The setting that was meant by ``name``; empty when none is like it."""
+    return next(iter(difflib.get_close_matches(name, DEFAULTS, n=1)), "")
+
+
+def line_of(text: str, name: str) -> str:
+    """``, line 3`` where TOML ``text`` gives ``name`` its value, or begins the table of that name."""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if re.match(rf"""\s*\[?\s*["']?{re.escape(name)}["']?\s*[]=]""", line):
+            return f", line {number}"
+    return ""
 
 
 def toml(table: Mapping[str, Any]) -> str:
     """Strings, numbers and switches, and tables of them below; JSON's strings are TOML's strings."""
 
     def lines(fields: Mapping[str, Any]) -> str:
-        return "".join(f"{name} = {msgspec.json.encode(value).decode()}\n" for name, value in fields.items())
+        return "".join(f"{name} = {as_toml(value)}\n" for name, value in fields.items())
 
     plain = {name: value for name, value in table.items() if not isinstance(value, Mapping)}
     tables = {name: value for name, value in table.items() if isinstance(value, Mapping) and value}
@@ -184,19 +214,25 @@ def toml(table: Mapping[str, Any]) -> str:
 T = TypeVar("T", bound=msgspec.Struct)
 
 
+def decoded(text: str, source: str) -> dict[str, Any]:
+    """TOML text; the error names the file and the line."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{source}: {error}") from None
+
+
 def parse(text: str, source: str, kind: type[T]) -> T:
     """TOML text as ``kind``; the error names the file, and the line or the key."""
     try:
-        return msgspec.convert(tomllib.loads(text), kind)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{source}: {error}") from None
+        return msgspec.convert(decoded(text, source), kind)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{source}: {error}") from None
 
 
 def default_home(environment: Mapping[str, str]) -> Path:
     """``QCALL_HOME``, else the platform's data directory."""
-    return Path(environment.get("QCALL_HOME") or platformdirs.user_data_dir("qcall"))
+    return Path(environment.get("QCALL_HOME") or platformdirs.user_data_dir("qcall")).expanduser()
 
 
 def write_private(path: Path, data: bytes) -> None:

@@ -10,9 +10,11 @@ import typer
 
 from qcall.config import Home
 from qcall.crypto.identity import Identity
+from qcall.errors import QcallError
 from qcall.session.doctor import examine
 from qcall.session.event import Event
 from qcall.session.soundtest import SoundTest
+from qcall.tui.keys import keymap
 
 from .app import app
 from .lines import json_lines
@@ -28,12 +30,16 @@ def doctor(context: typer.Context, as_json: Json = False) -> None:
 
     def prepare() -> Callable[[], Awaitable[int]]:
         # Before the loop runs, because it may ask the user.
-        identity = unlock(home) if home.identity.exists() else None
+        identity: Identity | QcallError | None = None
+        try:
+            identity = unlock(home) if home.identity.exists() else None
+        except QcallError as error:
+            identity = error
         return lambda: work(identity)
 
-    async def work(identity: Identity | None) -> int:
+    async def work(identity: Identity | QcallError | None) -> int:
         sound = True
-        async for finding in examine(home, identity):
+        async for finding in examine(home, identity, keymap):
             sound = sound and (finding.well or not finding.needed)
             if as_json:
                 fields = {name: getattr(finding, name) for name in finding.__slots__}

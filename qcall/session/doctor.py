@@ -8,15 +8,17 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import TypeAlias
 
 import aiohttp
 
 from qcall.config import Account, Home
 from qcall.crypto.identity import Identity
-from qcall.errors import DeviceError, QcallError
+from qcall.errors import DeviceError, NotSetUp, QcallError
 from qcall.net.address import RelayAddress
 from qcall.net.kme import KeyNode
 from qcall.net.lane import http_url
@@ -24,11 +26,14 @@ from qcall.net.signalling import SignallingClient
 
 from .control import ask
 from .enrolment import RelaySigner
+from .suites import offered
 
 CLOCK_TOLERANCE = 30.0
 """Seconds that this clock may differ from the relay's: beyond them other phones refuse calls as too old."""
 LEAST_SIZE = (80, 24)
 TIMEOUT = 5.0
+KeyCheck: TypeAlias = Callable[[Mapping[str, str]], object]
+"""Raises ``ConfigError`` for ``[keys]`` that the terminal interface cannot use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +48,44 @@ class Finding:
     """Whether a call cannot be without it."""
 
 
-async def examine(home: Home, identity: Identity | None) -> AsyncIterator[Finding]:
-    """Every finding, in the order in which one needs the other."""
+async def examine(
+    home: Home, identity: Identity | QcallError | None, check_keys: KeyCheck
+) -> AsyncIterator[Finding]:
+    """Every finding, in the order in which one needs the other.
+
+    ``identity`` is the phone's, or why it cannot be opened; ``None`` where there is none.
+    """
+    yield settings(home, os.environ, check_keys)
+    account = None
     try:
         account = home.account()
-    except QcallError as error:
+    except NotSetUp as error:
         yield Finding("phone", False, str(error), "run qcall, which asks for all it needs")
+    except QcallError as error:
+        yield Finding("phone", False, str(error), "enrol again: qcall init, with a new invite")
     else:
         yield Finding("phone", True, f"{account.name} at {account.site}, home {home.directory}")
+    if isinstance(identity, QcallError):
+        yield Finding("identity", False, str(identity), "relay and key node are not asked without it")
+        identity = None
+    if account is not None:
         async for finding in network(home, account, identity):
             yield finding
     yield await asyncio.to_thread(audio)
     yield terminal(os.environ, sys.stdout.isatty())
+
+
+def settings(home: Home, environment: Mapping[str, str], check_keys: KeyCheck) -> Finding:
+    """Whether the phone would start with what ``config.toml`` and the environment say."""
+    try:
+        chosen = home.settings({}, environment)
+        check_keys(chosen.keys)
+        offered(chosen, environment, Path.home())
+    except QcallError as error:
+        what, _, mend = str(error).partition("; ")
+        return Finding("settings", False, what, mend)
+    written = home.config_file if home.config_file.exists() else "the defaults; there is no config.toml"
+    return Finding("settings", True, str(written))
 
 
 async def network(home: Home, account: Account, identity: Identity | None) -> AsyncIterator[Finding]:

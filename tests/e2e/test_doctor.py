@@ -28,6 +28,22 @@ async def test_a_relay_that_is_away_is_a_fault_and_says_what_to_do(homes: Stage)
     assert "relay serve" in found["relay"]["mend"]
 
 
+async def test_settings_that_no_phone_would_start_with_are_a_fault(homes: Stage) -> None:
+    home = homes.home("nobody")
+    home.mkdir(parents=True)
+    for text, said, mend in (
+        ("\nrekey = 'often'\n", "line 2: rekey: 'often' is not between 5 and 300", "leave it out for 60.0"),
+        ("[keys]\ndail = 'd'\n", "[keys]: there is no 'dail'", "the IDs are"),
+        ("suite = 'Q5+'\nkem =\n", "Invalid value (at line 2", ""),
+    ):
+        (home / "config.toml").write_text(text)
+        command = homes.phone("nobody", "doctor", "--json")
+        found = by_name((await homes.run("doctor", *command, code=1)).events)["settings"]
+        assert not found["well"]
+        assert said in found["text"]
+        assert mend in found["mend"]
+
+
 async def test_a_home_without_a_phone_is_a_fault(homes: Stage) -> None:
     command = homes.phone("nobody", "doctor", "--json")
     assert not by_name((await homes.run("doctor", *command, code=1)).events)["phone"]["well"]

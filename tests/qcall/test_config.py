@@ -60,16 +60,44 @@ def test_every_rekey_interval_that_the_agreement_keeps_may_be_chosen(home: Home,
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('speed = "fast"', "unknown field `speed`"),
-        ('qkd = "maybe"', "qkd"),
-        ("bitrate = 9", "not between 16000 and 64000"),
-        ("bitrate = =", "config.toml: Invalid value .at line 1"),
+        ("volume = 3", ", line 1: volume: unknown; there are qkd, suite, .*, keys$"),
+        ("\nre_key = 7", ", line 2: re_key: unknown; did you mean rekey.$"),
+        (
+            'bell = true\nqkd = "maybe"',
+            ", line 2: qkd: maybe is none of require, prefer, off; leave it out for ",
+        ),
+        ("bitrate = 9", ", line 1: bitrate: 9 is not between 16000 and 64000; leave it out for 32000$"),
+        (
+            "\n\n  rekey = 'often'",
+            ", line 3: rekey: 'often' is not between 5 and 300; leave it out for 60.0$",
+        ),
+        ("bell = 1", ", line 1: bell: 1 is not true or false; leave it out for true$"),
+        ("bell = true\n[keys]\ndial = 3", ", line 2: keys: {'dial': 3} is not a table of texts"),
+        ("bitrate = =", ": Invalid value .at line 1"),
     ],
 )
-def test_a_wrong_config_file_is_named_with_its_fault(home: Home, text: str, said: str) -> None:
+def test_a_wrong_config_file_is_named_with_its_line_and_what_to_write(
+    home: Home, text: str, said: str
+) -> None:
     home.config_file.write_text(text)
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(ConfigError, match="config.toml" + said):
         home.settings({}, {})
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"QCALL_QKD": "maybe"}, "^QCALL_QKD: maybe is none of require, prefer, off$"),
+        ({"QCALL_BELL": "perhaps"}, "^QCALL_BELL: 'perhaps' is not true or false$"),
+        ({"QCALL_REKEY": "4"}, "^QCALL_REKEY: '4' is not between 5 and 300$"),
+    ],
+)
+def test_a_wrong_variable_is_named_as_it_is_written(
+    home: Home, environment: dict[str, str], said: str
+) -> None:
+    home.config_file.write_text("bitrate = 24000")
+    with pytest.raises(ConfigError, match=said):
+        home.settings({}, environment)
 
 
 @pytest.mark.parametrize(
