@@ -19,7 +19,7 @@ import platform
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import astuple, dataclass
 from queue import SimpleQueue
@@ -62,6 +62,32 @@ def cards() -> list[CardInfo]:
         return on_its_thread(_cards).result(ANSWER_LIMIT)
     except TimeoutError:
         raise DeviceError(STUCK) from None
+
+
+async def find_card(wanted: str, *, input: bool) -> str:
+    """The full name of the device that ``open_card`` would open by ``wanted``; nothing is opened.
+
+    Raises ``DeviceError``, which says what there is, when there is none of that name.
+    """
+    listing = on_its_thread(_cards)
+    try:
+        async with asyncio.timeout(ANSWER_LIMIT):
+            found = await asyncio.wrap_future(listing)
+    except TimeoutError:
+        raise DeviceError(STUCK) from None
+    suited = [card.name for card in found if (card.microphone if input else card.loudspeaker)]
+    return named(wanted, suited, input=input)
+
+
+def named(wanted: str, names: Iterable[str], *, input: bool) -> str:
+    """That of ``names`` which is ``wanted``, else the first that has it in it, in any case."""
+    there = list(names)
+    for name in sorted(there, key=lambda name: name != wanted):
+        if wanted.casefold() in name.casefold():
+            return name
+    kind = "microphone" if input else "loudspeaker"
+    known = f"there are: {', '.join(dict.fromkeys(there))}" if there else "there is none at all; plug one in"
+    raise DeviceError(f"there is no {kind} called {wanted}; {known}")
 
 
 async def open_card(
@@ -187,10 +213,8 @@ class Card:
             return self._portaudio.get_default_output_device_info()
         channels = "maxInputChannels" if self.input else "maxOutputChannels"
         infos = [info for info in devices(self._portaudio) if info[channels] > 0]
-        for info in sorted(infos, key=lambda info: str(info["name"]) != wanted):
-            if wanted.casefold() in str(info["name"]).casefold():
-                return info
-        raise DeviceError(f"there is no {self.kind} called {wanted}; see: qcall devices")
+        name = named(wanted, (str(info["name"]) for info in infos), input=self.input)
+        return next(info for info in infos if str(info["name"]) == name)
 
     def _is_plugged_in(self) -> bool:
         """Whether another process finds what is wanted where this one does not know of it."""

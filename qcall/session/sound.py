@@ -12,7 +12,7 @@ from typing import Any, Literal
 from qcall.config import Settings
 from qcall.errors import DeviceError, UsageError
 from qcall.media.devices import NullSink, NullSource, Sink, Source, ToneSource, WavSink, WavSource
-from qcall.media.portaudio import NO_PYAUDIO
+from qcall.media.portaudio import NO_PYAUDIO, find_card
 from qcall.media.processing import Processing
 from qcall.media.soundcard import Microphone, Speaker, is_headset
 
@@ -123,13 +123,15 @@ class Opener:
         tones = isinstance(sink, Speaker) if self._wishes.tones == "auto" else self._wishes.tones == "on"
         return Sound(source, sink, tones, processing_for(self._wishes, source, sink, self._note))
 
-    def choose(self, kind: str, name: str) -> None:
+    async def choose(self, kind: str, name: str) -> None:
         """Open another device from the next call on; ``kind`` and ``name`` as for ``changed``.
 
-        Raises ``DeviceError`` and ``UsageError`` for what cannot be used.
+        Raises ``DeviceError`` and ``UsageError`` for what cannot be used, and for a card that is not there.
         """
         wishes = wished(self._wishes, kind, name)
         check(wishes)
+        if name and kind in ("microphone", "speaker"):
+            await find_card(name, input=kind == "microphone")
         self._wishes = wishes
 
     async def changed(self, sound: Sound, kind: str, name: str) -> Sound:

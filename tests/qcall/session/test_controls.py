@@ -12,7 +12,9 @@ import pytest
 
 from qcall.config import Settings
 from qcall.errors import DeviceError, UsageError
+from qcall.media import portaudio
 from qcall.media.devices import NullSink, NullSource, ToneSource, WavSink
+from qcall.media.portaudio import CardInfo
 from qcall.media.sides import Sides
 from qcall.session import commands
 from qcall.session.controls import carry_out
@@ -183,11 +185,24 @@ async def test_a_call_on_hold_has_no_devices_to_change(voice: Any, opener: Opene
 
 
 async def test_without_a_call_a_device_is_for_the_calls_to_come(opener: Opener) -> None:
-    opener.choose("input", "tone")
+    await opener.choose("input", "tone")
     assert isinstance((await opener()).source, ToneSource)
     with pytest.raises(UsageError, match="--input"):
-        opener.choose("input", "/nowhere/speech.wav")
+        await opener.choose("input", "/nowhere/speech.wav")
     assert isinstance((await opener()).source, ToneSource)
+
+
+@pytest.mark.parametrize(("kind", "there"), [("microphone", "HDA Intel, USB Headset"), ("speaker", "HDMI")])
+async def test_without_a_call_a_card_has_to_be_there(
+    opener: Opener, monkeypatch: pytest.MonkeyPatch, kind: str, there: str
+) -> None:
+    cards = [CardInfo("HDA Intel", True, False), CardInfo("USB Headset", True, False)]
+    monkeypatch.setattr(portaudio, "_cards", lambda: [*cards, CardInfo("HDMI", False, True)])
+    with pytest.raises(DeviceError, match=f"called nosuch; there are: {there}$"):
+        await opener.choose(kind, "nosuch")
+    assert isinstance((await opener()).source, NullSource)
+    await opener.choose(kind, there.split()[-1].upper())
+    assert getattr(opener._wishes, kind) == there.split()[-1].upper()
 
 
 @pytest.mark.parametrize("name", ["/dev/full", ".", "absent/call.wav", "x" * 256])
