@@ -12,7 +12,7 @@ Every failure that the program knows is one line on standard error and exit code
 - ``checking``   doctor, devices
 - ``people``     contacts, verify, fingerprint; the module ``fingerprint`` draws them
 - ``addressbook``  contacts add, edit, remove, search, import, export
-- ``history``    the calls and their receipts
+- ``history``    the calls; ``receipts``: what both phones signed about one
 - ``safekeeping``  passphrase, export, import; ``passphrases`` asks for them
 """
 

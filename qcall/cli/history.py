@@ -9,13 +9,12 @@ from typing import Annotated, Any
 
 import typer
 
-from qcall.agreement.receipt import SignedReceipt, compare, load
-from qcall.crypto.identity import Fingerprint
-from qcall.errors import StorageError, UsageError
+from qcall.errors import UsageError
 from qcall.records.store import CallRecord, Records
 from qcall.session.event import Event
-from qcall.session.wording import harmless, reason_line
+from qcall.session.wording import reason_line
 
+from . import receipts
 from .app import app
 from .lines import json_lines
 from .options import Json
@@ -30,11 +29,14 @@ def history(
     context: typer.Context,
     limit: Annotated[int, typer.Option(min=1, help="How many calls, newest first.")] = 20,
     receipt: Annotated[
-        str | None, typer.Option(metavar="CALL", help="Print the receipt of one call, as JSON for a file.")
+        str | None,
+        typer.Option(
+            metavar="CALL", help="The receipt of one call; with --json as a file for the other phone."
+        ),
     ] = None,
     verify: Annotated[
         Path | None,
-        typer.Option(metavar="OTHER.json", help="Compare it with the receipt that the other phone printed."),
+        typer.Option(metavar="OTHER.json", help="Compare it with the receipt that --json printed there."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -51,12 +53,13 @@ def history(
                 listed(call, as_json)
             return 0
         call = one_call(records.find_calls(receipt), receipt)
-        own = own_receipt(call)
-        if verify is None:
-            typer.echo(own.as_json())
-            return 0
-        found = problems(own, load(read(verify)), call, records)
-        return verdict(call, found, as_json)
+        own = receipts.own_receipt(call)
+        if verify is not None:
+            return receipts.verify(call, own, receipts.other_receipt(verify), records, as_json)
+        if not as_json:
+            return receipts.show(call, own, records)
+        typer.echo(own.as_json())
+        return 0
 
     with_records(context.obj, show)
 
@@ -88,7 +91,7 @@ def listed(call: CallRecord, as_json: bool) -> None:
     talked = security.get("talked")
     seconds = f"{call.ended_at - call.began_at if talked is None else talked:.0f} s"
     name = call.call_id.hex()[:ID_SHOWN] or "-"
-    ended = reason_line(call.reason)
+    ended = reason_line(call.reason, outgoing=call.outgoing)
     typer.echo(f"{name:{ID_SHOWN}}  {began}  {arrow} {call.contact:16}{seconds:>8}  {ended:14}{layers}")
 
 
@@ -98,43 +101,3 @@ def one_call(found: Sequence[CallRecord], wanted: str) -> CallRecord:
         number = "no call" if not found else f"{len(found)} calls"
         raise UsageError(f"{wanted} names {number}; give the digits that qcall history shows, or more")
     return found[0]
-
-
-def own_receipt(call: CallRecord) -> SignedReceipt:
-    """What this phone kept. UsageError when the call ended before there was anything to sign."""
-    kept = call.security.get("receipt")
-    if kept is None:
-        raise UsageError("this call left no receipt: it ended before both phones had confirmed the keys")
-    return load(str(kept).encode())
-
-
-def problems(own: SignedReceipt, other: SignedReceipt, call: CallRecord, records: Records) -> list[str]:
-    """Why the two receipts do not prove one and the same call with that contact; empty when they do."""
-    found = compare(own, other)
-    contact = records.contact(call.contact)
-    caller, callee = own.fingerprints()
-    peer = callee if call.outgoing else caller
-    if contact is None or Fingerprint(contact.fingerprint) != peer:
-        found.append(f"the identity of {call.contact} in this receipt is not the one pinned today")
-    return found
-
-
-def verdict(call: CallRecord, found: list[str], as_json: bool) -> int:
-    """Say what came of it; the exit code."""
-    if as_json:
-        fields = {"call_id": call.call_id.hex(), "equal": not found, "problems": found}
-        json_lines(Event("receipt", time.monotonic(), fields))
-    elif found:
-        for each in found:
-            typer.echo(harmless(f"NOT PROVED: {each}"))
-    else:
-        typer.echo(f"both phones signed the same statement about call {call.call_id.hex()}")
-    return 1 if found else 0
-
-
-def read(path: Path) -> bytes:
-    """A file that the user named. StorageError when it cannot be read."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise StorageError(f"cannot read {path}: {error.strerror}") from None

@@ -22,8 +22,8 @@ async def test_a_call_rekeys_without_losing_a_packet_and_leaves_one_receipt(phon
         assert ended["security"]["epoch"] == epochs[-1]
 
     call_id = (await alice.event("ended"))["security"]["call_id"]
-    theirs = await phones.run("receipt", *phones.phone("bob", "history", "--receipt", call_id))
+    theirs = await phones.run("receipt", *phones.phone("bob", "history", "--receipt", call_id, "--json"))
     (phones.directory / "bob.json").write_text(json.dumps(theirs.events[0]))
     options = ("history", "--receipt", call_id, "--verify", phones.directory / "bob.json")
-    assert "both phones signed" in (await phones.run("verify", *phones.phone("alice", *options))).text
+    assert "alice and bob both signed that" in (await phones.run("verify", *phones.phone("alice", *options))).text
     assert theirs.events[0]["receipt"]["epochs"][0]["qkd"] == "present"

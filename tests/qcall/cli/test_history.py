@@ -11,6 +11,7 @@ import pytest
 
 from qcall.agreement.policy import QkdPolicy, QkdState
 from qcall.agreement.receipt import EpochRecord, Receipt, SignedReceipt, party
+from qcall.cli.receipts import LABEL, epochs
 from qcall.crypto.identity import ML_DSA_87, Identity
 from qcall.records.store import CallRecord
 
@@ -53,13 +54,72 @@ def test_calls_are_listed_newest_first(qcall, talked) -> None:
 
 
 def test_a_receipt_is_printed_as_a_file_for_the_other_phone(qcall, talked) -> None:
-    assert msgspec.json.decode(qcall("history", "--receipt", "ABAB").output, type=SignedReceipt) == SIGNED
+    printed = qcall("history", "--receipt", "ABAB", "--json").output
+    assert msgspec.json.decode(printed, type=SignedReceipt) == SIGNED
+
+
+def lines(output: str) -> dict[str, str]:
+    """What stands behind each label; of several lines with one label the last."""
+    return {line[:LABEL].strip(): line[LABEL:].strip() for line in output.splitlines()}
+
+
+def test_a_receipt_tells_people_who_signed_what(qcall, talked) -> None:
+    said = lines(qcall("history", "--receipt", "abab").output)
+    assert said["call"] == "ab" * 16
+    assert "61 s; you hung up" in said["when"]
+    assert said["caller"] == "alice  signed ✓  this phone"
+    assert said["callee"].startswith("bob  signed ✓  the identity that is pinned here; the words were never")
+    assert said["suite"] == "Q5: X25519, ML-KEM-1024; signed with Ed25519 and ML-DSA-87"
+    assert said["policy"] == "quantum keys: prefer"
+    assert said["epoch"].split("  ", 1)[1].strip() == (
+        "classical ✓  ML-KEM ✓  QKD ✓ 1 key, beijing to hefei, 1 hop, QBER 2.0 % at most"
+    )
+    assert said["proved"] == "alice and bob both signed exactly this"
+
+
+def test_a_verified_contact_is_one_in_a_receipt(qcall, talked) -> None:
+    talked.set_verified("bob", True)
+    assert "verified by the words" in lines(qcall("history", "--receipt", "abab").output)["callee"]
+
+
+def test_epochs_with_the_same_layers_are_one_line() -> None:
+    lost = msgspec.structs.replace(
+        EPOCH, qkd=QkdState.ABSENT, reason="pool-empty", key_ids=(), path=(), qber=()
+    )
+    run = list(epochs([EPOCH, EPOCH, EPOCH, lost, EPOCH]))
+    assert [line.split()[0] for line in run] == ["0–2", "3", "4"]
+    assert "QKD ✓ 3 keys" in run[0]
+    assert "QKD ✗ pool-empty" in run[1]
+
+
+def keep(records, signed: SignedReceipt) -> None:
+    """Another call, of which this is the receipt."""
+    security = {"receipt": signed.as_json().decode()}
+    records.add_call(CallRecord(b"\xad" * 16, "bob", True, 3.0, 4.0, "media-lost", security))
+
+
+@pytest.mark.parametrize(
+    ("pair", "mark", "said"),
+    [
+        (None, "did not sign ✗", "the callee bob did not sign"),
+        (RECEIPT.sign(ALICE), "WRONG signature ✗", "the signatures of the callee bob are wrong"),
+    ],
+)
+def test_a_receipt_that_one_phone_did_not_sign_proves_nothing(qcall, talked, pair, mark, said) -> None:
+    keep(talked, SignedReceipt(RECEIPT, RECEIPT.sign(ALICE), pair))
+    shown = lines(qcall("history", "--receipt", "adad", code=1).output)
+    assert mark in shown["callee"]
+    assert shown["NOT PROVED"] == said
 
 
 def test_the_same_receipt_proves_the_call(qcall, talked, tmp_path: Path) -> None:
     (tmp_path / "other.json").write_bytes(SIGNED.as_json())
     options = ("history", "--receipt", "abab", "--verify", tmp_path / "other.json")
-    assert "both phones signed the same" in qcall(*options).output
+    assert qcall(*options).output == (
+        "PROVED: both phones' receipts of call abababab say the same about its suite, policy and 1 epoch;"
+        " alice and bob both signed that, and bob has the identity that is pinned here; the words were never"
+        " compared\n"
+    )
     assert json.loads(qcall(*options, "--json").output)["problems"] == []
 
 
@@ -73,7 +133,7 @@ def test_another_statement_proves_nothing(qcall, talked, tmp_path: Path, changes
     (tmp_path / "other.json").write_bytes(other.as_json())
     output = qcall("history", "--receipt", "abab", "--verify", tmp_path / "other.json", code=1).output
     assert said in output
-    assert "both phones" not in output
+    assert "PROVED" not in output.replace("NOT PROVED", "")
 
 
 def test_forged_signatures_prove_nothing(qcall, talked, tmp_path: Path) -> None:
@@ -100,7 +160,7 @@ def test_what_the_user_does_wrong_is_one_line(qcall, talked, tmp_path: Path) -> 
         (("--receipt", "acac"), 2, "left no receipt"),
         (("--verify", "x.json"), 2, "--receipt"),
         (("--receipt", "abab", "--verify", tmp_path / "none.json"), 1, "cannot read"),
-        (("--receipt", "abab", "--verify", tmp_path / "no.json"), 2, "not a receipt"),
+        (("--receipt", "abab", "--verify", tmp_path / "no.json"), 2, "receipt CALL --json"),
     ):
         error = qcall("history", *options, code=code).stderr
         assert said in error
