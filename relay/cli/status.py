@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -14,100 +14,120 @@ from rich.text import Text
 
 from relay.config import RelayHome
 from relay.control import ask
+from relay.errors import UsageError
 
 from .app import Json, app
+from .figures import COLUMNS, NOTES, figure, short
+from .overview import overview
 from .running import print_json, run
 
-HEADINGS = {"condition": "state", "capacity": "full"}
-"""Of columns: what is not here is called as in JSON."""
-ROUNDED_UP = 999.5
-"""From here on three digits read 1,000."""
 WIDEST = 1000
 """Cells of a table that nothing is cut off from."""
+SECTIONS = ("relay", "turn", "workers", "signalling", "paths", "hops", "keys", "links")
 
 
 @app.command()
-def status(context: typer.Context, as_json: Json = False) -> None:
+def status(
+    context: typer.Context,
+    section: Annotated[
+        str,
+        typer.Argument(
+            metavar="[SECTION]",
+            help=f"All figures of one part: {', '.join(SECTIONS)}.",
+            autocompletion=lambda: list(SECTIONS),
+            show_default=False,
+        ),
+    ] = "",
+    everything: Annotated[bool, typer.Option("--all", "-a", help="All figures of every part.")] = False,
+    as_json: Json = False,
+) -> None:
     """Calls, media relay, signalling and key pools of the relay that runs with this home."""
     home: RelayHome = context.obj
 
     async def work(_: asyncio.Event) -> None:
+        if section and section not in SECTIONS:
+            raise UsageError(f"{section} is no part of a relay; there are {', '.join(SECTIONS)}")
         found = await ask(home.control, "status")
+        if section:
+            found = {section: found[section]}
         if as_json:
             print_json({"event": "status", **found})
-            return
-        for section, figures in found.items():
-            show(section, figures)
+        elif section or everything:
+            for place, (name, figures) in enumerate(found.items()):
+                if place:
+                    typer.echo()
+                show(name, figures)
+        else:
+            summarise(found)
 
     run(work)
+
+
+def summarise(found: Mapping[str, Any], console: Console | None = None) -> None:
+    """All parts on one page."""
+    console = console or Console()
+    table = Table.grid(padding=(0, 2))
+    for label, text in overview(found):
+        table.add_row(label, Text(text))
+    console.print(table)
+    console.print(Text("more: relay status --all, or one part: relay status links; for programs: --json"))
 
 
 def show(section: str, figures: Any, console: Console | None = None) -> None:
     """One section as a table: names and figures, or one row for each of several things."""
     console = console or Console()
+    note = f" ({NOTES[section]})" if section in NOTES else ""
+    console.print(Text(f"{section}{note}", style="bold"))
     if isinstance(figures, Mapping):
-        table = Table(section, "", box=None, title_justify="left")
+        table = Table(box=None, show_header=False)
         for name, value in figures.items():
-            table.add_row(str(name), shown(value))
-    elif isinstance(figures, list) and figures:
+            table.add_row(name.replace("_", " "), Text(figure(section, name, value)))
+    elif figures:
         figures = list(map(joined, figures))
-        table = rows(section, figures)
+        table = rows(figures)
         if Measurement.get(console, console.options.update(max_width=WIDEST), table).maximum > console.width:
-            table = records(section, figures)
+            table = records(figures)
     else:
-        table = Table(section, shown(figures), box=None)
+        table = Table.grid()
+        table.add_row(" none")
     console.print(table)
 
 
 def joined(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The two ends of a link as one name."""
+    """The two ends of a link as one name; what it lost are bits, where a hop's are packets."""
     if not {"a", "b"} <= row.keys():
         return row
-    return {"link": f"{row['a']}–{row['b']}", **{name: row[name] for name in row if name not in ("a", "b")}}
+    named = {"lost_bits" if name == "lost" else name: row[name] for name in row if name not in ("a", "b")}
+    return {"link": f"{row['a']}–{row['b']}", **named}
 
 
-def rows(section: str, figures: Sequence[Mapping[str, Any]]) -> Table:
+def heading(name: str) -> str:
+    """What a column is called."""
+    return COLUMNS[name][0] if name in COLUMNS else name.replace("_", " ")
+
+
+def cell(name: str, value: Any) -> str:
+    """What a column says of one thing."""
+    return COLUMNS[name][1](value) if name in COLUMNS else short(value)
+
+
+def rows(figures: Sequence[Mapping[str, Any]]) -> Table:
     """A row for each thing, its figures short; a name of several words may take several lines."""
-    table = Table(box=None, title=section, title_justify="left", padding=(0, 1, 0, 0))
+    table = Table(box=None, padding=(0, 1, 0, 0))
     for name, value in figures[0].items():
         right = isinstance(value, int | float) and not isinstance(value, bool)
-        table.add_column(HEADINGS.get(name, name.replace("_", " ")), justify="right" if right else "left")
+        table.add_column(heading(name), justify="right" if right else "left")
     for row in figures:
-        cells = [short(value) for value in row.values()]
-        table.add_row(*(Text(cell, no_wrap=True) for cell in cells))
+        cells = [cell(name, value) for name, value in row.items()]
+        table.add_row(*(Text(each, no_wrap=True) for each in cells))
     return table
 
 
-def records(section: str, figures: Sequence[Mapping[str, Any]]) -> Table:
-    """Each thing by name=value over several lines, where a terminal is too narrow for rows."""
-    table = Table(box=None)
-    table.add_column(section, overflow="fold")
+def records(figures: Sequence[Mapping[str, Any]]) -> Table:
+    """Each thing by name and figure over several lines, where a terminal is too narrow for rows."""
+    table = Table(box=None, show_header=False)
+    table.add_column("", overflow="fold")
     for row in figures:
-        table.add_row("  ".join(f"{name}={short(value)}" for name, value in row.items()))
+        said = ((heading(name), cell(name, value)) for name, value in row.items())
+        table.add_row("  ".join(f"{name} {value}" for name, value in said if value))
     return table
-
-
-def short(value: Any) -> str:
-    """A figure of a row, to three digits: 0.0157, 10.8k, 1.05M."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return shown(value)
-    if abs(value) < 10_000:
-        return shown(value) if isinstance(value, int) or abs(value) >= 1 else f"{value:.3g}"
-    for unit in ("k", "M", "G"):
-        value /= 1000
-        if abs(value) < ROUNDED_UP or unit == "G":
-            return f"{value:.3g}{unit}"
-    return shown(value)
-
-
-def shown(value: Any) -> str:
-    """A cell: numbers short, groups as name=value."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, Mapping):
-        return "  ".join(f"{name}={shown(each)}" for name, each in value.items()) or "-"
-    if isinstance(value, list):
-        return "  ".join(map(shown, value)) or "-"
-    return str(value)

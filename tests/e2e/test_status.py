@@ -13,7 +13,13 @@ async def test_it_shows_what_the_relay_has_counted(theatre: Stage) -> None:
     assert shown["turn"]["allocations"] == 0
     assert shown["signalling"]["phones"] == 0
     text = (await theatre.run("relay status", *command)).text
-    assert "allocations_made" in text
+    assert f"{theatre.ready['topology']}, " in text
+    assert "0 allocations" in text
+    assert "relay status --all" in text
+    everything = (await theatre.run("relay status", *command, "--all")).text
+    assert "allocations made" in everything
+    wrong = await theatre.run("relay status", *command, "nothing", code=2)
+    assert "no part of a relay" in wrong.stderr
 
 
 async def test_without_a_relay_it_says_so(theatre: Stage) -> None:
