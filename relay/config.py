@@ -66,7 +66,7 @@ class RelayHome:
 
 def default_home(environment: Mapping[str, str]) -> Path:
     """``RELAY_HOME``, else the platform's data directory."""
-    return Path(environment.get("RELAY_HOME") or platformdirs.user_data_dir("qcall-relay"))
+    return Path(environment.get("RELAY_HOME") or platformdirs.user_data_dir("qcall-relay")).expanduser()
 
 
 def host_port(text: str, flag: str) -> tuple[str, int]:

@@ -31,12 +31,20 @@ def version(value: bool) -> None:
 def options(
     context: typer.Context,
     home: Annotated[
-        Path | None, typer.Option(envvar="QCALL_HOME", help="Directory of this phone; one per phone.")
+        Path | None,
+        typer.Option(
+            envvar="QCALL_HOME",
+            metavar="DIR",
+            help="Directory of this phone; one per phone.",
+            show_default=str(default_home({})),
+        ),
     ] = None,
-    _version: Annotated[bool, typer.Option("--version", callback=version, is_eager=True)] = False,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=version, is_eager=True, help="Show the version.")
+    ] = False,
 ) -> None:
     """Options of every command; without a command, the terminal interface."""
-    context.obj = Home(home or default_home(os.environ))
+    context.obj = Home(home.expanduser() if home else default_home(os.environ))
     if context.invoked_subcommand is None:
         from .interactive import start
 

@@ -48,7 +48,8 @@ def listen(
     *,
     auto_answer: Annotated[bool, typer.Option("--auto-answer", help="Answer every call at once.")] = False,
     after: Annotated[
-        float, typer.Option("--after", min=0.0, help="Seconds to let it ring before --auto-answer.")
+        float,
+        typer.Option("--after", min=0.0, metavar="SECONDS", help="Let it ring before --auto-answer answers."),
     ] = 0.0,
     decline: Annotated[bool, typer.Option("--decline", help="Decline every call.")] = False,
     once: Annotated[bool, typer.Option("--once", help="Leave after one call.")] = False,

@@ -16,7 +16,8 @@ from qcall.records.store import Records
 def contacts(context: typer.Context, incomplete: str) -> list[str]:
     """Names that begin with ``incomplete``; a shell is told of no fault."""
     given = context.find_root().params.get("home")
-    home = Home(Path(given)) if given else Home(default_home(os.environ))
+    # A shell hands its words on as they stand, with their tildes.
+    home = Home(Path(given).expanduser()) if given else Home(default_home(os.environ))
     if not home.records.exists():
         return []
     try:

@@ -46,7 +46,7 @@ def home_of(arguments: Sequence[str], environment: Mapping[str, str]) -> Home | 
         case []:
             return Home(default_home(environment))
         case ["--home", directory]:
-            return Home(Path(directory))
+            return Home(Path(directory).expanduser())
         case [one] if one.startswith("--home=") and len(one) > len("--home="):
-            return Home(Path(one.removeprefix("--home=")))
+            return Home(Path(one.removeprefix("--home=")).expanduser())
     return None

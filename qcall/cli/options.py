@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from qcall.config import DEFAULTS, variable
 from qcall.media.sides import Sides
 
 
@@ -46,16 +47,26 @@ class KemProvider(StrEnum):
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line on standard output.")]
 Input = Annotated[
     str | None,
-    typer.Option(metavar="WAV|tone|null", help="What to say; the microphone when not given."),
+    typer.Option(metavar="WAV|tone|null", help="What to say.", show_default="the microphone"),
 ]
 Output = Annotated[
-    str | None, typer.Option(metavar="WAV|null", help="Where to hear; the loudspeaker when not given.")
+    str | None, typer.Option(metavar="WAV|null", help="Where to hear.", show_default="the loudspeaker")
 ]
 Microphone = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Part of a microphone's name; see: qcall devices.")
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Part of a microphone's name; see: qcall devices.",
+        show_default="the system's choice",
+    ),
 ]
 Speaker = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Part of a loudspeaker's name; see: qcall devices.")
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Part of a loudspeaker's name; see: qcall devices.",
+        show_default="the system's choice",
+    ),
 ]
 RingTones = Annotated[
     OnOff, typer.Option("--ring-tones", help="Ringing, ring-back, busy, hold; auto: from a sound card.")
@@ -73,24 +84,62 @@ RecordSides = Annotated[
     Sides, typer.Option("--record-sides", help="Whose speech: both in stereo, or only this side's.")
 ]
 Text = Annotated[str, typer.Option("--text", help="Write this to the far user when the talk begins.")]
-Digits = Annotated[str, typer.Option("--dtmf", metavar="DIGITS", help="Keys to press when the talk begins.")]
+Digits = Annotated[
+    str, typer.Option("--dtmf", metavar="DIGITS", help="Keys to press when the talk begins: 0-9, *, #, A-D.")
+]
 Stats = Annotated[
     float | None,
-    typer.Option("--stats", min=0.1, help="Seconds between two 'stats' events (with --json)."),
+    typer.Option(
+        "--stats",
+        min=0.1,
+        metavar="SECONDS",
+        help="Tell the call's numbers so often, as 'stats' events of --json.",
+        show_default="never",
+    ),
 ]
-Duration = Annotated[float | None, typer.Option(min=0.1, help="Seconds of talk after which to hang up.")]
-QkdOption = Annotated[Qkd | None, typer.Option(help="Quantum keys: the stricter of both phones holds.")]
+Duration = Annotated[
+    float | None,
+    typer.Option(
+        min=0.1,
+        metavar="SECONDS",
+        help="Hang up after so much talk.",
+        show_default="until somebody hangs up",
+    ),
+]
+
+
+def setting(name: str, option: str, help: str, unit: str = "", metavar: str | None = None) -> Any:
+    """An option that is the setting ``name`` for this once; where it is not given, the settings hold."""
+    default = DEFAULTS[name]
+    shown = {True: "yes", False: "no"}.get(default, f"{default:g}" if isinstance(default, float) else default)
+    text = f"{help} Setting {name}, variable {variable(name)}."
+    return typer.Option(option, metavar=metavar, help=text, show_default=f"{shown}{unit and f' {unit}'}")
+
+
+QkdOption = Annotated[Qkd | None, setting("qkd", "--qkd", "Quantum keys; the stricter of both phones holds.")]
 SuiteOption = Annotated[
-    SuiteName | None, typer.Option("--suite", help="The strongest suite to offer; Q5+ needs liboqs.")
+    SuiteName | None, setting("suite", "--suite", "The strongest suite to offer; Q5+ needs liboqs.")
 ]
-KemOption = Annotated[KemProvider | None, typer.Option("--kem", help="Whose ML-KEM to use.")]
-Bitrate = Annotated[int | None, typer.Option(help="Bits per second of speech, 16000 to 64000.")]
+KemOption = Annotated[KemProvider | None, setting("kem", "--kem", "Whose ML-KEM to use.")]
+Bitrate = Annotated[
+    int | None,
+    setting("bitrate", "--bitrate", "Bits a second of speech, 16000 to 64000.", "bit/s", "BIT/S"),
+]
 Copies = Annotated[
-    bool | None, typer.Option("--copies/--no-copies", help="Send frames twice while packets are lost.")
+    bool | None, setting("copies", "--copies/--no-copies", "Send frames twice while packets are lost.")
 ]
-FrameMs = Annotated[int | None, typer.Option("--frame", help="Milliseconds of speech a packet: 10 or 20.")]
-Rekey = Annotated[float | None, typer.Option(help="Seconds between two rekeys, 5 to 300.")]
-KmeUrl = Annotated[str | None, typer.Option("--kme", help="Another address of this phone's key node.")]
+FrameMs = Annotated[
+    int | None, setting("frame_ms", "--frame", "Milliseconds of speech in a packet, 10 or 20.", "ms", "MS")
+]
+Rekey = Annotated[
+    float | None, setting("rekey", "--rekey", "Seconds between two rekeys, 5 to 300.", "s", "SECONDS")
+]
+KmeUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--kme", metavar="URL", help="This phone's key node.", show_default="as the relay says at login"
+    ),
+]
 
 SETTINGS = ("qkd", "suite", "kem", "bitrate", "copies", "frame_ms", "rekey")
 """Options that are settings, for this once."""

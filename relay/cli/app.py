@@ -25,8 +25,14 @@ TopologyName = Annotated[str, typer.Option("--topology", help="A preset's name, 
 def options(
     context: typer.Context,
     home: Annotated[
-        Path | None, typer.Option(envvar="RELAY_HOME", help="Directory of this relay's state.")
+        Path | None,
+        typer.Option(
+            envvar="RELAY_HOME",
+            metavar="DIR",
+            help="Directory of this relay's state.",
+            show_default=str(default_home({})),
+        ),
     ] = None,
 ) -> None:
     """Options of every command."""
-    context.obj = RelayHome(home or default_home(os.environ))
+    context.obj = RelayHome(home.expanduser() if home else default_home(os.environ))
