@@ -25,5 +25,6 @@ async def test_a_call_rekeys_without_losing_a_packet_and_leaves_one_receipt(phon
     theirs = await phones.run("receipt", *phones.phone("bob", "history", "--receipt", call_id, "--json"))
     (phones.directory / "bob.json").write_text(json.dumps(theirs.events[0]))
     options = ("history", "--receipt", call_id, "--verify", phones.directory / "bob.json")
-    assert "alice and bob both signed that" in (await phones.run("verify", *phones.phone("alice", *options))).text
+    said = (await phones.run("verify", *phones.phone("alice", *options))).text
+    assert "alice and bob both signed that" in said
     assert theirs.events[0]["receipt"]["epochs"][0]["qkd"] == "present"
