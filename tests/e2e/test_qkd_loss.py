@@ -95,3 +95,28 @@ async def test_lost_keys_are_seen_on_both_phones_and_end_a_call_that_requires_th
         assert "QKD ✓" in (await state(phone, "present", seen[phone], 2 * ROUND))["line"]
     alice.interrupt()
     assert (await alice.ended(), await bob.ended()) == (0, 0), alice.account() + bob.account()
+
+
+async def test_each_phone_insists_until_its_user_allows_less_for_one_call(phones: Stage) -> None:
+    bob = await phones.listen("bob", "--auto-answer", *SOUND)
+    short = ("--duration", "0.3", *SOUND)
+    first = await phones.call("alice", "bob", *short)
+    assert (await first.event("ringing"))["qkd"]["state"] == "present"
+    assert await first.ended() == 0
+    for link in load("beijing-hefei").links:
+        if "hefei" in (link.a, link.b):
+            await fault(phones, "eve", link.a, link.b)
+            await fault(phones, "drain", link.a, link.b)
+
+    refused = await phones.call("alice", "bob", "--allow-less", *short)
+    assert await refused.ended() == 1
+    assert "bob's phone insists on one" in refused.stderr
+    assert "have bob do without: --qkd prefer or qcall control allow-less alice" in refused.stderr
+    assert "this phone insists on one (earlier calls with alice had one)" in bob.stderr
+
+    await phones.run("control", *phones.phone("bob", "control", "allow-less", "alice"))
+    allowed = await phones.call("alice", "bob", "--allow-less", *short)
+    assert (await allowed.event("secured"))["qkd"]["state"] == "absent"
+    assert await allowed.ended() == 0
+    again = await phones.call("alice", "bob", "--allow-less", *short)
+    assert await again.ended() == 1
