@@ -81,6 +81,7 @@ class Home:
         self.sae_key = directory / "sae.key"
         self.sae_certificate = directory / "sae.pem"
         self.ca_certificate = directory / "ca.pem"
+        self.revocations = directory / "crl.pem"
         self.records = directory / "records.db"
         self.address_book = directory / "contacts.vcf"
         self.control = directory / "control.sock"

@@ -11,7 +11,7 @@ import itertools
 import math
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from relay.control import Arguments
 from relay.network.faults import FaultRequest, understood
@@ -29,6 +29,15 @@ Pair: TypeAlias = tuple[str, str]
 """Two sites, in the order of the topology."""
 
 
+class Ways(NamedTuple):
+    """How sites talk after a fault."""
+
+    detours: int
+    """Pairs that talk over another way than usual."""
+    cut_off: tuple[Pair, ...] = ()
+    """Pairs for which no way is left."""
+
+
 class KeyNetwork(Protocol):
     """The nodes and links, wherever they run."""
 
@@ -39,8 +48,8 @@ class KeyNetwork(Protocol):
 class Voice(Protocol):
     """What media or signalling goes over, wherever it runs."""
 
-    async def disturb(self, request: FaultRequest) -> int:
-        """Do to it what a fault does to the fibres; returns how many pairs of sites talk over another way."""
+    async def disturb(self, request: FaultRequest) -> Ways:
+        """Do to it what a fault does to the fibres."""
 
 
 class Laboratory:
@@ -52,15 +61,17 @@ class Laboratory:
         self._voices = voices
 
     async def __call__(self, arguments: Arguments) -> dict[str, Any]:
-        """Do what is asked; says how many pairs of sites talk over another way now."""
+        """Do what is asked; says how many pairs of sites talk over another way now, and which over none."""
         request = understood(arguments, self._topology)
         if self._keys is not None:
             await self._keys.disturb(request)
-        detours = await asyncio.gather(*(voice.disturb(request) for voice in self._voices))
+        # All have the same fibres; one that has just started may not know of every cut yet.
+        ways = max(await asyncio.gather(*(voice.disturb(request) for voice in self._voices)), default=Ways(0))
         return {
             "action": request.action,
             "names": list(request.names),
-            "detours": max(detours, default=0),
+            "detours": ways.detours,
+            "cut_off": ways.cut_off,
         }
 
 
@@ -90,14 +101,15 @@ class Fibres:
         """Since when switching has had the event loop."""
         self._one_at_a_time = asyncio.Lock()
 
-    async def disturb(self, request: FaultRequest) -> int:
+    async def disturb(self, request: FaultRequest) -> Ways:
         """Cut or mend a fibre; other faults meet keys alone."""
         async with self._one_at_a_time:
             if request.action == "cut":
                 await self._cut(self._topology.link(*request.names))
             elif request.action == "restore" and len(request.names) != 1:
                 await self._mend({self._topology.link(*request.names)} if request.names else set(self._dark))
-        return sum(bool(self._routes.hops(*pair)) for pair in self._detoured)
+        cut_off = tuple(sorted(pair for pair in self._detoured if not self._routes.hops(*pair)))
+        return Ways(len(self._detoured) - len(cut_off), cut_off)
 
     async def _cut(self, link: Link) -> None:
         self._dark.add(link)

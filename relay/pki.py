@@ -1,10 +1,8 @@
 """The relay's certificate authority: made on first start, it vouches for key nodes, their SAEs and itself.
 
-ETSI GS QKD 014 clause 5 wants mutual TLS with the SAE ID in the SAE's certificate and the KME ID in the
-KME's. The ID is the common name, and a URI in the subject alternative name; an SAE's certificate also names
-the key node that serves it. An SAE's private key never leaves its phone: the authority signs a request
-(RFC 2986) whose own signature proves possession, and chooses the name itself. Elliptic curves, because TLS
-libraries of other vendors' SAEs know them; the post-quantum protection of a key is ``qcall_seal``.
+An SAE's private key never leaves its phone: the authority signs a request (RFC 2986) whose own signature
+proves possession, and chooses the name itself. What certificates and revocation list say is in
+:mod:`relay.certificates`.
 """
 
 from __future__ import annotations
@@ -12,31 +10,26 @@ from __future__ import annotations
 import contextlib
 import datetime
 import fcntl
-import functools
 import hashlib
-import ipaddress
 import os
 import ssl
 from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
-from urllib.parse import quote, unquote
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from qcall.wire.revocation import BadRevocationList, RevocationList
+from relay import certificates
 from relay.errors import Refused, StorageError
 
-AUTHORITY_DAYS = 3650
-LEAF_DAYS = 397
 RENEWED_BEFORE = datetime.timedelta(days=30)
 """How long before its end a key node's certificate is replaced when the node starts."""
-KME_URN = "urn:qkd:kme:"
 HOMES_CACHED = 65_536
-BACKDATED = datetime.timedelta(minutes=5)
-"""For clocks that are not quite right."""
+PEM = serialization.Encoding.PEM
 
 
 class Trust:
@@ -49,9 +42,9 @@ class Trust:
         self._home = home
         self._crl = str(home / "crl.pem")
         self._certificate = certificate
-        self._revoked: tuple[tuple[int, ...], frozenset[int]] = ((), frozenset())
+        self._listed: tuple[tuple[int, ...], RevocationList] | None = None
         self._homes: dict[str, tuple[str, tuple[int, int], int, str]] = {}
-        self.ca_pem = certificate.public_bytes(serialization.Encoding.PEM)
+        self.ca_pem = certificate.public_bytes(PEM)
         spki = certificate.public_key().public_bytes(
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
         )
@@ -81,7 +74,9 @@ class Trust:
             key = serialization.load_pem_private_key(files[1].read_bytes(), None)
             certificate.verify_directly_issued_by(self._certificate)
             names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-            fits = key.public_key() == certificate.public_key() and set(names) >= set(_names(kme_id, hosts))
+            fits = key.public_key() == certificate.public_key() and set(names) >= set(
+                certificates.kme_names(kme_id, hosts)
+            )
         except (OSError, ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
             fits = False
         if not fits or _ends_soon(certificate) or certificate.serial_number in self.revoked():
@@ -95,13 +90,25 @@ class Trust:
         return Path(self._crl)
 
     def revoked(self) -> frozenset[int]:
-        """Serial numbers on the revocation list as it is on disk now, whichever process wrote it."""
-        stat = os.stat(self._crl)
-        changed = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
-        if changed != self._revoked[0]:
-            entries = x509.load_pem_x509_crl(self.crl.read_bytes())
-            self._revoked = changed, frozenset(entry.serial_number for entry in entries)
-        return self._revoked[1]
+        """Serial numbers on the revocation list as it is on disk now. Raises :class:`StorageError`."""
+        return self.revocations().serials
+
+    def revocations(self) -> RevocationList:
+        """The revocation list as it is on disk now, whichever process wrote it.
+
+        It is the authority's own file and not a copy that somebody passed on, so its end is no objection to
+        it. Raises :class:`StorageError` when it cannot be read, or is not the authority's.
+        """
+        try:
+            stat = os.stat(self._crl)
+            changed = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
+            if self._listed is None or self._listed[0] != changed:
+                self._listed = changed, RevocationList.parse(self.crl.read_bytes(), self.ca_pem)
+        except OSError as error:
+            raise StorageError(f"cannot read {self._crl}: {error.strerror}; restore it") from None
+        except BadRevocationList as error:
+            raise StorageError(f"cannot use {self._crl}: {error}; restore it") from None
+        return self._listed[1]
 
     def home_of(self, sae_id: str) -> str | None:
         """The KME ID of the key node that serves ``sae_id``; None for an SAE never enrolled or revoked."""
@@ -114,7 +121,11 @@ class Trust:
                 record = self._record(sae_id)
                 if len(self._homes) >= HOMES_CACHED:
                     self._homes.clear()
-                known = self._homes[sae_id] = str(record), version, *_serial_and_home(record.read_bytes())
+                known = self._homes[sae_id] = (
+                    str(record),
+                    version,
+                    *certificates.serial_and_home(record.read_bytes()),
+                )
         except OSError:
             return None
         return None if known[2] in self.revoked() else known[3]
@@ -151,10 +162,14 @@ class Authority(Trust):
 
     @classmethod
     def open_or_create(cls, home: Path) -> Authority:
-        """The authority in ``home`` (``ca.key`` at mode 0600, ``ca.pem``, ``crl.pem``, ``saes/``)."""
+        """The authority in ``home`` (``ca.key`` at mode 0600, ``ca.pem``, ``crl.pem``, ``saes/``, ``kmes/``).
+
+        A revocation list that is lost or damaged is an error: a fresh one would take back every revocation.
+        """
         try:
             home.mkdir(mode=0o700, parents=True, exist_ok=True)
-            (home / "saes").mkdir(mode=0o700, exist_ok=True)
+            for records in ("saes", "kmes"):
+                (home / records).mkdir(mode=0o700, exist_ok=True)
             # One process makes it; another that starts at the same time waits and then finds it.
             with _locked(home):
                 if not (home / "ca.pem").exists():
@@ -163,8 +178,8 @@ class Authority(Trust):
                 certificate = x509.load_pem_x509_certificate((home / "ca.pem").read_bytes())
                 assert isinstance(key, ec.EllipticCurvePrivateKey)
                 authority = cls(home, key, certificate)
-                if not authority.crl.exists():
-                    authority._write_crl(frozenset())
+                if authority.revocations().number == 0:  # from before lists had one
+                    authority._write_list(frozenset())
         except OSError as error:
             raise StorageError(f"cannot use the authority in {home}: {error.strerror}") from None
         except ValueError:
@@ -175,14 +190,24 @@ class Authority(Trust):
         """A fresh certificate and private key, both PEM, for the key node ``kme_id`` on ``hosts``.
 
         The KME ID is a DNS name of the certificate too: a client that asks TLS for that name is refused by
-        a key node of another name, whatever its address.
+        a key node of another name, whatever its address. The authority keeps a record of what it issued.
         """
         key = ec.generate_private_key(ec.SECP256R1())
         usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
-        return self._issue(kme_id, key.public_key(), _names(kme_id, hosts), usages), private_pem(key)
+        names = certificates.kme_names(kme_id, hosts)
+        made = self._issue(kme_id, key.public_key(), names, usages)
+        try:
+            with _locked(self._home):
+                issued = [each.public_bytes(PEM) for each in self._issued(kme_id) if not _is_over(each)]
+                write(self._kme_record(kme_id), b"".join([*issued, made]))
+        except OSError as error:
+            raise StorageError(f"cannot record the certificate of {kme_id}: {error.strerror}") from None
+        return made, private_pem(key)
 
     def kme_files(self, directory: Path, kme_id: str, hosts: Sequence[str]) -> tuple[Path, Path]:
-        """Files of a fresh certificate and key for ``kme_id``, mode 0600, in ``directory``."""
+        """Files of a certificate and key for ``kme_id``, mode 0600, in ``directory``; fresh where need be."""
+        with contextlib.suppress(StorageError):
+            return super().kme_files(directory, kme_id, hosts)
         certificate, key = self.issue_kme(kme_id, hosts)
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -207,15 +232,12 @@ class Authority(Trust):
             raise Refused("the certificate request is malformed", code="bad-csr") from None
         if not valid or not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.key_size < 256:
             raise Refused("the certificate request does not prove an EC key of 256 bits", code="bad-csr")
-        names = [
-            x509.UniformResourceIdentifier(f"urn:qkd:{kind}:{quote(name, safe='')}")
-            for kind, name in (("sae", sae_id), ("kme", kme_id))
-        ]
+        names = certificates.sae_names(sae_id, kme_id)
         certificate = self._issue(sae_id, key, names, [ExtendedKeyUsageOID.CLIENT_AUTH])
         try:
             with _locked(self._home):
                 if (record := self._record(sae_id)).exists():
-                    self._write_crl(self.revoked() | {_serial(record.read_bytes())})
+                    self._write_list({serial_of(record.read_bytes())})
                 write(record, certificate)
         except OSError as error:
             raise StorageError(f"cannot record the certificate of {sae_id}: {error.strerror}") from None
@@ -223,8 +245,7 @@ class Authority(Trust):
 
     def revoke(self, certificate_pem: bytes) -> None:
         """Put a certificate on the revocation list; running key nodes refuse it from the next request on."""
-        with _locked(self._home):
-            self._write_crl(self.revoked() | {_serial(certificate_pem)})
+        self._revoke({serial_of(certificate_pem)})
 
     def revoke_sae(self, sae_id: str) -> None:
         """Revoke the certificate that ``sae_id`` has; raises :class:`Refused` when it has none."""
@@ -233,6 +254,46 @@ class Authority(Trust):
         except FileNotFoundError:
             raise Refused(f"{sae_id} has no certificate to revoke", code="unknown-sae") from None
 
+    def revoke_kme(self, kme_id: str, directory: Path) -> int:
+        """Revoke every certificate that ``kme_id`` was issued, and the one in ``directory``.
+
+        How many of them were good until now. A key that was copied off the node last month opens as many
+        doors as the one it has now. Raises :class:`Refused` when it was issued none.
+        """
+        issued = {each.serial_number for each in self._issued(kme_id)}
+        with contextlib.suppress(OSError, ValueError):  # from before the authority kept a record
+            issued.add(serial_of((directory / "kme.pem").read_bytes()))
+        if not issued:
+            raise Refused(f"{kme_id} has no certificate to revoke", code="unknown-kme")
+        return self._revoke(issued)
+
+    def fresh_revocations(self) -> RevocationList:
+        """The revocation list to give to others: signed anew when half of its time is over."""
+        listed, now = self.revocations(), _now()
+        if listed.ends - now.timestamp() < (listed.ends - listed.starts) / 2:
+            with contextlib.suppress(StorageError):  # the one there is counts for a while yet
+                self._revoke(set())
+        return self.revocations()
+
+    def _revoke(self, serials: Set[int]) -> int:
+        try:
+            with _locked(self._home):
+                fresh = serials - self.revoked()
+                self._write_list(fresh)
+        except OSError as error:
+            raise StorageError(f"cannot write {self._crl}: {error.strerror}; nothing is revoked") from None
+        return len(fresh)
+
+    def _issued(self, kme_id: str) -> list[x509.Certificate]:
+        """The certificates that ``kme_id`` was issued, without those that expired before the last of them."""
+        try:
+            return x509.load_pem_x509_certificates(self._kme_record(kme_id).read_bytes())
+        except FileNotFoundError:
+            return []
+
+    def _kme_record(self, kme_id: str) -> Path:
+        return self._home / "kmes" / (hashlib.sha256(kme_id.encode()).hexdigest() + ".pem")
+
     def _issue(
         self,
         name: str,
@@ -240,36 +301,17 @@ class Authority(Trust):
         names: Sequence[x509.GeneralName],
         usages: Sequence[x509.ObjectIdentifier],
     ) -> bytes:
-        now = datetime.datetime.now(datetime.UTC)
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
-            .issuer_name(self._certificate.subject)
-            .public_key(key)
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - BACKDATED)
-            .not_valid_after(now + datetime.timedelta(days=LEAF_DAYS))
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(x509.SubjectAlternativeName(names), critical=False)
-            .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
-            .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False
-            )
-        )
-        return builder.sign(self._key, hashes.SHA384()).public_bytes(serialization.Encoding.PEM)
+        made = certificates.leaf(self._certificate, self._key, name, key, names, usages, _now())
+        return made.public_bytes(PEM)
 
-    def _write_crl(self, serials: Set[int]) -> None:
-        now = datetime.datetime.now(datetime.UTC)
-        builder = (
-            x509.CertificateRevocationListBuilder()
-            .issuer_name(self._certificate.subject)
-            .last_update(now - BACKDATED)
-            .next_update(now + datetime.timedelta(days=AUTHORITY_DAYS))
-        )
-        for serial in sorted(serials):
-            revoked = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now)
-            builder = builder.add_revoked_certificate(revoked.build())
-        write(self.crl, builder.sign(self._key, hashes.SHA384()).public_bytes(serialization.Encoding.PEM))
+    def _write_list(self, serials: Set[int]) -> None:
+        """A new revocation list: what is on the one there is and ``serials``. The lock is the caller's."""
+        now = _now()
+        entries = certificates.entries_of(x509.load_pem_x509_crl(self.crl.read_bytes()), now)
+        entries |= dict.fromkeys(serials, now)
+        number = self.revocations().number + 1
+        made = certificates.revocation_list(self._certificate, self._key, number, entries, now)
+        write(self.crl, made.public_bytes(PEM))
 
 
 @contextlib.contextmanager
@@ -285,64 +327,31 @@ def reached_at(*hosts: str) -> tuple[str, ...]:
     return *dict.fromkeys(hosts), "localhost"
 
 
-def _names(kme_id: str, hosts: Sequence[str]) -> list[x509.GeneralName]:
-    """What a key node's certificate is for."""
-    names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(f"{KME_URN}{quote(kme_id, safe='')}")]
-    for host in (kme_id, *hosts):
-        try:
-            names.append(x509.IPAddress(ipaddress.ip_address(host)))
-        except ValueError:
-            names.append(x509.DNSName(host))
-    return names
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
 
 
 def _ends_soon(certificate: x509.Certificate) -> bool:
-    return certificate.not_valid_after_utc - datetime.datetime.now(datetime.UTC) < RENEWED_BEFORE
+    return certificate.not_valid_after_utc - _now() < RENEWED_BEFORE
 
 
-def _serial(certificate_pem: bytes) -> int:
+def _is_over(certificate: x509.Certificate) -> bool:
+    return certificate.not_valid_after_utc < _now()
+
+
+def serial_of(certificate_pem: bytes) -> int:
+    """The serial number of a certificate."""
     return x509.load_pem_x509_certificate(certificate_pem).serial_number
 
 
-def _serial_and_home(certificate_pem: bytes) -> tuple[int, str]:
-    """Of an SAE's certificate: serial number, and the KME ID that serves it."""
-    certificate = x509.load_pem_x509_certificate(certificate_pem)
-    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    uris = names.get_values_for_type(x509.UniformResourceIdentifier)
-    home = next(uri.removeprefix(KME_URN) for uri in uris if uri.startswith(KME_URN))
-    return certificate.serial_number, unquote(home)
-
-
 def _create(home: Path) -> None:
+    """The certificate last: only with it there is an authority."""
     key = ec.generate_private_key(ec.SECP384R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "qcall relay authority")])
-    now = datetime.datetime.now(datetime.UTC)
-    usage = x509.KeyUsage(
-        digital_signature=False,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=True,
-        crl_sign=True,
-        encipher_only=False,
-        decipher_only=False,
-    )
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - BACKDATED)
-        .not_valid_after(now + datetime.timedelta(days=AUTHORITY_DAYS))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(usage, critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .sign(key, hashes.SHA384())
-    )
+    now = _now()
+    certificate = certificates.authority(key, now)
     write(home / "ca.key", private_pem(key))
-    write(home / "ca.pem", certificate.public_bytes(serialization.Encoding.PEM))
+    write(home / "crl.pem", certificates.revocation_list(certificate, key, 1, {}, now).public_bytes(PEM))
+    write(home / "ca.pem", certificate.public_bytes(PEM))
 
 
 def private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
@@ -350,12 +359,6 @@ def private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-
-
-@functools.lru_cache(maxsize=4096)
-def expiry(not_after: str) -> float:
-    """Unix time of a certificate's end as OpenSSL writes it; servers read the same few with every request."""
-    return float(ssl.cert_time_to_seconds(not_after))
 
 
 def write(path: Path, data: bytes) -> None:

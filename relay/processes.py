@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from relay.config import RelayHome
-from relay.control import Arguments, ControlServer, ask
-from relay.errors import LocalFault, RelayError, UsageError, failure
+from relay.control import Arguments, Command, ControlServer, ask
+from relay.errors import AddressInUse, LocalFault, RelayError, StorageError, UsageError, failure
 from relay.kme.audit import AuditLog
 from relay.network.faults import FaultRequest, understood, void
 from relay.network.http import TrustedNode
@@ -25,6 +25,7 @@ from relay.network.memory import MemoryFile
 from relay.network.node import Observer
 from relay.network.topology import Link, Topology, kme_id
 from relay.pki import Authority, Trust, reached_at
+from relay.storage import why
 
 START_LIMIT = 120.0
 """Seconds for all nodes to start: a metropolitan network has 167."""
@@ -47,8 +48,7 @@ class RunningNode:
         self._name = name
         self._topology = topology
         self._node = node
-        self._audit: AuditLog | None = None
-        self._control: ControlServer
+        self._stack: contextlib.AsyncExitStack
 
     @classmethod
     async def start(
@@ -59,29 +59,29 @@ class RunningNode:
         home.create()
         kme_name = kme_id(name)
         hosts = reached_at(listen[0], kme[0])
-        node = await TrustedNode.start(
-            name,
-            topology,
-            authority=Trust.of_node(home.authority, home.key_nodes / kme_name, kme_name, hosts),
-            directory=home.key_nodes,
-            node_key=home.secret(kme_name),
-            host=listen[0],
-            port=listen[1],
-            kme_host=kme[0],
-            kme_port=kme[1],
-            entropy=secrets.token_bytes,
-        )
-        running = cls(name, topology, node)
-        try:
+        async with contextlib.AsyncExitStack() as stack:
+            # Before any file of the node is touched: it also says whether the node runs already.
+            commands: dict[str, Command] = {}
+            stack.push_async_callback((await _control(home, name, commands)).close)
+            node = await TrustedNode.start(
+                name,
+                topology,
+                authority=Trust.of_node(home.authority, home.key_nodes / kme_name, kme_name, hosts),
+                directory=home.key_nodes,
+                node_key=home.secret(kme_name),
+                host=listen[0],
+                port=listen[1],
+                kme_host=kme[0],
+                kme_port=kme[1],
+                entropy=secrets.token_bytes,
+            )
             if node.kme is not None:
-                running._audit = AuditLog(home.key_nodes / kme_id(name) / AUDIT_FILE)
-            commands = {"fault": running._fault, "status": running._status}
-            running._control = await ControlServer.start(control_path(home, name), commands)
-        except BaseException:
-            if running._audit is not None:
-                running._audit.close()
-            await node.close()
-            raise
+                stack.callback(AuditLog(home.key_nodes / kme_name / AUDIT_FILE).close)
+            stack.push_async_callback(node.close)
+            running = cls(name, topology, node)
+            commands |= {"fault": running._fault, "status": running._status}
+            stack.callback(commands.clear)
+            running._stack = stack.pop_all()
         return running
 
     def ready(self) -> dict[str, Any]:
@@ -91,10 +91,7 @@ class RunningNode:
 
     async def close(self) -> None:
         """Stop serving."""
-        await self._control.close()
-        await self._node.close()
-        if self._audit is not None:
-            self._audit.close()
+        await self._stack.aclose()
 
     async def _fault(self, arguments: Arguments) -> None:
         request = understood(arguments, self._topology)
@@ -109,6 +106,19 @@ class RunningNode:
             "captured": None if process.captured is None else len(process.captured),
             "relayed": process.relayed,
         }
+
+
+async def _control(home: RelayHome, node: str, commands: Mapping[str, Command]) -> ControlServer:
+    """The control socket of a node; there is one node of a name in a home."""
+    path = control_path(home, node)
+    try:
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        return await ControlServer.start(path, commands)
+    except OSError as error:
+        raise StorageError(f"cannot make {path.parent}: {why(error, path.parent)}") from None
+    except AddressInUse:
+        text = f"node {node} runs with the home {home.directory} already; stop that one first"
+        raise AddressInUse(text) from None
 
 
 class KeyProcesses:

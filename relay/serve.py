@@ -136,7 +136,12 @@ class RunningRelay:
             self.signalling = await SignallingServer.start(
                 *options.listen,
                 accounts=accounts,
-                services=Services(self.authority.sign_sae_csr, self._site_info, self._turn_credentials),
+                services=Services(
+                    self.authority.sign_sae_csr,
+                    self._site_info,
+                    self._turn_credentials,
+                    self.authority.fresh_revocations,
+                ),
                 ca=self.authority.ca_pem,
                 routes=self.routes,
                 ssl_context=self._tls(options.listen[0]),

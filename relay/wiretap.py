@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import StorageError
+from .storage import why
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ class Wiretap:
         try:
             self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         except OSError as error:
-            raise StorageError(f"cannot record to {path}: {error.strerror}") from None
+            raise StorageError(f"cannot record to {path}: {why(error, path)}") from None
 
     def write(self, kind: str, time: float, data: bytes, **fields: Any) -> None:
         """Record ``data`` seen at ``time``; ``kind`` is ``turn``, ``signalling``, ``kme`` or ``end-key``."""
@@ -52,6 +53,6 @@ class Wiretap:
             raise self.fault
 
     def _stop(self, error: OSError) -> None:
-        text = f"the recording to {self._path} ended early: {error.strerror}; is the disk full?"
+        text = f"the recording to {self._path} ended early: {why(error, self._path)}"
         self.fault = StorageError(text)
         log.error("%s", text)

@@ -24,6 +24,7 @@ from qcall.wire.signalling import share
 from relay.config import host_port, spelt
 from relay.control import ask
 from relay.errors import LocalFault, RelayError, failure
+from relay.laboratory import Ways
 from relay.media import Media, Report, Rows, hops_used, paths_used, together
 from relay.network.faults import FaultRequest
 from relay.path.routes import Routes
@@ -162,14 +163,14 @@ class Workers(Media):
                 worker.process.kill()
                 await worker.process.wait()
 
-    async def disturb(self, request: FaultRequest) -> int:
-        """Do to the path of every worker what a fault does to the fibres; returns how many pairs of sites
-        talk over another way then."""
+    async def disturb(self, request: FaultRequest) -> Ways:
+        """Do to the path of every worker what a fault does to the fibres."""
         arguments = {"action": request.action, "names": list(request.names), "share": request.share}
         answers = await asyncio.gather(
             *(self._ask(worker, ANSWER_LIMIT, "fault", **arguments) for worker in self._workers)
         )
-        return max((answer["detours"] for answer in answers if answer is not None), default=0)
+        told = (Ways(each["detours"], tuple(map(tuple, each["cut_off"]))) for each in answers if each)
+        return max(told, default=Ways(0))
 
     def _signal(self, number: signal.Signals) -> None:
         for worker in self._workers:

@@ -32,6 +32,9 @@ from qcall.crypto.secret import Secret
 from qcall.errors import NotSetUp, RelayRefused, Unavailable
 from qcall.wire import etsi014
 from qcall.wire.etsi014 import BadFormat, KeyContainer, KeyId, KeyIds, KeyRequest, Status
+from qcall.wire.vouched import Untrusted, VouchedConnector
+
+from .authority import UNTRUSTED, KnownAuthority
 
 KEY_BYTES = 32
 TIMEOUT = 5.0
@@ -132,19 +135,28 @@ def sae_key_and_request() -> tuple[bytes, bytes]:
 class KeyNode:
     """This phone's key node ``kme_id`` at ``url``; ``certificate`` and ``key`` are PEM files of the SAE.
 
-    TLS checks that the key node's certificate is of the authority in ``ca_pem`` and names ``kme_id``. Raises
-    :class:`NotSetUp` when the files cannot be used.
+    TLS checks that the key node's certificate is of ``authority`` and names ``kme_id``; before every request
+    ``authority`` is asked whether it has revoked it since. Raises :class:`NotSetUp` when the files cannot be
+    used.
     """
 
     def __init__(
-        self, url: str, *, kme_id: str, certificate: Path, key: Path, ca_pem: bytes, timeout: float = TIMEOUT
+        self,
+        url: str,
+        *,
+        kme_id: str,
+        certificate: Path,
+        key: Path,
+        authority: KnownAuthority,
+        timeout: float = TIMEOUT,
     ) -> None:
         self._url = url.rstrip("/")
         self._kme_id = kme_id
+        self._authority = authority
         self._timeout = timeout
         self._session: aiohttp.ClientSession | None = None
         try:
-            self._context = ssl.create_default_context(cadata=ca_pem.decode())
+            self._context = ssl.create_default_context(cadata=authority.ca_pem.decode())
             self._context.load_cert_chain(certificate, key)
             subject = x509.load_pem_x509_certificate(certificate.read_bytes()).subject
             self.sae_id = str(subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
@@ -227,8 +239,11 @@ class KeyNode:
         except aiohttp.ClientConnectorCertificateError as error:
             raise Unavailable(
                 f"{self._url} is not the key node {self._kme_id}: {error.certificate_error}",
-                code="qkd-untrusted",
+                code=UNTRUSTED,
             ) from None
+        except Untrusted as objection:
+            text = f"key node {self._kme_id} is not to be trusted: {objection}"
+            raise Unavailable(text, code=UNTRUSTED) from None
         except TimeoutError:
             raise Unavailable(
                 f"key node {self._kme_id} did not answer within {self._timeout:g} s; try again",
@@ -243,7 +258,7 @@ class KeyNode:
     async def _exchange(self, method: str, path: str, body: bytes | None) -> bytes:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=4, keepalive_timeout=KEEP_WARM),
+                connector=VouchedConnector(self._authority.objection, limit=4, keepalive_timeout=KEEP_WARM),
                 timeout=aiohttp.ClientTimeout(total=self._timeout),
                 cookie_jar=aiohttp.DummyCookieJar(),
             )

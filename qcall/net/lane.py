@@ -88,7 +88,7 @@ async def dial(relay: RelayAddress, ca_pem: bytes | None) -> AsyncIterator[Lane]
     """An open WebSocket; closed, whatever happens, on the way out."""
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_LIMIT)
     limits = aiohttp.ClientWSTimeout(ws_close=CLOSE_LIMIT)
-    async with aiohttp.ClientSession(timeout=timeout, connector=_connector(relay, ca_pem)) as session:
+    async with aiohttp.ClientSession(timeout=timeout, connector=connector(relay, ca_pem)) as session:
         try:
             async with asyncio.timeout(CONNECT_LIMIT):
                 socket = await session.ws_connect(
@@ -100,7 +100,8 @@ async def dial(relay: RelayAddress, ca_pem: bytes | None) -> AsyncIterator[Lane]
             yield Lane(socket)
 
 
-def _connector(relay: RelayAddress, ca_pem: bytes | None) -> aiohttp.TCPConnector:
+def connector(relay: RelayAddress, ca_pem: bytes | None) -> aiohttp.TCPConnector:
+    """The way to ``relay``, over TLS of the authority ``ca_pem`` where it is not on this machine."""
     if not relay.tls:
         return aiohttp.TCPConnector()
     context = ssl.create_default_context(cadata=None if ca_pem is None else ca_pem.decode("ascii"))

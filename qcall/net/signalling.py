@@ -90,6 +90,8 @@ class SignallingClient:
         self.on_failed = on_failed
         self.on_state = on_state
         self.on_presence: Callable[[Mapping[str, str]], None] = lambda _: None
+        self.on_crl: Callable[[int], None] = lambda _: None
+        """Told when the number of the authority's revocation list is another than ``welcome`` says."""
         self._watch: Watch | None = None
         self.connected = False
         self.failure: RelayRefused | None = None
@@ -243,8 +245,10 @@ class SignallingClient:
             case Failed(call_id, seq):
                 self._outbox.settle(call_id, seq)
                 self.on_failed(message)
-            case HeartbeatAck(turn):
+            case HeartbeatAck(turn, crl):
                 self.turn = turn or self.turn
+                if crl is not None:
+                    self.on_crl(crl)
             case Presence(people):
                 self.on_presence(people)
             case _:

@@ -20,6 +20,7 @@ from qcall.config import Account, Home
 from qcall.crypto.identity import Identity
 from qcall.errors import DeviceError, NotSetUp, QcallError
 from qcall.net.address import RelayAddress
+from qcall.net.authority import KnownAuthority
 from qcall.net.kme import KeyNode
 from qcall.net.lane import http_url
 from qcall.net.signalling import SignallingClient
@@ -109,7 +110,9 @@ async def network(home: Home, account: Account, identity: Identity | None) -> As
         return
     try:
         yield Finding("relay", True, f"{account.relay} knows this phone")
-        yield await key_node(home, account, client.welcome.kme_url)
+        authority = KnownAuthority(home.ca(), home.revocations)
+        await authority.follow(RelayAddress.parse(account.relay), client.welcome.crl)
+        yield await key_node(home, account, client.welcome.kme_url, authority)
     finally:
         await client.close()
 
@@ -144,12 +147,16 @@ async def running_phone(home: Home) -> Finding | None:
     )
 
 
-async def key_node(home: Home, account: Account, url: str) -> Finding:
+async def key_node(home: Home, account: Account, url: str, authority: KnownAuthority) -> Finding:
     """Whether quantum keys could come."""
     node = None
     try:
         node = KeyNode(
-            url, kme_id=account.kme_id, certificate=home.sae_certificate, key=home.sae_key, ca_pem=home.ca()
+            url,
+            kme_id=account.kme_id,
+            certificate=home.sae_certificate,
+            key=home.sae_key,
+            authority=authority,
         )
         await node.connect()
     except QcallError as error:

@@ -23,6 +23,8 @@ from qcall.config import Account, Home, Settings
 from qcall.crypto.identity import Identity
 from qcall.errors import LocalFault, QcallError, RelayRefused, UsageError
 from qcall.media.peer import Relay
+from qcall.net.address import RelayAddress
+from qcall.net.authority import KnownAuthority
 from qcall.net.kme import KeyNode, QkdSource
 from qcall.net.signalling import SignallingClient
 from qcall.records.store import Records
@@ -84,6 +86,7 @@ class Phone:
         self._signalling: SignallingClient | None = None
         self._qkd: QkdSource | None = None
         self.key_node: KeyNode | None = None
+        self._authority: KnownAuthority
         self._tasks: set[asyncio.Task[None]] = set()
         self._refused: list[bytes] = []
         self._closing = False
@@ -102,6 +105,7 @@ class Phone:
         home, account = self._home, self.account
         ca_pem = home.ca()
         self._kme_url = kme_url
+        self._authority = KnownAuthority(ca_pem, home.revocations)
         self._signalling = await SignallingClient.connect(
             account.relay,
             account.name,
@@ -112,14 +116,16 @@ class Phone:
             on_state=self._guarded(self._on_relay),
         )
         self._signalling.on_presence = self._guarded(self._on_presence)
+        self._signalling.on_crl = self._guarded(lambda number: self._start(self._follow_authority(number)))
         self.key_node = node = KeyNode(
             kme_url or self._signalling.welcome.kme_url,
             kme_id=account.kme_id,
             certificate=home.sae_certificate,
             key=home.sae_key,
-            ca_pem=ca_pem,
+            authority=self._authority,
         )
         self._qkd = node
+        await self._follow_authority(self._signalling.welcome.crl)
         self._start(greet(node))
         self._say("registered", name=account.name, site=account.site, relay=account.relay)
         return self
@@ -300,7 +306,15 @@ class Phone:
             return  # The first login, which ``online`` waits for.
         if self._kme_url is None:
             self.key_node.move(self._signalling.welcome.kme_url)
-        self._start(greet(self.key_node))
+        self._start(self._meet(self.key_node, self._signalling.welcome.crl))
+
+    async def _meet(self, node: KeyNode, crl: int) -> None:
+        await self._follow_authority(crl)
+        await greet(node)
+
+    async def _follow_authority(self, crl: int) -> None:
+        """Have the revocation list with this number before the key node is asked again."""
+        await self._authority.follow(RelayAddress.parse(self.account.relay), crl)
 
     def _give_up(self, failure: QcallError) -> None:
         """This phone cannot be called any more."""

@@ -32,6 +32,7 @@ T = TypeVar("T")
 VERSION = 1
 PATH = "/signal"
 CA_PATH = "/ca.pem"
+CRL_PATH = "/crl.pem"
 
 HEARTBEAT_INTERVAL = 5.0
 """Seconds between a phone's heartbeats."""
@@ -53,6 +54,8 @@ NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")
 
 Nonce = Annotated[bytes, Meta(min_length=NONCE_LENGTH, max_length=NONCE_LENGTH)]
 CallId = Annotated[bytes, Meta(min_length=CALL_ID_LENGTH, max_length=CALL_ID_LENGTH)]
+CrlNumber = Annotated[int, Meta(ge=0)]
+"""Of the authority's latest revocation list (RFC 5280, section 5.2.3), which `CRL_PATH` gives."""
 SpkiHash = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Sequence = Annotated[int, Meta(ge=0, le=0xFFFF_FFFF)]
 Availability = Literal["online", "busy", "offline"]
@@ -164,6 +167,7 @@ class Welcome(_Message, frozen=True):
     kme_id: Text
     kme_url: Text
     turn: TurnCredentials
+    crl: CrlNumber
 
 
 class Enrol(_Message, frozen=True):
@@ -196,9 +200,10 @@ class Heartbeat(_Message, frozen=True):
 
 
 class HeartbeatAck(_Message, frozen=True):
-    """Relay: kept. ``turn`` is there when the earlier credentials will soon expire."""
+    """Relay: kept. ``turn`` is there when the earlier credentials soon expire, ``crl`` when it is new."""
 
     turn: TurnCredentials | None = None
+    crl: CrlNumber | None = None
 
 
 class Envelope(_Message, frozen=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -18,6 +19,8 @@ fault_app = typer.Typer(
 )
 app.add_typer(fault_app, name="fault")
 
+NAMED = 3
+"""Pairs of sites that are called by their names."""
 A = Annotated[str, typer.Argument(help="One node of the link.")]
 B = Annotated[str, typer.Argument(help="The node at its other end.")]
 
@@ -66,11 +69,17 @@ def restore(
     disturb(context, as_json, "restore", *(names or ()))
 
 
-def spelt(detours: int) -> str:
-    """How many pairs of sites talk over a detour, if any."""
-    if not detours:
-        return ""
-    return f"; {counted(detours, 'pair')} of sites {'talks' if detours == 1 else 'talk'} over a detour"
+def spelt(detours: int, cut_off: Sequence[Sequence[str]]) -> str:
+    """How many pairs of sites talk over a detour, and for which no way is left, if any."""
+    said = ""
+    if detours:
+        verb = "talks" if detours == 1 else "talk"
+        said += f"; {counted(detours, 'pair')} of sites {verb} over a detour"
+    if cut_off:
+        named = ", ".join("–".join(pair) for pair in cut_off[:NAMED])
+        more = f" and {len(cut_off) - NAMED} more" if len(cut_off) > NAMED else ""
+        said += f"; no way is left for {counted(len(cut_off), 'pair')} of sites: {named}{more}"
+    return said
 
 
 def disturb(context: typer.Context, as_json: bool, action: str, *names: str, **more: Any) -> None:
@@ -83,6 +92,6 @@ def disturb(context: typer.Context, as_json: bool, action: str, *names: str, **m
             print_json({"event": "fault", **done, **more})
             return
         what = "–".join(names) or "everything"
-        typer.echo(f"{action} {what}: done (simulated){spelt(done['detours'])}")
+        typer.echo(f"{action} {what}: done (simulated){spelt(done['detours'], done['cut_off'])}")
 
     run(work)

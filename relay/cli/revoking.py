@@ -1,4 +1,4 @@
-"""Turning a phone out."""
+"""Turning a phone out, and taking back the certificates of a node."""
 
 from __future__ import annotations
 
@@ -10,30 +10,46 @@ import typer
 from qcall.wire.local import NOT_RUNNING
 from relay.config import RelayHome
 from relay.control import ask
-from relay.errors import LocalFault, UsageError
+from relay.errors import LocalFault, Refused, UsageError
+from relay.network.topology import kme_id
 from relay.pki import Authority
 from relay.signalling.accounts import Accounts
 from relay.signalling.admission import sae_id
 
 from .app import Json, app
-from .running import print_json, run
+from .running import counted, print_json, run
 
 
 @app.command()
 def revoke(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="Whose phone, as it was enrolled.")],
+    name: Annotated[str | None, typer.Argument(help="Whose phone, as it was enrolled.")] = None,
+    node: Annotated[
+        str | None, typer.Option("--node", help="Instead of a phone: the node whose certificates to revoke.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Turn a phone out, at once: no more quantum keys, no login, no media.
+    """Turn a phone out, or revoke the certificates of a node, at once.
 
-    Key nodes that run refuse its certificate from the next request on. Its account is removed; where it is
-    online the relay ends its login and what it relays, and takes its TURN credentials no more. An invite lets
-    the name enrol anew.
+    A phone gets no more quantum keys, no login, no media. Key nodes that run refuse its certificate from the
+    next request on. Its account is removed; where it is online the relay ends its login and what it relays,
+    and takes its TURN credentials no more. An invite lets the name enrol anew.
+
+    A node (--node) is for when its private key may be in other hands: every certificate that it was ever
+    issued is revoked. Other nodes talk to it no more from the next request on, and keys go another way;
+    within seconds, phones take no more keys from it. When it starts again it gets another certificate, for
+    which the authority's private key (ca/ca.key) has to be in the home; to leave it out for good, take it out
+    of the topology.
     """
     home: RelayHome = context.obj
 
     async def work(_: asyncio.Event) -> None:
+        if (name is None) == (node is None):
+            raise UsageError("name either a phone, or a node with --node")
+        if node is not None:
+            _take_back(home, node, as_json)
+            return
+        assert name is not None
         if not home.accounts.exists():
             raise UsageError(f"{home.directory} is no relay's home: nobody is enrolled; name it with --home")
         had = await turn_out(home, name)
@@ -46,6 +62,25 @@ def revoke(
             typer.echo(f"{name} is revoked: its certificate and its account{online}")
 
     run(work)
+
+
+def _take_back(home: RelayHome, node: str, as_json: bool) -> None:
+    """Revoke the certificates of a node; nodes and the relay that run read the list by themselves."""
+    if not home.authority.exists():
+        raise UsageError(f"{home.directory} is no relay's home: no node has run; name it with --home")
+    kme = kme_id(node)
+    try:
+        number = Authority.open_or_create(home.authority).revoke_kme(kme, home.key_nodes / kme)
+    except Refused:
+        text = f"no node called {node} has a certificate in this home; see relay topology show, and --home"
+        raise UsageError(text) from None
+    if not number:
+        raise UsageError(f"every certificate of node {node} is revoked already; it gets another at its start")
+    if as_json:
+        print_json({"event": "revoked", "node": node, "certificates": number})
+        return
+    what = f"its {counted(number, 'certificate')} {'is' if number == 1 else 'are'} revoked"
+    typer.echo(f"node {node}: {what}; nobody talks to it until it starts again and gets another")
 
 
 async def turn_out(home: RelayHome, name: str) -> dict[str, bool]:

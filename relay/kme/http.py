@@ -20,9 +20,9 @@ import msgspec
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
+from qcall.wire.vouched import expiry
 from relay.config import cannot_listen
 from relay.errors import StorageError
-from relay.pki import expiry
 
 from .audit import NAME as AUDIT
 from .commit import GroupCommit
@@ -145,7 +145,13 @@ class KmeServer:
             raise KmeRefusal(HTTPStatus.UNAUTHORIZED, "the client certificate is not that of an SAE")
         if time.time() > expiry(peer["notAfter"]):  # TLS looked when the connection was made
             raise KmeRefusal(HTTPStatus.UNAUTHORIZED, "the client certificate has expired; enrol again")
-        if int(peer["serialNumber"], 16) in self._revoked():
+        try:
+            revoked = int(peer["serialNumber"], 16) in self._revoked()
+        except StorageError as error:
+            log.error("%s", error)
+            text = "the KME cannot tell which certificates are revoked; its log says why"
+            raise KmeRefusal(HTTPStatus.SERVICE_UNAVAILABLE, text) from None
+        if revoked:
             raise KmeRefusal(HTTPStatus.UNAUTHORIZED, "the client certificate is revoked; enrol again")
         names = [value for part in peer["subject"] for name, value in part if name == "commonName"]
         return str(names[0])

@@ -25,6 +25,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from relay.errors import StorageError
+from relay.storage import why
 
 from .keys import Assignment, EndKey, NotASlave, NotHeld, joined
 
@@ -67,7 +68,8 @@ class SqliteKeyStore:
             path.touch(mode=0o600, exist_ok=True)
             self._db = sqlite3.connect(path, isolation_level=None, timeout=0.5)
         except (sqlite3.Error, OSError) as error:
-            raise StorageError(f"cannot open the key store {path}: {error}") from None
+            raise StorageError(f"cannot open the key store {path}: {why(error, path)}") from None
+        self._path = path
         try:
             self._db.execute("PRAGMA locking_mode=EXCLUSIVE")
             self._db.execute("PRAGMA journal_mode=WAL")
@@ -75,12 +77,9 @@ class SqliteKeyStore:
             self._db.execute("PRAGMA secure_delete=ON")
             self._db.execute("PRAGMA foreign_keys=ON")
             self._open(path, _boot_id() if boot_id is None else boot_id)
-        except sqlite3.OperationalError:
+        except sqlite3.Error as error:
             self._db.close()
-            raise StorageError(f"the key store {path} is in use; stop the other key node first") from None
-        except sqlite3.DatabaseError:
-            self._db.close()
-            raise StorageError(f"{path} is not a key store; move it away to start a new one") from None
+            raise StorageError(f"cannot open the key store {path}: {why(error, path)}") from None
         except StorageError:
             self._db.close()
             raise
@@ -109,7 +108,7 @@ class SqliteKeyStore:
                 self._db.execute("ROLLBACK")
             self._undone = False
             self._count()
-            raise _unwritable(error) from None
+            raise self._unwritable(error) from None
 
     def add_stock(self, peer: str, keys: Sequence[EndKey], *, owned: bool, expires: float) -> None:
         self._earliest = min(self._earliest, expires)
@@ -300,7 +299,7 @@ class SqliteKeyStore:
         try:
             return self._db.execute(query, values).fetchall()
         except sqlite3.Error as error:
-            raise StorageError(f"the key store cannot be read: {error}") from None
+            raise StorageError(f"the key store cannot be read: {why(error, self._path)}") from None
 
     @contextlib.contextmanager
     def _change(self) -> Iterator[None]:
@@ -320,15 +319,14 @@ class SqliteKeyStore:
                 raise
             self._db.execute("RELEASE change")
         except sqlite3.Error as error:
-            raise _unwritable(error) from None
+            raise self._unwritable(error) from None
+
+    def _unwritable(self, error: sqlite3.Error) -> StorageError:
+        return StorageError(f"the key store cannot be written: {why(error, self._path)}")
 
 
 def _origin(key: EndKey) -> bytes:
     return msgspec.msgpack.encode(_Origin(key.paths, key.qber, key.age))
-
-
-def _unwritable(error: sqlite3.Error) -> StorageError:
-    return StorageError(f"the key store cannot be written: {error}; is the disk full?")
 
 
 def _crosses(origin: bytes, link: set[str]) -> bool:

@@ -20,14 +20,15 @@ import aiohttp
 import msgspec
 from aiohttp import web
 
+from qcall.wire.vouched import Untrusted, VouchedConnector, expiry
 from relay.config import cannot_listen, chosen_by
-from relay.errors import RelayError
+from relay.errors import LocalFault, RelayError, StorageError
 from relay.kme.commit import GroupCommit
 from relay.kme.http import KmeServer, serve_kme
 from relay.kme.keystore import SqliteKeyStore
 from relay.kme.recurring import Recurring
 from relay.kme.service import DEFAULT_LIMITS, KeyService, Limits
-from relay.pki import Trust, expiry, reached_at, write
+from relay.pki import Trust, reached_at, serial_of, write
 
 from .memory import MemoryFile
 from .process import NodeProcess
@@ -48,17 +49,29 @@ log = logging.getLogger("relay.network")
 
 
 class HttpPeers:
-    """The way to other nodes; ``address_of`` gives a node's URL, or None while it is not known."""
+    """The way to other nodes; ``address_of`` gives a node's URL, or None while it is not known.
 
-    def __init__(self, name: str, context: ssl.SSLContext, address_of: Callable[[str], str | None]) -> None:
+    A node whose certificate is among those that ``revoked`` tells is sent nothing, on no connection.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        context: ssl.SSLContext,
+        address_of: Callable[[str], str | None],
+        revoked: Callable[[], Set[int]],
+    ) -> None:
         self._name = name
         self._context = context
         self._address_of = address_of
+        self._revoked = revoked
         self._session: aiohttp.ClientSession | None = None
 
     async def ask(self, node: str, action: str, body: bytes, *, timeout: float) -> bytes:
         if self._session is None:
-            connector = aiohttp.TCPConnector(limit_per_host=CONNECTIONS, keepalive_timeout=KEEP_ALIVE)
+            connector = VouchedConnector(
+                self._objection, limit_per_host=CONNECTIONS, keepalive_timeout=KEEP_ALIVE
+            )
             self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), connector=connector)
         address = self._address_of(node)
         if address is None:
@@ -76,8 +89,16 @@ class HttpPeers:
                 if response.status == HTTPStatus.OK:
                     return answer
                 raise PeerFailed(_fault(answer, self._name, node))
+        except Untrusted as objection:
+            raise PeerFailed(Fault("not-trusted", f"node {node}: {objection}", self._name, node)) from None
         except (aiohttp.ClientError, TimeoutError, OSError):
             raise PeerFailed(Fault("node-down", f"node {node} does not answer", self._name, node)) from None
+
+    def _objection(self, serial: int) -> str | None:
+        try:
+            return "its certificate is revoked" if serial in self._revoked() else None
+        except StorageError as error:
+            return str(error)
 
     async def close(self) -> None:
         """Drop all connections."""
@@ -88,7 +109,9 @@ class HttpPeers:
 class TrustedNode:
     """A running node: its server towards other nodes and, at an access site, its key node for SAEs."""
 
-    def __init__(self, process: NodeProcess, peers: HttpPeers, revoked: Callable[[], Set[int]]) -> None:
+    def __init__(
+        self, process: NodeProcess, peers: HttpPeers, revoked: Callable[[], Set[int]], serial: int
+    ) -> None:
         self.process = process
         self.kme: KmeServer | None = None
         self.store: SqliteKeyStore | None = None
@@ -96,6 +119,7 @@ class TrustedNode:
         self._commit = GroupCommit({})
         self._peers = peers
         self._revoked = revoked
+        self._serial = serial
         self._runner: web.ServerRunner | None = None
         self._tending: asyncio.Task[None] | None = None
 
@@ -126,13 +150,13 @@ class TrustedNode:
         kme_host = kme_host or host
         files = authority.kme_files(directory / kme, kme, reached_at(host, kme_host))
         store = SqliteKeyStore(directory / kme / "keys.db", node_key) if name in topology.sites else None
-        peers = HttpPeers(name, authority.client_context(*files), _addresses(directory))
+        peers = HttpPeers(name, authority.client_context(*files), _addresses(directory), authority.revoked)
         memory = MemoryFile(directory / kme)
         process = NodeProcess(
             name, topology, peers, clock=time.monotonic, unix=time.time, entropy=entropy, store=store,
             memory=memory.load(), remember=memory.save,
         )  # fmt: skip
-        node = cls(process, peers, authority.revoked)
+        node = cls(process, peers, authority.revoked, serial_of(files[0].read_bytes()))
         node.store = store
         if store is not None:
             node._commit = GroupCommit({kme: store})
@@ -234,6 +258,9 @@ class TrustedNode:
         while True:
             with tending.turn():
                 await self.process.tend()
+                if self._serial in self._revoked():
+                    kme = kme_id(self.process.node.name)
+                    raise LocalFault(f"the certificate of {kme} is revoked; start the node again for another")
             await asyncio.sleep(TEND_SECONDS)
 
 

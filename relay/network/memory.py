@@ -11,6 +11,7 @@ import msgspec
 
 from relay.errors import StorageError
 from relay.pki import write
+from relay.storage import why
 
 FILE = "links.json"
 
@@ -42,7 +43,9 @@ class MemoryFile:
             return msgspec.json.decode(self._path.read_bytes(), type=Memory)
         except FileNotFoundError:
             return Memory()
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        except OSError as error:
+            raise StorageError(f"cannot read {self._path}: {why(error, self._path)}") from None
+        except (msgspec.DecodeError, UnicodeDecodeError):
             raise StorageError(f"{self._path} is damaged; remove it to begin anew") from None
 
     def save(self, memory: Memory) -> None:
@@ -50,7 +53,7 @@ class MemoryFile:
         try:
             write(self._path, msgspec.json.encode(memory))
         except OSError as error:
-            raise StorageError(f"cannot write {self._path}: {error.strerror}") from None
+            raise StorageError(f"cannot write {self._path}: {why(error, self._path)}") from None
 
     def forget(self) -> None:
         """Begin anew."""

@@ -21,6 +21,7 @@ from typing import Self, TypeVar
 from qcall.wire.invite import SECRET_LENGTH, BadInvite, Invite
 from qcall.wire.signalling import NAME, Code
 from relay.errors import Refused, StorageError, UsageError
+from relay.storage import why
 
 from .identity import PublicKeys
 
@@ -70,7 +71,7 @@ class Accounts:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             self._db = sqlite3.connect(path, isolation_level=None, timeout=5.0)
         except (OSError, sqlite3.Error) as error:
-            raise StorageError(f"cannot open {path}: {error}; choose another home with --home") from None
+            raise StorageError(f"cannot open {path}: {why(error, path)}") from None
         try:
             self._set_up()
         except BaseException:
@@ -179,7 +180,7 @@ class Accounts:
         try:
             yield
         except sqlite3.Error as error:
-            raise StorageError(f"cannot use {self._path}: {error}; check the disk and who owns it") from None
+            raise StorageError(f"cannot use {self._path}: {why(error, self._path)}") from None
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from qcall.wire.revocation import RevocationList
 from qcall.wire.signalling import (
     NAME,
     VERSION,
@@ -88,12 +89,13 @@ class Services:
 
     ``sign_csr(csr_pem, sae_id, kme_id)`` returns a PEM certificate, or raises ``Refused`` for a request that
     is none; ``site_info(site)`` is ``None`` for a site that is not served; ``turn_credentials(name, site)``
-    mints fresh credentials.
+    mints fresh credentials; ``revocations()`` is the authority's latest list.
     """
 
     sign_csr: Callable[[bytes, str, str], bytes]
     site_info: Callable[[str], SiteInfo | None]
     turn_credentials: Callable[[str, str], TurnCredentials]
+    revocations: Callable[[], RevocationList]
 
 
 def read(frame: bytes) -> FromPhone:

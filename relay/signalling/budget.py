@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Hashable
 from dataclasses import dataclass
 
@@ -45,3 +46,9 @@ class Budget:
         else:
             self._full_at[key] = full_at
         return True
+
+
+def source(address: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """Who counts as one source: an IPv4 address, or an IPv6 /64, which is what one customer has."""
+    bits = 64 if ":" in address else 32
+    return ipaddress.ip_network(f"{address.partition('%')[0]}/{bits}", strict=False)

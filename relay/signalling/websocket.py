@@ -2,13 +2,14 @@
 
 Enrolment needs the rest of the relay (certificates, key nodes, TURN): ``Services`` is what it is given. What
 goes from one site to another waits on the modelled path. ``GET /ca.pem`` gives the authority's certificate,
-which a phone compares with its invite before it trusts TLS; ``GET /healthz`` answers while the server runs.
+which a phone compares with its invite before it trusts TLS, and ``GET /crl.pem`` its revocation list, which
+every login and heartbeat counts; ``GET /healthz`` answers while the server runs.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
+import contextlib
 import logging
 import secrets
 import ssl
@@ -20,6 +21,7 @@ from aiohttp import WSMsgType, web
 
 from qcall.wire.signalling import (
     CA_PATH,
+    CRL_PATH,
     MAX_FRAME,
     NONCE_LENGTH,
     PATH,
@@ -45,7 +47,7 @@ from relay.path.wheel import Wheel
 
 from .accounts import Account, Accounts
 from .admission import TEXTS, Admission, Rejection, Services, SiteInfo, hello, read, sae_id
-from .budget import Budget, Rate
+from .budget import Budget, Rate, source
 from .directory import Cross, Directory, Drop, Effect, Limits, Registration, Send
 
 __all__ = ["Services", "SignallingServer", "SiteInfo", "Tap"]
@@ -86,6 +88,8 @@ class Connection:
         self._writer = asyncio.create_task(self._write(), name="signalling writer")
         self.turn_renewal = 0.0
         """When the phone is due for fresh TURN credentials, in unix seconds."""
+        self.crl = 0
+        """The number of the revocation list that the phone was told of last."""
 
     async def receive(self) -> FromPhone | None:
         """The next message; ``None`` when the connection is over."""
@@ -200,6 +204,7 @@ class SignallingServer:
         app = web.Application()
         app.router.add_get(PATH, server._signal)
         app.router.add_get(CA_PATH, server._show_ca)
+        app.router.add_get(CRL_PATH, server._show_crl)
         app.router.add_get("/healthz", server._show_health)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSING_LIMIT)
         await runner.setup()
@@ -232,12 +237,19 @@ class SignallingServer:
     async def _show_ca(self, _: web.Request) -> web.Response:
         return web.Response(body=self._ca, content_type="application/x-pem-file")
 
+    async def _show_crl(self, _: web.Request) -> web.Response:
+        try:
+            return web.Response(body=self._services.revocations().pem, content_type="application/x-pem-file")
+        except RelayError as fault:
+            log.error("signalling: %s", fault)
+            return web.Response(status=503, text=TEXTS[Code.FAULT] + "\n")
+
     async def _show_health(self, _: web.Request) -> web.Response:
         return web.Response(text="ok\n")
 
     async def _signal(self, request: web.Request) -> web.StreamResponse:
-        source = _source(request.remote or "::")
-        if not self._attempts.spend(source, time.monotonic()):
+        origin = source(request.remote or "::")
+        if not self._attempts.spend(origin, time.monotonic()):
             self.counters["connections-refused-rate-limited"] += 1
             return web.Response(status=429, text=TEXTS[Code.BUSY] + "\n")
         socket = web.WebSocketResponse(max_msg_size=MAX_FRAME, compress=False, timeout=CLOSING_LIMIT)
@@ -249,7 +261,7 @@ class SignallingServer:
         registration = None
         try:
             async with asyncio.timeout(GREETING_LIMIT):
-                registration = await self._greet(connection, source)
+                registration = await self._greet(connection, origin)
             if registration is not None:
                 await self._converse(connection, registration)
         except Rejection as rejection:
@@ -268,7 +280,7 @@ class SignallingServer:
             self._open.discard(connection)
         return socket
 
-    async def _greet(self, connection: Connection, source: Hashable) -> Registration | None:
+    async def _greet(self, connection: Connection, origin: Hashable) -> Registration | None:
         """From Hello to Welcome; ``None`` after an enrolment and when the phone hangs up."""
         frame = await connection.receive_frame()
         if frame is None:
@@ -280,7 +292,7 @@ class SignallingServer:
             case Login() as login:
                 return self._welcome(connection, self._admission.login(name, challenge, login))
             case Enrol() as enrol:
-                if not self._enrolments.spend(source, time.monotonic()):
+                if not self._enrolments.spend(origin, time.monotonic()):
                     raise Rejection(Code.BUSY)
                 connection.send(self._admission.enrol(name, challenge, enrol, time.time()))
                 self.counters["enrolments"] += 1
@@ -293,6 +305,7 @@ class SignallingServer:
     def _welcome(self, connection: Connection, account: Account) -> Registration:
         info = self._admission.site_info(account.site)
         turn = self._turn(connection, account.name, account.site)
+        connection.crl = self._services.revocations().number
         registration, effects = self.directory.login(account.name, account.site, time.monotonic())
         self._run(effects)
         self._connections[registration.epoch] = connection
@@ -305,6 +318,7 @@ class SignallingServer:
                 info.kme_id,
                 info.kme_url,
                 turn,
+                connection.crl,
             )
         )
         return registration
@@ -315,6 +329,13 @@ class SignallingServer:
         connection.turn_renewal = (time.time() + turn.expires) / 2
         return turn
 
+    def _crl(self, connection: Connection) -> int | None:
+        """The number of the revocation list, if the phone was not told of it yet."""
+        told = connection.crl
+        with contextlib.suppress(RelayError):  # which the next login tells of; this phone can stay
+            connection.crl = self._services.revocations().number
+        return None if connection.crl == told else connection.crl
+
     async def _converse(self, connection: Connection, registration: Registration) -> None:
         epoch, name, site = registration.epoch, registration.name, registration.site
         while (message := await connection.receive()) is not None:
@@ -323,7 +344,8 @@ class SignallingServer:
                 case Heartbeat():
                     if self.directory.heartbeat(epoch, now):
                         due = time.time() >= connection.turn_renewal
-                        connection.send(HeartbeatAck(self._turn(connection, name, site) if due else None))
+                        turn = self._turn(connection, name, site) if due else None
+                        connection.send(HeartbeatAck(turn, self._crl(connection)))
                 case Envelope():
                     self.directory.busy = self._busy(message.call_id)
                     self._run(self.directory.route(epoch, message, now))
@@ -376,9 +398,3 @@ class SignallingServer:
         for crossing in self._path.due(now):
             self._run(self.directory.arrive(crossing))
         self._run(self.directory.timer(now))
-
-
-def _source(address: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
-    """Who counts as one source: an IPv4 address, or an IPv6 /64, which is what one customer has."""
-    bits = 64 if ":" in address else 32
-    return ipaddress.ip_network(f"{address.partition('%')[0]}/{bits}", strict=False)

@@ -17,6 +17,7 @@ from typing import Any
 import aiohttp
 
 from qcall.errors import Unavailable
+from qcall.net.authority import KnownAuthority
 from qcall.net.kme import KeyNode, sae_key_and_request
 from relay.config import RelayHome
 from relay.kme.audit import AuditLog
@@ -131,7 +132,8 @@ class KeyNetwork(abc.ABC):
         certificate.with_suffix(".key").write_bytes(key)
         phone = KeyNode(
             self.url(site), kme_id=kme_id(site), certificate=certificate,
-            key=certificate.with_suffix(".key"), ca_pem=self.authority.ca_pem, timeout=BUSY,
+            key=certificate.with_suffix(".key"), timeout=BUSY,
+            authority=KnownAuthority(self.authority.ca_pem, self.authority.crl),
         )  # fmt: skip
         self._phones.append(phone)
         return phone

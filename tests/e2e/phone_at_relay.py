@@ -52,7 +52,9 @@ class RelayHouse:
             "127.0.0.1",
             port,
             accounts=self.accounts,
-            services=Services(self.authority.sign_sae_csr, self._site, self._turn),
+            services=Services(
+                self.authority.sign_sae_csr, self._site, self._turn, self.authority.fresh_revocations
+            ),
             ca=self.authority.ca_pem,
             ssl_context=context,
             limits=limits,

@@ -15,12 +15,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA87PrivateKey
 
 from qcall.wire import signalling as wire
+from qcall.wire.revocation import RevocationList
 from relay.errors import Refused
 from relay.signalling.accounts import Accounts
 from relay.signalling.websocket import Services, SignallingServer, SiteInfo
 
 FINGERPRINT = bytes(range(32))
 CA = b"-----BEGIN CERTIFICATE-----\nsimulated\n-----END CERTIFICATE-----\n"
+NOBODY_REVOKED = RevocationList(1, 0.0, float("inf"), frozenset(), b"simulated")
 M = TypeVar("M")
 
 
@@ -38,7 +40,10 @@ def services(turn_lifetime: float = 3600.0) -> Services:
         expires = time.time() + turn_lifetime
         return wire.TurnCredentials("127.0.0.1", 3478, f"{expires}:{site}:{name}", "password", expires)
 
-    return Services(sign_csr, lambda site: SiteInfo(f"kme-{site}", f"https://127.0.0.1/{site}", CA), turn)
+    def site_info(site: str) -> SiteInfo:
+        return SiteInfo(f"kme-{site}", f"https://127.0.0.1/{site}", CA)
+
+    return Services(sign_csr, site_info, turn, lambda: NOBODY_REVOKED)
 
 
 @contextlib.asynccontextmanager

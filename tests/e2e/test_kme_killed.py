@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from qcall.errors import RelayRefused, Unavailable
+from qcall.net.authority import KnownAuthority
 from qcall.net.kme import KeyNode, QkdKey, sae_key_and_request
 from relay.pki import Authority
 
@@ -55,7 +56,7 @@ class KeyNodes:
             kme_id=f"kme-{site}",
             certificate=certificate,
             key=key,
-            ca_pem=self.authority.ca_pem,
+            authority=KnownAuthority(self.authority.ca_pem, self.authority.crl),
         )
 
 

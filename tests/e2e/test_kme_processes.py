@@ -21,6 +21,7 @@ import aiohttp
 import pytest
 
 from qcall.errors import Unavailable
+from qcall.net.authority import KnownAuthority
 from qcall.net.kme import KeyNode, QkdKey, sae_key_and_request
 from relay.errors import NoKeyMaterial, Refused
 from relay.kme.keys import ANY_PATH, EndKey
@@ -94,7 +95,8 @@ def enrolled(authority: Authority, home: Path, name: str, site: str, url: str = 
     files = home / f"{name}.pem", home / f"{name}.key"
     files[0].write_bytes(authority.sign_sae_csr(request, f"sae-{name}", kme_id(site)))
     files[1].write_bytes(key)
-    return KeyNode(url, kme_id=kme_id(site), certificate=files[0], key=files[1], ca_pem=authority.ca_pem)
+    known = KnownAuthority(authority.ca_pem, authority.crl)
+    return KeyNode(url, kme_id=kme_id(site), certificate=files[0], key=files[1], authority=known)
 
 
 async def until_keyed(phone: KeyNode, slave: str, *, path: tuple[str, ...] = ()) -> QkdKey:
@@ -138,6 +140,17 @@ async def test_keys_take_another_way_while_a_node_is_killed_and_return_when_it_i
         assert (await bob.dec_keys("sae-alice", [again.key_id]))[0].key == again.key
         back = await until_keyed(bob, "sae-alice")
         assert (await alice.dec_keys("sae-bob", [back.key_id]))[0].key == back.key
+
+
+async def test_keys_go_around_a_node_that_is_revoked_until_it_starts_again(nodes: Nodes) -> None:
+    async with nodes.phone("alice", "a") as alice, nodes.phone("bob", "b") as bob:
+        await until_keyed(alice, "sae-bob", path=("a", "x", "b"))
+        nodes.authority.revoke_kme("kme-x", nodes.home / "kme" / "kme-x")
+        around = await until_keyed(alice, "sae-bob", path=("a", "y", "b"))
+        assert (await bob.dec_keys("sae-alice", [around.key_id]))[0].key == around.key
+        await nodes.kill("x")
+        await nodes.start("x")
+        await until_keyed(alice, "sae-bob", path=("a", "x", "b"))
 
 
 async def test_a_node_killed_amid_requests_spends_no_bit_twice_and_loses_no_key_that_was_given(
@@ -282,6 +295,44 @@ async def test_a_node_whose_certificate_is_revoked_while_its_connection_is_warm_
     authority.revoke((tmp_path / "kme" / "kme-a" / "kme.pem").read_bytes())
     with pytest.raises(PeerFailed, match="revoked"):
         await line["a"].process._peers.ask("x", "frame", b"", timeout=BUSY)
+
+
+async def test_a_node_sends_nothing_to_a_revoked_node_also_over_a_connection_that_is_warm(
+    line: dict[str, TrustedNode], tmp_path: Path
+) -> None:
+    peers = line["a"].process._peers
+    with pytest.raises(PeerFailed, match="malformed"):
+        await peers.ask("x", "frame", b"", timeout=BUSY)
+    asked = 0
+    handle = line["x"].process.handle
+
+    async def counted(peer: str, action: str, body: bytes) -> bytes:
+        nonlocal asked
+        asked += peer == "a"
+        return await handle(peer, action, body)
+
+    line["x"].process.handle = counted  # type: ignore[method-assign]
+    Authority.open_or_create(tmp_path / "ca").revoke_kme("kme-x", tmp_path / "kme" / "kme-x")
+    before = asked
+    with pytest.raises(PeerFailed, match="node x: its certificate is revoked") as refused:
+        await peers.ask("x", "frame", b"", timeout=BUSY)
+    assert (refused.value.fault.a, refused.value.fault.b) == ("a", "x"), "for another way to be taken"
+    assert asked == before
+    async with asyncio.timeout(BUSY):
+        while line["a"].process.node.links["x"].usable:
+            await asyncio.sleep(0.02)
+
+
+async def test_a_node_that_was_revoked_says_so_in_its_log_once(
+    line: dict[str, TrustedNode], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    Authority.open_or_create(tmp_path / "ca").revoke_kme("kme-x", tmp_path / "kme" / "kme-x")
+    async with asyncio.timeout(BUSY):
+        while not caplog.messages:
+            await asyncio.sleep(0.02)
+        await line["x"].process.tend()
+    said = [message for message in caplog.messages if "is revoked; start the node again" in message]
+    assert said == ["the certificate of kme-x is revoked; start the node again for another"]
 
 
 async def test_a_node_whose_disk_was_full_opens_its_links_once_there_is_room(

@@ -8,6 +8,7 @@ import datetime
 import ssl
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -54,17 +55,47 @@ async def test_a_certificate_that_expires_while_the_connection_is_warm_is_refuse
     async with town.node("alice") as node:
         await node.enc_keys("sae-alice")
         later = time.time() + 400 * 86_400
-        monkeypatch.setattr("relay.kme.http.time.time", lambda: later)
+        monkeypatch.setattr("relay.kme.http.time", SimpleNamespace(time=lambda: later))
         with pytest.raises(RelayRefused, match="expired") as refused:
             await node.enc_keys("sae-alice")
     assert refused.value.code == "qkd-unauthorized"
 
 
+async def test_a_key_node_that_is_revoked_while_the_connection_is_warm_is_sent_nothing_more_on_it(
+    town: Town,
+) -> None:
+    town.enrol("alice")
+    seen: list[str] = []
+    town.sites.sites["beijing"].server.tap = lambda way, sae, path, body: seen.append(path)
+    async with town.node("alice") as node:
+        await node.enc_keys("sae-alice")
+        asked_before = len(seen)
+        town.authority.revoke_kme("kme-beijing", town.directory / "kme" / "kme-beijing")
+        node._authority.take(town.authority.crl.read_bytes())
+        with pytest.raises(Unavailable, match="not to be trusted: its certificate is revoked") as refused:
+            await node.enc_keys("sae-alice")
+    assert (refused.value.code, "\n" in str(refused.value)) == ("qkd-untrusted", False)
+    assert len(seen) == asked_before
+
+
+async def test_a_key_node_whose_certificate_expires_while_the_connection_is_warm_is_sent_nothing_more_on_it(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    town.enrol("alice")
+    async with town.node("alice") as node:
+        await node.enc_keys("sae-alice")
+        later = time.time() + 400 * 86_400
+        monkeypatch.setattr("qcall.wire.vouched.time", SimpleNamespace(time=lambda: later))
+        with pytest.raises(Unavailable, match="has expired") as refused:
+            await node.enc_keys("sae-alice")
+    assert refused.value.code == "qkd-untrusted"
+
+
 @pytest.fixture
 def past(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is issued now has expired yesterday."""
-    monkeypatch.setattr("relay.pki.BACKDATED", datetime.timedelta(days=10))
-    monkeypatch.setattr("relay.pki.LEAF_DAYS", -1)
+    monkeypatch.setattr("relay.certificates.BACKDATED", datetime.timedelta(days=10))
+    monkeypatch.setattr("relay.certificates.LEAF_DAYS", -1)
 
 
 async def test_an_expired_certificate_of_an_sae_gets_no_answer(town: Town, past: None) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from qcall.errors import NotSetUp, Unavailable
+from qcall.net.authority import KnownAuthority
 from qcall.net.kme import KeyNode
 from relay.errors import AddressInUse, StorageError
 from relay.pki import Authority
@@ -31,7 +32,8 @@ async def test_a_key_node_that_says_nothing_is_unavailable_in_time(town: Town) -
     port = silent.sockets[0].getsockname()[1]
     node = KeyNode(
         f"https://127.0.0.1:{port}", kme_id="kme-beijing", certificate=town.directory / "alice.pem",
-        key=town.directory / "alice.key", ca_pem=town.authority.ca_pem, timeout=0.2,
+        key=town.directory / "alice.key", timeout=0.2,
+        authority=KnownAuthority(town.authority.ca_pem, town.authority.crl),
     )  # fmt: skip
     with pytest.raises(Unavailable) as refused:
         await asked(node)
@@ -69,7 +71,7 @@ def test_a_phone_without_its_certificate_is_told_to_enrol(tmp_path: Path) -> Non
     with pytest.raises(NotSetUp, match="run qcall init again"):
         KeyNode(
             "https://127.0.0.1:1", kme_id="k", certificate=tmp_path / "no.pem", key=tmp_path / "no.key",
-            ca_pem=authority.ca_pem,
+            authority=KnownAuthority(authority.ca_pem, authority.crl),
         )  # fmt: skip
 
 
@@ -82,5 +84,5 @@ async def test_a_port_in_use_is_named_and_nothing_is_left_running(town: Town, tm
 
 
 async def test_a_store_in_use_is_named(town: Town) -> None:
-    with pytest.raises(StorageError, match="in use"):
+    with pytest.raises(StorageError, match="another program has it open"):
         await start(town.directory, town.authority)

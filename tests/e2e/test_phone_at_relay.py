@@ -15,6 +15,8 @@ from cryptography import x509
 
 from qcall.errors import QcallError, RelayRefused, StorageError, Unavailable, UsageError
 from qcall.net import outbox
+from qcall.net.address import RelayAddress
+from qcall.net.authority import KnownAuthority
 from qcall.net.signalling import SignallingClient
 from qcall.session.enrolment import RelaySigner
 from qcall.wire.signalling import MAX_PAYLOAD, Code, Failed, Reason
@@ -22,7 +24,7 @@ from relay.path.model import Hop
 from relay.path.routes import Routes
 from relay.pki import Authority
 from relay.signalling.directory import Limits
-from tests.e2e.phone_at_relay import Phone, RelayHouse, online, open_house
+from tests.e2e.phone_at_relay import PATIENCE, Phone, RelayHouse, online, open_house
 
 CALL = bytes(range(16))
 
@@ -422,3 +424,36 @@ async def test_what_a_callback_raises_is_not_lost(house: RelayHouse) -> None:
     await asyncio.wait((client._task,), timeout=5)
     with pytest.raises(ZeroDivisionError):
         await client.close()
+
+
+async def test_a_phone_is_told_of_a_new_revocation_list_at_login_and_with_the_next_heartbeat(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qcall.net.signalling.HEARTBEAT_INTERVAL", 0.05)
+    async with open_house(tmp_path) as house, online(house, "alice") as alice:
+        assert alice.client.welcome.crl == house.authority.revocations().number
+        known = KnownAuthority(house.authority.ca_pem, tmp_path / "held.pem")
+        told = asyncio.Queue[int]()
+        alice.client.on_crl = told.put_nowait
+        house.authority.kme_files(tmp_path / "kme", "kme-beijing", [])
+        house.authority.revoke_kme("kme-beijing", tmp_path / "kme")
+        async with asyncio.timeout(PATIENCE):
+            number = await told.get()
+        assert number == house.authority.revocations().number
+        await known.follow(RelayAddress.parse(house.server.url), number)
+        assert (tmp_path / "held.pem").read_bytes() == house.authority.crl.read_bytes()
+        [revoked] = house.authority.revoked()
+        assert "revoked" in (known.objection(revoked) or "")
+        await alice.client.close()
+        assert told.empty(), "once"
+
+
+async def test_a_relay_that_gives_no_list_is_named_when_the_key_node_is_asked(tmp_path: Path) -> None:
+    async with open_house(tmp_path / "house") as house:
+        where = RelayAddress.parse(house.server.url)
+        known = KnownAuthority(house.authority.ca_pem, tmp_path / "held.pem")
+        house.authority.crl.unlink()
+        await known.follow(where, 1)
+        assert "answered 503 instead of its revocation list" in (known.objection(1) or "")
+    await known.follow(where, 1)
+    assert "cannot reach the relay" in (known.objection(1) or "")

@@ -1,4 +1,7 @@
-"""``relay revoke``: a phone that is turned out gets no key from nodes that run, and is let in no more."""
+"""``relay revoke``: a phone that is turned out gets no key from nodes that run, and is let in no more.
+
+A node whose certificates are revoked gets nothing more from phones, whether they are online or come later.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,9 @@ import pytest
 
 from qcall.config import Home
 from qcall.errors import RelayRefused
+from qcall.net.authority import KnownAuthority
 from qcall.net.kme import KeyNode
+from relay.pki import Authority
 from scripts.demonstration.stage import BIN, Program, Stage
 
 NETWORK = """name = "pair"
@@ -24,12 +29,12 @@ def key_node(theatre: Stage, name: str, site: str) -> KeyNode:
     home = Home(theatre.home(name))
     return KeyNode(
         theatre.ready["kme"][site], kme_id=f"kme-{site}", certificate=home.sae_certificate, key=home.sae_key,
-        ca_pem=home.ca(),
+        authority=KnownAuthority(home.ca(), theatre.relay_home / "ca" / "crl.pem"),
     )  # fmt: skip
 
 
-async def revoke(theatre: Stage, name: str, *options: str, code: int = 0) -> Program:
-    command = (BIN / "relay", "--home", theatre.relay_home, "revoke", name, *options)
+async def revoke(theatre: Stage, *options: str, code: int = 0) -> Program:
+    command = (BIN / "relay", "--home", theatre.relay_home, "revoke", *options)
     return await theatre.run("relay revoke", *command, code=code)
 
 
@@ -102,8 +107,67 @@ async def until_allocated(theatre: Stage, wanted: set[int]) -> None:
                 return
 
 
-async def test_a_home_without_a_relay_is_named(theatre: Stage) -> None:
-    refused = await revoke(theatre, "alice", code=2)
+async def test_phones_take_no_key_from_a_node_that_was_revoked_until_it_starts_again(theatre: Stage) -> None:
+    network = theatre.directory / "pair.toml"
+    network.write_text(NETWORK)
+    relay = await theatre.serve("--topology", network)
+    for name, site in (("alice", "a"), ("bob", "b")):
+        await theatre.enrol(name, site, network)
+    sound = ("--input", "tone", "--output", "null")
+    bob = await theatre.listen("bob", "--auto-answer", *sound)
+    done = await (await revoke(theatre, "--node", "b", "--json")).event("revoked")
+    assert (done["node"], done["certificates"]) == ("b", 1)
+    await until_held(theatre, "bob")  # online all the time
+    alice = await theatre.call("alice", "bob", "--qkd", "require", *sound)
+    told = await bob.event("qkd-failed")
+    assert (told["code"], "its certificate is revoked" in told["message"]) == ("qkd-untrusted", True)
+    assert await alice.ended() == 1
+
+    assert "node a: its 1 certificate is revoked" in (await revoke(theatre, "--node", "a")).text
+    alice = await theatre.call("alice", "bob", "--qkd", "require", *sound)  # comes later
+    told = await alice.event("qkd-failed")
+    assert "key node kme-a is not to be trusted: its certificate is revoked" in told["message"]
+    assert await alice.ended() == 1
+    again = await revoke(theatre, "--node", "a", code=2)
+    assert again.stderr.startswith("relay: every certificate of node a is revoked already")
+
+    for program in (bob, relay):
+        program.interrupt()
+        await program.ended()
+    await theatre.serve("--topology", network)
+    await theatre.listen("bob", "--auto-answer", *sound)
+    alice = await theatre.call("alice", "bob", "--qkd", "require", "--duration", "0.2", *sound)
+    assert await alice.ended() == 0, alice.account()
+
+
+async def until_held(theatre: Stage, name: str) -> None:
+    """Wait until a phone has the revocation list that its relay has."""
+    latest = (theatre.relay_home / "ca" / "crl.pem").read_bytes()
+    async with asyncio.timeout(45):
+        while Home(theatre.home(name)).revocations.read_bytes() != latest:
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "name either a phone, or a node with --node"),
+        (("alice", "--node", "a"), "name either a phone, or a node with --node"),
+        (("--node", "nowhere"), "no node called nowhere has a certificate in this home"),
+    ],
+)
+async def test_what_cannot_be_revoked_is_one_line(
+    theatre: Stage, arguments: Sequence[str], said: str
+) -> None:
+    Authority.open_or_create(theatre.relay_home / "ca")
+    refused = await revoke(theatre, *arguments, code=2)
+    assert refused.stderr.startswith(f"relay: {said}")
     assert len(refused.stderr.strip().splitlines()) == 1
-    assert "nobody is enrolled" in refused.stderr
-    assert not theatre.relay_home.exists()
+
+
+async def test_a_home_without_a_relay_is_named(theatre: Stage) -> None:
+    for arguments, said in ((("alice",), "nobody is enrolled"), (("--node", "a"), "no node has run")):
+        refused = await revoke(theatre, *arguments, code=2)
+        assert len(refused.stderr.strip().splitlines()) == 1
+        assert said in refused.stderr
+        assert not theatre.relay_home.exists()

@@ -8,6 +8,7 @@ import shutil
 import time
 from pathlib import Path
 
+from qcall.net.authority import KnownAuthority
 from qcall.net.kme import KeyNode, sae_key_and_request
 from relay.network import topology
 from relay.network.sites import KeySites, kme_id
@@ -42,7 +43,7 @@ class Town:
             kme_id=kme or kme_id(site),
             certificate=self.directory / f"{name}.pem",
             key=self.directory / f"{name}.key",
-            ca_pem=ca or self.authority.ca_pem,
+            authority=KnownAuthority(ca or self.authority.ca_pem, self.authority.crl),
             timeout=45.0,
         )
 

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from relay import laboratory
-from relay.laboratory import SLICE_SECONDS, SWITCHING_SECONDS, Fibres
+from relay.laboratory import SLICE_SECONDS, SWITCHING_SECONDS, Fibres, Ways
 from relay.network.faults import FaultRequest
 from relay.network.topology import Topology, load
 from relay.path.model import Hop
@@ -42,10 +42,10 @@ def crossing(routes: Routes) -> list[tuple[str, str]]:
 
 async def test_a_cut_moves_voice_to_the_other_way_and_a_repair_back() -> None:
     routes, fibres = laid(DIAMOND)
-    assert await fibres.disturb(FaultRequest("cut", ("a", "x"))) == 1
+    assert await fibres.disturb(FaultRequest("cut", ("a", "x"))) == Ways(1)
     assert way(routes, "a", "b") == ["a–y", "y–b"]
     assert way(routes, "b", "a") == ["y–b", "a–y"]
-    assert await fibres.disturb(FaultRequest("restore")) == 0
+    assert await fibres.disturb(FaultRequest("restore")) == Ways(0)
     assert way(routes, "a", "b") == ["a–x", "x–b"]
 
 
@@ -53,11 +53,11 @@ async def test_with_both_ways_cut_nothing_gets_through_until_one_is_mended() -> 
     routes, fibres = laid(DIAMOND)
     path = routes.between("a", "b")
     assert path is not None
-    assert await fibres.disturb(FaultRequest("cut", ("a", "x"))) == 1
-    assert await fibres.disturb(FaultRequest("cut", ("b", "y"))) == 0
+    assert await fibres.disturb(FaultRequest("cut", ("a", "x"))) == Ways(1)
+    assert await fibres.disturb(FaultRequest("cut", ("b", "y"))) == Ways(0, (("a", "b"),))
     assert way(routes, "a", "b") == []
     assert path.release("flow", 100, time.monotonic()) is None
-    assert await fibres.disturb(FaultRequest("restore", ("b", "y"))) == 1
+    assert await fibres.disturb(FaultRequest("restore", ("b", "y"))) == Ways(1)
     assert way(routes, "a", "b") == ["a–y", "y–b"]
     assert path.release("flow", 100, time.monotonic()) is not None
 
@@ -65,7 +65,7 @@ async def test_with_both_ways_cut_nothing_gets_through_until_one_is_mended() -> 
 async def test_faults_that_come_together_are_all_heeded() -> None:
     routes, fibres = laid(DIAMOND)
     cuts = (fibres.disturb(FaultRequest("cut", link)) for link in (("a", "x"), ("b", "y")))
-    assert await asyncio.gather(*cuts) == [1, 0]
+    assert await asyncio.gather(*cuts) == [Ways(1), Ways(0, (("a", "b"),))]
     assert way(routes, "a", "b") == []
 
 

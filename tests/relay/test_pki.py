@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import datetime
 import ipaddress
 import ssl
 from pathlib import Path
@@ -13,8 +14,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from relay.certificates import LEAF_DAYS
 from relay.errors import Refused, StorageError
-from relay.pki import LEAF_DAYS, Authority, Trust
+from relay.pki import Authority, Trust
 
 PEM = serialization.Encoding.PEM
 
@@ -102,7 +104,11 @@ HOSTS = ("127.0.0.1", "localhost")
 
 
 def issued(authority: Authority, directory: Path) -> x509.Certificate:
-    return x509.load_pem_x509_certificate(authority.kme_files(directory, "kme-a", HOSTS)[0].read_bytes())
+    return issued_to("kme-a", authority, directory)
+
+
+def issued_to(kme_id: str, authority: Authority, directory: Path) -> x509.Certificate:
+    return x509.load_pem_x509_certificate(authority.kme_files(directory, kme_id, HOSTS)[0].read_bytes())
 
 
 def test_a_key_node_with_a_certificate_needs_no_private_key_of_the_authority(
@@ -123,11 +129,11 @@ def test_a_key_node_without_a_certificate_that_will_do_is_issued_one(
 ) -> None:
     directory, name, hosts = tmp_path / "kme", "kme-a", HOSTS
     if wrong == "old":
-        monkeypatch.setattr("relay.pki.LEAF_DAYS", 29)
+        monkeypatch.setattr("relay.certificates.LEAF_DAYS", 29)
     if wrong != "none":
         other = Authority.open_or_create(tmp_path / "other")
         before = issued(other if wrong == "authority" else authority, directory)
-        monkeypatch.setattr("relay.pki.LEAF_DAYS", LEAF_DAYS)
+        monkeypatch.setattr("relay.certificates.LEAF_DAYS", LEAF_DAYS)
         if wrong == "revoked":
             authority.revoke(before.public_bytes(PEM))
         elif wrong == "key":
@@ -174,6 +180,80 @@ def test_the_revocation_list_is_signed_by_the_authority(authority: Authority) ->
     key = x509.load_pem_x509_certificate(authority.ca_pem).public_key()
     assert isinstance(key, ec.EllipticCurvePublicKey)
     assert x509.load_pem_x509_crl(authority.crl.read_bytes()).is_signature_valid(key)
+
+
+def test_every_list_has_a_higher_number_and_keeps_what_is_on_it(authority: Authority, tmp_path: Path) -> None:
+    first = authority.revocations()
+    for sae in ("sae-a", "sae-b"):
+        authority.sign_sae_csr(request(), sae, "kme-a")
+        Authority.open_or_create(tmp_path / "ca").revoke_sae(sae)
+    last = authority.revocations()
+    assert (len(last.serials), last.number) == (2, first.number + 2)
+
+
+def test_a_key_node_keeps_its_certificate_when_it_starts_again(authority: Authority, tmp_path: Path) -> None:
+    assert issued(authority, tmp_path / "kme") == issued(authority, tmp_path / "kme")
+
+
+def test_every_certificate_of_a_key_node_is_revoked_also_those_of_before(
+    authority: Authority, tmp_path: Path
+) -> None:
+    directory = tmp_path / "kme"
+    before = issued(authority, directory).serial_number
+    (directory / "kme.key").unlink()
+    latest = issued(authority, directory).serial_number
+    other = issued_to("kme-b", authority, tmp_path / "kme-b").serial_number
+    assert authority.revoke_kme("kme-a", directory) == 2
+    assert authority.revoked() == {before, latest}
+    assert other not in authority.revoked()
+    assert authority.revoke_kme("kme-a", directory) == 0
+    assert issued(authority, directory).serial_number not in authority.revoked()
+    assert authority.revoke_kme("kme-a", directory) == 1
+
+
+def test_a_certificate_of_which_there_is_no_record_is_revoked_where_it_lies(
+    authority: Authority, tmp_path: Path
+) -> None:
+    serial = issued(authority, tmp_path / "kme").serial_number
+    for record in (tmp_path / "ca" / "kmes").iterdir():
+        record.unlink()
+    assert authority.revoke_kme("kme-a", tmp_path / "kme") == 1
+    assert authority.revoked() == {serial}
+
+
+def test_a_key_node_that_was_never_issued_a_certificate_is_named(
+    authority: Authority, tmp_path: Path
+) -> None:
+    with pytest.raises(Refused, match="kme-x has no certificate to revoke"):
+        authority.revoke_kme("kme-x", tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["gone", "junk", "another's"])
+def test_a_revocation_list_that_is_lost_is_not_taken_for_an_empty_one(
+    authority: Authority, tmp_path: Path, damage: str
+) -> None:
+    authority.crl.unlink()
+    if damage == "junk":
+        authority.crl.write_bytes(b"junk")
+    elif damage == "another's":
+        authority.crl.write_bytes(Authority.open_or_create(tmp_path / "other").crl.read_bytes())
+    for use in (authority.revoked, lambda: Authority.open_or_create(tmp_path / "ca")):
+        with pytest.raises(StorageError, match=r"crl\.pem.*restore it"):
+            use()
+
+
+def test_the_list_for_phones_is_signed_anew_before_it_ends(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority.sign_sae_csr(request(), "sae-a", "kme-a")
+    authority.revoke_sae("sae-a")
+    first = authority.fresh_revocations()
+    assert authority.fresh_revocations() == first
+    later = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=20)
+    monkeypatch.setattr("relay.pki._now", lambda: later)
+    renewed = authority.fresh_revocations()
+    assert (renewed.number, renewed.serials) == (first.number + 1, first.serials)
+    assert renewed.ends > first.ends
 
 
 def test_revoking_who_was_never_enrolled_says_so(authority: Authority) -> None:

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, MLKEM1024P384Pri
 
 from qcall.errors import RelayRefused
 from qcall.net import kme
+from qcall.net.authority import KnownAuthority
 from qcall.net.kme import KeyNode, QkdKey, sae_key_and_request
 from qcall.wire import etsi014
 from relay.pki import Authority
@@ -29,7 +30,7 @@ def phone(tmp_path: Path) -> KeyNode:
     (tmp_path / "c").write_bytes(authority.sign_sae_csr(request, "sae-alice", "kme-a"))
     return KeyNode(
         "https://127.0.0.1:1", kme_id="kme-a", certificate=tmp_path / "c", key=tmp_path / "k",
-        ca_pem=authority.ca_pem,
+        authority=KnownAuthority(authority.ca_pem, authority.crl),
     )  # fmt: skip
 
 

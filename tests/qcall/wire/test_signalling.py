@@ -43,10 +43,10 @@ PHONE: list[FromPhone] = [
 ]
 RELAY: list[FromRelay] = [
     wire.Challenge(bytes(32), bytes(32)),
-    wire.Welcome(15.0, 3, "beijing", "sae-alice", "kme-beijing", "https://127.0.0.1:1", TURN),
+    wire.Welcome(15.0, 3, "beijing", "sae-alice", "kme-beijing", "https://127.0.0.1:1", TURN, 4),
     wire.Enrolled("beijing", "sae-alice", "kme-beijing", b"pem", b"pem"),
     wire.HeartbeatAck(),
-    wire.HeartbeatAck(TURN),
+    wire.HeartbeatAck(TURN, 5),
     wire.Accepted(bytes(16), 7),
     wire.Delivery("alice", "beijing", bytes(16), 7, b"payload"),
     wire.Failed(bytes(16), 7, Reason.OFFLINE),
@@ -119,7 +119,7 @@ def test_a_value_out_of_bounds_is_refused(wrong: FromPhone) -> None:
 @pytest.mark.parametrize("ttl", [0.0, -1.0, float("nan")])
 def test_a_lease_that_does_not_last_is_refused(ttl: float) -> None:
     with pytest.raises(BadMessage):
-        decode_from_relay(encode(wire.Welcome(ttl, 1, "s", "a", "k", "u", TURN)))
+        decode_from_relay(encode(wire.Welcome(ttl, 1, "s", "a", "k", "u", TURN, 4)))
 
 
 def test_the_longest_envelope_fits_a_frame() -> None:

@@ -234,14 +234,14 @@ def test_a_store_does_not_open_under_another_node_key(store: SqliteKeyStore, fil
 
 
 def test_a_store_is_open_in_one_process_at_a_time(store: SqliteKeyStore, file: Path) -> None:
-    with pytest.raises(StorageError, match="in use"):
+    with pytest.raises(StorageError, match="another program has it open"):
         SqliteKeyStore(file, NODE_KEY, boot_id=BOOT)
 
 
 def test_a_file_that_is_no_key_store_is_not_touched(file: Path) -> None:
     file.write_bytes(b"something else entirely, long enough to be a header of a file" * 20)
     before = file.read_bytes()
-    with pytest.raises(StorageError, match="not a key store"):
+    with pytest.raises(StorageError, match="no database; move it away"):
         SqliteKeyStore(file, NODE_KEY)
     assert file.read_bytes() == before
 
