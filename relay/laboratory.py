@@ -11,13 +11,13 @@ import itertools
 import math
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from relay.control import Arguments
 from relay.network.faults import FaultRequest, understood
 from relay.network.topology import Link, Topology
 from relay.path.model import Hop
-from relay.path.routes import Routes
+from relay.path.routes import Routes, Ways
 
 SWITCHING_SECONDS = 0.05
 OUTAGE_SECONDS = 0.25
@@ -27,15 +27,6 @@ SLICE_SECONDS = 0.002
 
 Pair: TypeAlias = tuple[str, str]
 """Two sites, in the order of the topology."""
-
-
-class Ways(NamedTuple):
-    """How sites talk after a fault."""
-
-    detours: int
-    """Pairs that talk over another way than usual."""
-    cut_off: tuple[Pair, ...] = ()
-    """Pairs for which no way is left."""
 
 
 class KeyNetwork(Protocol):

@@ -24,10 +24,9 @@ from qcall.wire.signalling import share
 from relay.config import host_port, spelt
 from relay.control import ask
 from relay.errors import LocalFault, RelayError, failure
-from relay.laboratory import Ways
 from relay.media import Media, Report, Rows, hops_used, paths_used, together
 from relay.network.faults import FaultRequest
-from relay.path.routes import Routes
+from relay.path.routes import Routes, Ways
 from relay.turn.attributes import Address
 
 LOOK_EVERY = 0.5

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from .model import Hop, Path
 
 OUTAGES_KEPT = 64
 """For paths that are first taken after an outage was put on them."""
+
+
+class Ways(NamedTuple):
+    """How sites talk after a fault."""
+
+    detours: int
+    """tuple[str, str]s that talk over another way than usual."""
+    cut_off: tuple[tuple[str, str], ...] = ()
+    """tuple[str, str]s for which no way is left."""
 
 
 class Routes:

@@ -9,11 +9,11 @@ import time
 import pytest
 
 from relay import laboratory
-from relay.laboratory import SLICE_SECONDS, SWITCHING_SECONDS, Fibres, Ways
+from relay.laboratory import SLICE_SECONDS, SWITCHING_SECONDS, Fibres
 from relay.network.faults import FaultRequest
 from relay.network.topology import Topology, load
 from relay.path.model import Hop
-from relay.path.routes import Routes
+from relay.path.routes import Routes, Ways
 from tests.relay.worlds import DIAMOND
 
 METRO = load("hefei-metro")
@@ -121,7 +121,7 @@ async def test_no_packet_ever_crosses_a_cut_fibre_and_who_talks_is_switched_in_t
                 through.setdefault(pair, now)
                 through[pair] = through[pair] or now
         await asyncio.sleep(0)
-    assert await fibre == 1980
+    assert await fibre == Ways(1980)
     assert crossing(routes) == []
     assert all(through[pair] - cut_at >= SWITCHING_SECONDS * 0.9 for pair in talking)
     silent_from = min(at for pair, at in through.items() if pair not in talking)

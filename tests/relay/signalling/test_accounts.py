@@ -156,7 +156,7 @@ def test_accounts_are_private_and_outlive_the_relay(tmp_path: Path) -> None:
 
 
 def test_a_home_that_cannot_be_used(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match="cannot open .* No such file"):
+    with pytest.raises(StorageError, match=r"cannot open .* No such file"):
         Accounts(tmp_path / "missing" / "accounts.db", FINGERPRINT)
     damaged = tmp_path / "accounts.db"
     damaged.write_bytes(b"not a database" * 100)
