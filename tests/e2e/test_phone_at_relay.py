@@ -444,7 +444,17 @@ async def test_a_phone_is_told_of_a_new_revocation_list_at_login_and_with_the_ne
         assert (tmp_path / "held.pem").read_bytes() == house.authority.crl.read_bytes()
         [revoked] = house.authority.revoked()
         assert "revoked" in (known.objection(revoked) or "")
-        await alice.client.close()
+        beats = 0
+        heartbeat = house.server.directory.heartbeat
+
+        def counted(epoch: int, now: float) -> bool:
+            nonlocal beats
+            beats += 1
+            house.news.set()
+            return heartbeat(epoch, now)
+
+        house.server.directory.heartbeat = counted  # type: ignore[method-assign]
+        await alice.until(lambda: beats >= 3)
         assert told.empty(), "once"
 
 
