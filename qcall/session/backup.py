@@ -80,6 +80,7 @@ def _files(home: Home) -> tuple[Path, ...]:
         home.sae_key,
         home.sae_certificate,
         home.ca_certificate,
+        home.revocations,
         home.account_file,
         home.config_file,
         home.address_book,

@@ -25,7 +25,7 @@ def home(tmp_path: Path) -> Home:
     made = Home(tmp_path / "alice")
     made.create()
     write_private(made.identity, dump(Identity.create(os.urandom), None, os.urandom))
-    for each in (made.sae_key, made.sae_certificate, made.ca_certificate):
+    for each in (made.sae_key, made.sae_certificate, made.ca_certificate, made.revocations):
         write_private(each, each.name.encode())
     write_private(made.config_file, b'qkd = "require"\n')
     write_private(made.address_book, b"BEGIN:VCARD\nEND:VCARD\n")
@@ -43,7 +43,7 @@ def test_a_restored_phone_is_the_same_phone(home: Home, tmp_path: Path) -> None:
     new = Home(tmp_path / "new")
     assert restore(new, tmp_path / "backup", SECRET) == ACCOUNT
     assert open_identity(new, None).fingerprint == open_identity(home, None).fingerprint
-    for name in ("sae.key", "sae.pem", "ca.pem", "config.toml", "account.toml", "contacts.vcf"):
+    for name in ("sae.key", "sae.pem", "ca.pem", "crl.pem", "config.toml", "account.toml", "contacts.vcf"):
         assert (new.directory / name).read_bytes() == (home.directory / name).read_bytes()
         assert (new.directory / name).stat().st_mode & 0o777 == 0o600
     again = Records(new.records)
