@@ -171,10 +171,17 @@ def chirps(samples: int, period: int = CHIRP_PERIOD) -> Samples:
 
 def chirps_due(samples: int, started: float, period: int = CHIRP_PERIOD) -> int:
     """How many chirps can be found in so many samples heard; ``started`` as for ``chirp_delays``."""
-    begins = (
-        spoken - round(started * SAMPLE_RATE) for spoken in range(period // 2, samples + period, period)
-    )
-    return sum(begin >= 0 and samples - begin >= 2 * CHIRP_SAMPLES for begin in begins)
+    return len(_spoken_while_heard(samples, started, period))
+
+
+def _spoken_while_heard(samples: int, started: float, period: int) -> list[tuple[int, int]]:
+    """Where chirps were spoken: in samples of ``chirps``, and of what was heard.
+
+    One spoken within the last quarter of a second may be under way at the end, and is left out.
+    """
+    moments = range(period // 2, samples + round(started * SAMPLE_RATE) - CHIRP_PERIOD // 2 + 1, period)
+    begins = ((spoken, spoken - round(started * SAMPLE_RATE)) for spoken in moments)
+    return [(spoken, begin) for spoken, begin in begins if begin >= 0]
 
 
 def chirp_delays(heard: Samples, started: float, period: int = CHIRP_PERIOD) -> NDArray[np.float64]:
@@ -184,14 +191,8 @@ def chirp_delays(heard: Samples, started: float, period: int = CHIRP_PERIOD) -> 
     ``chirps`` was spoken. Delays of a period or more cannot be told from their neighbour's.
     """
     one, found = chirp(), []
-    for spoken in range(period // 2, len(heard) + period, period):
-        begin = spoken - round(started * SAMPLE_RATE)
-        if begin < 0:
-            continue
-        window = heard[begin : begin + period]
-        if len(window) < 2 * len(one):
-            break
-        match = locate(one, window)
+    for spoken, begin in _spoken_while_heard(len(heard), started, period):
+        match = locate(one, heard[begin : begin + period])
         if match.peak >= CHIRP_LIKENESS:
             found.append(started + (begin + match.lag - spoken) / SAMPLE_RATE)
     return np.array(found)

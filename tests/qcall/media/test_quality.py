@@ -141,3 +141,9 @@ def test_chirps_that_did_not_survive_are_missed(started: float) -> None:
     heard[: len(heard) // 2] = 0
     assert len(chirp_delays(heard, started)) == pytest.approx(due / 2, abs=1)
     assert chirps_due(len(heard), started) == due
+
+
+@given(st.integers(2 * 48_000, 3 * 48_000), st.floats(0, 0.22))
+def test_a_chirp_that_was_under_way_at_the_end_is_not_missed(samples: int, delay: float) -> None:
+    heard = np.concatenate((np.zeros(round(delay * 48_000), np.int16), chirps(5 * 48_000)))[:samples]
+    assert len(chirp_delays(heard, 0.0)) == chirps_due(len(heard), 0.0)
