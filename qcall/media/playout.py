@@ -256,6 +256,10 @@ class Playout:
             return False
         self._position = min(self._packets)
         self._last_pull = now
+        if now > self._first_arrival + self._initial + STALL and self._transit.base is not None:
+            # The loudspeaker took its time to begin: what came before that would stay as delay.
+            there = round((now - self._initial - self._transit.base) * SAMPLE_RATE)
+            self._skip(max(0, there - self._position))
         return True
 
     def _skip(self, samples: int) -> None:

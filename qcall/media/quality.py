@@ -153,10 +153,14 @@ CHIRP_LIKENESS = 0.5
 
 
 def chirp() -> Samples:
-    """20 ms from 500 to 4,000 Hz: short enough to time, and inside what every voice codec passes."""
+    """20 ms from 500 to 2,000 Hz: short enough to time, and what every voice codec leaves as it is.
+
+    One up to 4,000 Hz does not survive Opus' speech layer: 6 % of them were not recognised behind it, 39 to
+    92 % where it carries FEC, by where in a frame they began.
+    """
     t = np.arange(CHIRP_SAMPLES) / SAMPLE_RATE
     length = CHIRP_SAMPLES / SAMPLE_RATE
-    phase = 2 * np.pi * (500 * t + (4000 - 500) / (2 * length) * t**2)
+    phase = 2 * np.pi * (500 * t + (2000 - 500) / (2 * length) * t**2)
     return (20_000 * np.sin(phase) * np.hanning(CHIRP_SAMPLES)).astype(np.int16)
 
 

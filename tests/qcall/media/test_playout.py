@@ -357,3 +357,19 @@ def test_a_loudspeaker_that_stood_still_does_not_leave_its_delay_behind() -> Non
     assert max(delays) < 0.05
     assert playout.counts.skipped == pytest.approx(1.8 * 48_000, abs=2 * FRAME)
     accounted(playout, 0)
+
+
+@pytest.mark.parametrize("first", [10, 180, 250])
+def test_a_loudspeaker_that_began_late_does_not_begin_with_what_is_old(first: int) -> None:
+    playout = Playout(Hum())
+    for tick in range(1_000):
+        now = tick / 100
+        if tick % 2 == 0:
+            playout.push(tick // 2 * FRAME, packet(tick // 2), now)
+        if tick >= first:
+            playout.pull(now + 0.004)
+            assert playout.delay < (0.05 if first >= 180 else 0.15)
+    assert playout.delay < 0.05
+    dropped = first / 2 if first >= 180 else 0
+    assert playout.counts.packets_discarded == pytest.approx(dropped, abs=2)
+    accounted(playout, max(0, first // 2 + 1 - CAPACITY) * FRAME)
