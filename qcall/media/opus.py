@@ -120,6 +120,14 @@ def carries_fec(packet: bytes) -> bool:
     return bool(packet[start] >> (7 - activity_bits) & 1)
 
 
+def is_speech_only(packet: bytes) -> bool:
+    """Whether ``packet`` has nothing but a SILK layer (RFC 6716, section 3.1), as with in-band FEC it has.
+
+    In silence none of these packets holds its predecessor; as soon as somebody speaks, all do.
+    """
+    return bool(packet) and packet[0] >> 3 < 12
+
+
 def frame_start(packet: bytes) -> int | None:
     """Where the only frame of ``packet`` begins; ``None`` when it has several (RFC 6716, section 3.2).
 

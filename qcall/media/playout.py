@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from .delay import TargetDelay, Transit
 from .noise import ComfortNoise
-from .opus import SAMPLE_RATE, OpusError, carries_fec
+from .opus import SAMPLE_RATE, OpusError, carries_fec, is_speech_only
 from .stretch import ALIKE, ANYHOW, LONGEST, lengthen, shorten
 
 Samples = NDArray[np.int16]
@@ -248,7 +248,9 @@ class Playout:
         self._last_arrival, self._last_delay = now, delay
         if not held_up:
             self._target.observe(delay)
-        if self._position is not None and before not in self._seen and carries_fec(payload):
+        repairable = carries_fec(payload) or is_speech_only(payload)
+        if self._position is not None and before not in self._seen and repairable:
+            # What is lost in silence is not repaired, but in speech it would be: wait for it from now on.
             self._target.observe_repair(delay + frame)
 
     def _begin(self, now: float) -> bool:

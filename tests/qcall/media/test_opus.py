@@ -12,7 +12,15 @@ import pytest
 
 from qcall.errors import DeviceError
 from qcall.media import opus
-from qcall.media.opus import Decoder, Encoder, OpusError, Samples, carries_fec, duration
+from qcall.media.opus import (
+    Decoder,
+    Encoder,
+    OpusError,
+    Samples,
+    carries_fec,
+    duration,
+    is_speech_only,
+)
 from qcall.media.quality import locate
 
 SPEECH = Path(__file__).parents[2] / "data/speech"
@@ -133,3 +141,12 @@ def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         assert caught.value.code == "opus-missing"
     finally:
         opus.library.cache_clear()
+
+
+@pytest.mark.parametrize("frame_ms", [10, 20])
+def test_with_fec_packets_are_speech_only_in_silence_too(speech: Samples, frame_ms: int) -> None:
+    sound = np.concatenate((np.zeros(48_000, np.int16), speech))
+    with_fec = encode(sound, Encoder(frame_ms=frame_ms, expected_loss=0.05))
+    assert all(is_speech_only(packet) for packet in with_fec)
+    assert not any(is_speech_only(packet) for packet in encode(sound, Encoder(frame_ms=frame_ms))[10:])
+    assert not is_speech_only(b"")

@@ -373,3 +373,15 @@ def test_a_loudspeaker_that_began_late_does_not_begin_with_what_is_old(first: in
     dropped = first / 2 if first >= 180 else 0
     assert playout.counts.packets_discarded == pytest.approx(dropped, abs=2)
     accounted(playout, max(0, first // 2 + 1 - CAPACITY) * FRAME)
+
+
+@pytest.mark.parametrize(("configuration", "waits"), [(9, True), (13, False), (31, False)])
+def test_a_loss_in_silence_makes_room_for_the_repair_of_the_next(configuration: int, waits: bool) -> None:
+    playout = Playout(Hum())
+    for number in range(100):
+        now = number * STEP
+        if number != 50:
+            playout.push(number * FRAME, bytes([configuration << 3]) + packet(number)[1:], now)
+        for later in (0.004, 0.014):
+            playout.pull(now + later)
+    assert (playout.target >= STEP) == waits
