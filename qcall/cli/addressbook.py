@@ -4,22 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from qcall.config import Home
 from qcall.errors import StorageError, UsageError
-from qcall.records.addressbook import AddressBook, read
 from qcall.records.vcard import Entry, dump
 from qcall.session.event import Event
 
+from .completion import contacts as complete_contacts
+from .completion import entries
 from .lines import json_lines
 from .options import Json
 from .people import contacts
 from .running import report
 
-Name = Annotated[str, typer.Argument(help="The name the relay knows them by.")]
+if TYPE_CHECKING:
+    from qcall.records.addressbook import AddressBook
+
+Name = Annotated[
+    str, typer.Argument(help="The name the relay knows them by.", autocompletion=complete_contacts)
+]
+Known = Annotated[str, typer.Argument(help="The name the relay knows them by.", autocompletion=entries)]
 
 
 def with_book(context: typer.Context, work: Callable[[AddressBook], None]) -> None:
@@ -27,6 +34,8 @@ def with_book(context: typer.Context, work: Callable[[AddressBook], None]) -> No
     home: Home = context.find_root().obj
 
     def do() -> int:
+        from qcall.records.addressbook import AddressBook
+
         home.account()
         work(AddressBook(home.address_book))
         return 0
@@ -48,7 +57,7 @@ def add(
 @contacts.command()
 def edit(
     context: typer.Context,
-    name: Name,
+    name: Known,
     shown: Annotated[str | None, typer.Option(help="What you call them.")] = None,
     note: Annotated[str | None, typer.Option(help="A note.")] = None,
 ) -> None:
@@ -65,7 +74,7 @@ def edit(
 
 
 @contacts.command()
-def remove(context: typer.Context, name: Name) -> None:
+def remove(context: typer.Context, name: Known) -> None:
     """Take somebody out of the address book; a pinned identity stays."""
 
     def take_out(book: AddressBook) -> None:
@@ -101,6 +110,8 @@ def import_cards(
     """Add the entries of a vCard file; those without a qcall: address are left out."""
 
     def take(book: AddressBook) -> None:
+        from qcall.records.addressbook import read
+
         entries = read(file)
         book.save(*entries)
         typer.echo(f"{len(entries)} imported")

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from qcall.errors import UsageError
-from qcall.headless import call as place_call
-from qcall.headless import listen as wait_for_calls
-from qcall.session.phone import Phone
-from qcall.session.script import Script
 
 from .app import app
 from .completion import contacts as complete_contacts
 from .groups import grouped
-from .online import with_phone
 from .options import Json, PhoneOptions, ScriptOptions
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from qcall.session.phone import Phone
+    from qcall.session.script import Script
 
 
 @app.command()
@@ -33,6 +33,10 @@ def call(
     as_json: Json = False,
 ) -> None:
     """Place a call."""
+    from qcall.headless import call as place_call
+
+    from .online import with_phone
+
     script = script_of(doing)
 
     async def talk(phone: Phone, stop: asyncio.Event) -> int:
@@ -58,6 +62,10 @@ def listen(
     as_json: Json = False,
 ) -> None:
     """Wait for calls."""
+    from qcall.headless import listen as wait_for_calls
+
+    from .online import with_phone
+
     script, duration = script_of(doing), doing.duration
     accept = True if auto_answer else False if decline else None
 
@@ -76,6 +84,8 @@ def listen(
 
 def script_of(doing: ScriptOptions) -> Script:
     """What is done in a call."""
+    from qcall.session.script import Script
+
     return Script(
         record=doing.record, sides=doing.record_sides, text=doing.text, digits=doing.dtmf, stats=doing.stats
     )

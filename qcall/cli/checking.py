@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
+import time
 from collections.abc import Awaitable, Callable
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from qcall.config import Home
-from qcall.crypto.identity import Identity
 from qcall.errors import QcallError
-from qcall.session.doctor import examine
 from qcall.session.event import Event
-from qcall.session.soundtest import SoundTest
-from qcall.tui.keys import keymap
 
 from .app import app
 from .lines import json_lines
 from .options import Json
-from .passphrases import unlock
 from .running import report, run_briefly
+
+if TYPE_CHECKING:
+    from qcall.crypto.identity import Identity
 
 
 @app.command()
@@ -29,6 +27,8 @@ def doctor(context: typer.Context, as_json: Json = False) -> None:
     home: Home = context.obj
 
     def prepare() -> Callable[[], Awaitable[int]]:
+        from .passphrases import unlock
+
         # Before the loop runs, because it may ask the user.
         identity: Identity | QcallError | None = None
         try:
@@ -38,12 +38,15 @@ def doctor(context: typer.Context, as_json: Json = False) -> None:
         return lambda: work(identity)
 
     async def work(identity: Identity | QcallError | None) -> int:
+        from qcall.session.doctor import examine
+        from qcall.tui.keys import keymap
+
         sound = True
         async for finding in examine(home, identity, keymap):
             sound = sound and (finding.well or not finding.needed)
             if as_json:
                 fields = {name: getattr(finding, name) for name in finding.__slots__}
-                json_lines(Event("finding", asyncio.get_running_loop().time(), fields))
+                json_lines(Event("finding", time.monotonic(), fields))
                 continue
             word = "ok" if finding.well else "FAULT" if finding.needed else "note"
             typer.echo(f"{word:6}{finding.what:10}{finding.text}")
@@ -67,6 +70,8 @@ def devices(
     """List microphones and loudspeakers, or test them."""
 
     def work() -> int:
+        from qcall.session.soundtest import SoundTest
+
         tester = SoundTest()
         for kind, names in zip(("microphone", "speaker"), tester.cards(), strict=True):
             for name in names:

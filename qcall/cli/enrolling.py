@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 import typer
 
 from qcall.config import Home
-from qcall.session.enrolment import enrol
 from qcall.session.event import Event
 
 from .app import app, next_steps
 from .lines import json_lines
 from .options import Json
-from .passphrases import first
 from .running import run_briefly
 
 
@@ -31,14 +29,18 @@ def init(
     home: Home = context.obj
 
     def prepare() -> Callable[[], Awaitable[int]]:
+        from .passphrases import first
+
         passphrase = first(home)
         return lambda: work(passphrase)
 
     async def work(passphrase: str | None) -> int:
+        from qcall.session.enrolment import enrol
+
         account = await enrol(home, name, relay, invite, passphrase)
         if as_json:
             fields = {"name": account.name, "site": account.site, "sae_id": account.sae_id}
-            json_lines(Event("enrolled", asyncio.get_running_loop().time(), fields))
+            json_lines(Event("enrolled", time.monotonic(), fields))
         else:
             typer.echo(f"{account.name} is enrolled at {account.site}; {next_steps(context)}")
         return 0

@@ -5,20 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from qcall.errors import UsageError
-from qcall.records.store import CallRecord, Records
 from qcall.session.event import Event
 from qcall.session.wording import reason_line
 
-from . import receipts
 from .app import app
+from .completion import calls
 from .lines import json_lines
 from .options import Json
 from .running import with_records
+
+if TYPE_CHECKING:
+    from qcall.records.store import CallRecord, Records
 
 ID_SHOWN = 8
 """Hexadecimal digits by which a call is named in the list."""
@@ -31,7 +33,9 @@ def history(
     receipt: Annotated[
         str | None,
         typer.Option(
-            metavar="CALL", help="The receipt of one call; with --json as a file for the other phone."
+            metavar="CALL",
+            help="The receipt of one call; with --json as a file for the other phone.",
+            autocompletion=calls,
         ),
     ] = None,
     verify: Annotated[
@@ -46,12 +50,14 @@ def history(
         if verify is not None and receipt is None:
             raise UsageError("--verify compares one receipt; say of which call with --receipt CALL")
         if receipt is None:
-            calls = records.calls(limit)
-            if not calls and not as_json:
+            found = records.calls(limit)
+            if not found and not as_json:
                 typer.echo("no calls yet; run: qcall call NAME, or qcall listen")
-            for call in calls:
+            for call in found:
                 listed(call, as_json)
             return 0
+        from . import receipts
+
         call = one_call(records.find_calls(receipt), receipt)
         own = receipts.own_receipt(call)
         if verify is not None:

@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import time
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
-from qcall.agreement.peer import judge
 from qcall.config import Home
-from qcall.crypto.identity import Fingerprint
 from qcall.errors import LocalFault, UsageError
-from qcall.records.store import Records
-from qcall.session.control import ask
 from qcall.session.event import Event
-from qcall.session.snapshot import Phase
 from qcall.session.wording import doubt_line
-from qcall.wire.local import NOT_RUNNING
 
 from .app import app
+from .completion import blocked
 from .completion import contacts as complete_contacts
-from .fingerprint import qr_code
 from .lines import json_lines
 from .options import Json
-from .passphrases import unlock
 from .running import report, with_records
+
+if TYPE_CHECKING:
+    from qcall.records.store import Records
 
 contacts = typer.Typer(invoke_without_command=True, help="Everyone this phone knows; accept a changed one.")
 app.add_typer(contacts, name="contacts")
@@ -39,6 +33,9 @@ def list_contacts(context: typer.Context, as_json: Json = False) -> None:
     """Everyone this phone has talked to, and how far their identity is known."""
 
     def show(records: Records) -> None:
+        from qcall.agreement.peer import judge
+        from qcall.crypto.identity import Fingerprint
+
         known = records.contacts()
         if not known and not as_json:
             typer.echo("nobody yet: an identity is pinned in the first call; run: qcall call NAME")
@@ -65,11 +62,13 @@ def list_contacts(context: typer.Context, as_json: Json = False) -> None:
 @contacts.command("accept-new-key")
 def accept_new_key(
     context: typer.Context,
-    contact: Annotated[str, typer.Argument(help="Whose identity changed.", autocompletion=complete_contacts)],
+    contact: Annotated[str, typer.Argument(help="Whose identity changed.", autocompletion=blocked)],
 ) -> None:
     """Trust the new identity of a contact whose calls are blocked because it changed. Ask them first."""
 
     def accept(records: Records) -> None:
+        from qcall.crypto.identity import Fingerprint
+
         known = records.contact(contact)
         accepted = records.accept_offered(contact)
         if known is None or accepted is None:
@@ -86,9 +85,11 @@ def fingerprint(context: typer.Context) -> None:
     home: Home = context.obj
 
     def show() -> int:
+        from .passphrases import unlock
+
         name = home.account().name
         own = str(unlock(home).fingerprint)
-        Console().print(qr_code(own, color=sys.stdout.isatty()), highlight=False)
+        draw(own)
         typer.echo(f"fingerprint of {name}: {own}")
         return 0
 
@@ -112,6 +113,8 @@ def verify(
     home: Home = context.obj
 
     def compare(records: Records) -> None:
+        from qcall.crypto.identity import Fingerprint
+
         known = records.contact(contact)
         running = call_that_is_up(asked_of_phone(home, {"command": "status"}), contact)
         ended = (call.security for call in records.calls_with(contact) if "words" in call.security)
@@ -121,7 +124,7 @@ def verify(
         fingerprint = str(Fingerprint(known.fingerprint))
         if security["fingerprint"] != fingerprint:
             raise UsageError(f"{contact} has another identity since the last call; call, then compare")
-        Console().print(qr_code(fingerprint, color=sys.stdout.isatty()), highlight=False)
+        draw(fingerprint)
         typer.echo(f"fingerprint of {contact}: {fingerprint}")
         which = "the last call" if running is None else "the call that is up"
         typer.echo(f"words of {which}: {' '.join(security['words'])}")
@@ -136,8 +139,22 @@ def verify(
     with_records(home, compare)
 
 
+def draw(fingerprint: str) -> None:
+    """A fingerprint as a QR code."""
+    from rich.console import Console
+
+    from .fingerprint import qr_code
+
+    Console().print(qr_code(fingerprint, color=sys.stdout.isatty()), highlight=False)
+
+
 def asked_of_phone(home: Home, command: Mapping[str, Any]) -> dict[str, Any] | None:
     """What the phone that runs in ``home`` answers; ``None`` when none runs there."""
+    import asyncio
+
+    from qcall.session.control import ask
+    from qcall.wire.local import NOT_RUNNING
+
     try:
         answer: dict[str, Any] = asyncio.run(ask(home.control, command))
     except LocalFault as fault:
@@ -152,6 +169,8 @@ def call_that_is_up(status: Mapping[str, Any] | None, contact: str) -> Mapping[s
 
     Raises ``UsageError`` when it has no words yet: those of the call before would be the wrong ones.
     """
+    from qcall.session.snapshot import Phase
+
     for call in () if status is None else status["calls"]:
         if call["contact"] == contact and call["state"] != Phase.ENDED:
             if "words" not in call["security"]:

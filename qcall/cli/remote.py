@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +10,6 @@ import typer
 
 from qcall.config import Home
 from qcall.errors import QcallError
-from qcall.session.control import ask, events
 
 from .app import app
 from .completion import contacts as complete_contacts
@@ -33,6 +31,10 @@ State = Annotated[
 
 def tell(context: typer.Context, command: str, **fields: Any) -> None:
     """Send a command, print the answer as JSON, leave with 0 when it was carried out."""
+    import asyncio
+
+    from qcall.session.control import ask
+
     home: Home = context.obj
     try:
         answer: dict[str, Any] = {
@@ -111,14 +113,28 @@ def mute(context: typer.Context, state: State = "toggle") -> None:
 
 @control.command()
 def policy(
-    context: typer.Context, qkd: Annotated[str, typer.Argument(help="require, prefer or off.")]
+    context: typer.Context,
+    qkd: Annotated[
+        str,
+        typer.Argument(
+            metavar="require|prefer|off",
+            help="Whether calls need them.",
+            autocompletion=lambda: ["require", "prefer", "off"],
+        ),
+    ],
 ) -> None:
     """How much quantum keys matter from the next call on."""
     tell(context, "policy", qkd=qkd)
 
 
 @control.command()
-def presence(context: typer.Context, state: Annotated[str, typer.Argument(help="on or off.")]) -> None:
+def presence(
+    context: typer.Context,
+    state: Annotated[
+        str,
+        typer.Argument(metavar="on|off", help="What it shall be.", autocompletion=lambda: ["on", "off"]),
+    ],
+) -> None:
     """Tell mutual contacts when this phone is online, or do not."""
     tell(context, "presence", state=state)
 
@@ -140,7 +156,12 @@ def record(
     context: typer.Context,
     state: State = "toggle",
     file: Annotated[Path | None, typer.Argument(help="A new WAV file, to begin.")] = None,
-    sides: Annotated[str, typer.Option(metavar="own|both", help="Whose speech is recorded.")] = "both",
+    sides: Annotated[
+        str,
+        typer.Option(
+            metavar="own|both", help="Whose speech is recorded.", autocompletion=lambda: ["own", "both"]
+        ),
+    ] = "both",
 ) -> None:
     """Record the call in front, once the far phone has notice of it, or end the recording."""
     tell(context, "record", state=state, file="" if file is None else str(file.absolute()), sides=sides)
@@ -177,7 +198,9 @@ def status(context: typer.Context) -> None:
 def history(
     context: typer.Context,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Calls at most.")] = 100,
-    contact: Annotated[str, typer.Option(help="Only calls with them.")] = "",
+    contact: Annotated[
+        str, typer.Option(help="Only calls with them.", autocompletion=complete_contacts)
+    ] = "",
 ) -> None:
     """The latest calls, newest first."""
     tell(context, "history", limit=limit, contact=contact)
@@ -186,6 +209,10 @@ def history(
 @control.command()
 def subscribe(context: typer.Context) -> None:
     """Print every event as one JSON object a line, until the phone ends or Ctrl-C."""
+    import asyncio
+
+    from qcall.session.control import events
+
     home: Home = context.obj
 
     async def follow() -> None:

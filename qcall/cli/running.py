@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import sys
-import threading
 from collections.abc import Awaitable, Callable
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
 from qcall.config import Home
 from qcall.errors import QcallError
-from qcall.records.store import Records
-from qcall.session.stopping import first
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from qcall.records.store import Records
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 INTERRUPTED = 130
@@ -28,6 +29,8 @@ def with_records(home: Home, work: Callable[[Records], int | None]) -> None:
     """Do ``work`` with the records of the phone in ``home``; it may ask the user and return an exit code."""
 
     def with_them() -> int:
+        from qcall.records.store import Records
+
         home.account()
         records = Records(home.records)
         try:
@@ -44,6 +47,7 @@ def run(prepare: Callable[[], Callable[[asyncio.Event], Awaitable[int]]]) -> Non
     The second Ctrl-C ends it all at once. Of a terminal's end both the shell and the system may tell, so
     that a second SIGHUP is not impatience; one that is ignored (nohup) stays so.
     """
+    import asyncio
 
     async def interruptible(work: Callable[[asyncio.Event], Awaitable[int]]) -> int:
         loop, stop = asyncio.get_running_loop(), asyncio.Event()
@@ -98,6 +102,8 @@ def cannot_write(error: OSError) -> int:
 
 def end_soon() -> None:
     """End the program in a moment, whatever a thread of a library still waits for."""
+    import threading
+
     watchdog = threading.Timer(PATIENCE, os._exit, (INTERRUPTED,))
     watchdog.daemon = True
     watchdog.start()
@@ -108,6 +114,8 @@ def run_briefly(prepare: Callable[[], Callable[[], Awaitable[int]]]) -> None:
 
     def prepared() -> Callable[[asyncio.Event], Awaitable[int]]:
         work = prepare()
+
+        from qcall.session.stopping import first
 
         async def until_interrupted(stop: asyncio.Event) -> int:
             code: int | None = await first(work(), stop)
@@ -120,6 +128,8 @@ def run_briefly(prepare: Callable[[], Callable[[], Awaitable[int]]]) -> None:
 
 def report(work: Callable[[], int]) -> NoReturn:
     """Leave with the exit code of ``work``; an error is one line on standard error."""
+    from asyncio import CancelledError
+
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         code = work()
@@ -128,13 +138,15 @@ def report(work: Callable[[], int]) -> NoReturn:
         code = error.exit_code
     except OSError as error:
         code = cannot_write(error)
-    except (asyncio.CancelledError, KeyboardInterrupt, typer.Abort):
+    except (CancelledError, KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     raise typer.Exit(code)
 
 
 def loop_runner(work: Callable[[], Any]) -> int:
     """``asyncio.run`` on uvloop where it is available."""
+    import asyncio
+
     try:
         import uvloop
     except ImportError:

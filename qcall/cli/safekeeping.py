@@ -9,10 +9,8 @@ import typer
 
 from qcall.config import Home
 from qcall.errors import StorageError
-from qcall.session import backup
 
 from .app import app, next_steps
-from .passphrases import BACKUP, NEW, chosen, current, existing
 from .running import report
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="The backup.")]
@@ -27,6 +25,10 @@ def passphrase(
     home: Home = context.obj
 
     def change() -> int:
+        from qcall.session import backup
+
+        from .passphrases import NEW, chosen, current
+
         home.account()
         old = current(home)
         new = None if remove else chosen(NEW, "New passphrase of this phone")
@@ -43,6 +45,10 @@ def export_phone(context: typer.Context, file: File) -> None:
     home: Home = context.obj
 
     def save() -> int:
+        from qcall.session import backup
+
+        from .passphrases import BACKUP, chosen
+
         home.account()
         account = backup.export(home, file, chosen(BACKUP, "Passphrase of the backup"))
         typer.echo(f"the phone of {account.name} is in {file}; bring it back with: qcall import {file}")
@@ -57,6 +63,10 @@ def import_phone(context: typer.Context, file: File) -> None:
     home: Home = context.obj
 
     def load() -> int:
+        from qcall.session import backup
+
+        from .passphrases import BACKUP, existing
+
         if not file.is_file():
             # Before a passphrase is asked for, which would be typed for nothing.
             raise StorageError(f"there is no backup {file}; give the file that qcall export wrote")

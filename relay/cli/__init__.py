@@ -1,5 +1,8 @@
 """The command line of the relay: arguments and exit codes, no logic.
 
+A shell that completes a word starts the program for that, and may not wait: modules with commands import at
+their top what describes them, and in a command what does its work.
+
 Every failure that the program knows is one line on standard error and exit code 1, or 2 for wrong usage.
 
 - ``app``         the program, and what holds for every command
@@ -20,7 +23,7 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -45,7 +48,12 @@ def main() -> None:
     signal.signal(signal.SIGINT, lambda *_: os._exit(130))
     # No matrix here is worth a thread, and starting numpy's takes longer than the rest of it.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    commands(sys.argv[1:])(prog_name="relay")
+    commands(sys.argv[1:] or completed(os.environ))(prog_name="relay")
+
+
+def completed(environment: Mapping[str, str]) -> Sequence[str]:
+    """The words of a line that a shell wants completed; none when the program was not started for that."""
+    return (environment.get("COMP_WORDS") or environment.get("_TYPER_COMPLETE_ARGS") or "").split()
 
 
 def commands(arguments: Sequence[str] = ()) -> typer.Typer:
