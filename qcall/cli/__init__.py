@@ -16,6 +16,7 @@ Every failure that the program knows is one line on standard error and exit code
 - ``people``     contacts, verify, fingerprint; the module ``fingerprint`` draws them
 - ``addressbook``  contacts add, edit, remove, search, import, export
 - ``history``    the calls; ``receipts``: what both phones signed about one
+- ``completion``   what shells offer for names, calls and devices
 - ``safekeeping``  passphrase, export, import; ``passphrases`` asks for them
 """
 

@@ -12,8 +12,9 @@ Every failure that the program knows is one line on standard error and exit code
 - ``enrolling``   invite
 - ``revoking``    revoke
 - ``topologies``  topology list, show, check
-- ``status``      status
+- ``status``      status; ``overview``, ``tables``, ``figures``: as one page, as tables, with units
 - ``nodes``       kme
+- ``completion``  what shells offer for networks, sites, nodes and phones
 - ``faults``      fault cut, eve, drain, compromise, restore
 """
 

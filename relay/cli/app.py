@@ -10,6 +10,8 @@ import typer
 
 from relay.config import RelayHome, default_home
 
+from .completion import presets
+
 app = typer.Typer(
     help="Signalling, media relay and (simulated) quantum key network between two phones.",
     no_args_is_help=True,
@@ -18,7 +20,9 @@ app = typer.Typer(
 )
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line on standard output.")]
-TopologyName = Annotated[str, typer.Option("--topology", help="A preset's name, or a TOML file.")]
+TopologyName = Annotated[
+    str, typer.Option("--topology", help="A preset's name, or a TOML file.", autocompletion=presets)
+]
 
 
 @app.callback()

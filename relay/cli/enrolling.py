@@ -12,14 +12,10 @@ from urllib.parse import urlsplit
 import typer
 
 from relay.config import RelayHome
-from relay.control import ask
 from relay.errors import RelayError, UsageError
-from relay.network.topology import load
-from relay.pki import Authority
-from relay.signalling.accounts import Accounts
 
 from .app import Json, app
-from .revoking import turn_out
+from .completion import phones, presets, sites
 from .running import print_json, run
 
 ANYWHERE = "HOST"
@@ -28,6 +24,8 @@ ANYWHERE = "HOST"
 
 async def running(home: RelayHome) -> dict[str, Any] | None:
     """What the relay that runs with this home says of itself, if one does; see ``RunningRelay.ready``."""
+    from relay.control import ask
+
     try:
         ready: dict[str, Any] = await ask(home.control, "ready")
     except RelayError:
@@ -46,13 +44,16 @@ def where(ready: Mapping[str, Any]) -> str:
 @app.command()
 def invite(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="Who is invited.")],
-    site: Annotated[str, typer.Option("--site", "--node", help="The access site of the phone.")],
+    name: Annotated[str, typer.Argument(help="Who is invited.", autocompletion=phones)],
+    site: Annotated[
+        str, typer.Option("--site", "--node", help="The access site of the phone.", autocompletion=sites)
+    ],
     topology: Annotated[
         str,
         typer.Option(
             "--topology",
             help="A preset's name, or a TOML file; while a relay runs with this home its topology counts.",
+            autocompletion=presets,
         ),
     ] = "beijing-hefei",
     renew: Annotated[
@@ -61,6 +62,12 @@ def invite(
     as_json: Json = False,
 ) -> None:
     """Make an invite that lets one phone enrol, once."""
+    from relay.network.topology import load
+    from relay.pki import Authority
+    from relay.signalling.accounts import Accounts
+
+    from .revoking import turn_out
+
     home: RelayHome = context.obj
 
     async def work(_: asyncio.Event) -> None:

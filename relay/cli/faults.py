@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from relay.config import RelayHome
-from relay.control import ask
 
 from .app import Json, app
+from .completion import running_nodes
 from .running import counted, print_json, run
 
 fault_app = typer.Typer(
@@ -21,8 +21,8 @@ app.add_typer(fault_app, name="fault")
 
 NAMED = 3
 """Pairs of sites that are called by their names."""
-A = Annotated[str, typer.Argument(help="One node of the link.")]
-B = Annotated[str, typer.Argument(help="The node at its other end.")]
+A = Annotated[str, typer.Argument(help="One node of the link.", autocompletion=running_nodes)]
+B = Annotated[str, typer.Argument(help="The node at its other end.", autocompletion=running_nodes)]
 
 
 @fault_app.command()
@@ -52,7 +52,7 @@ def drain(context: typer.Context, a: A, b: B, as_json: Json = False) -> None:
 @fault_app.command()
 def compromise(
     context: typer.Context,
-    node: Annotated[str, typer.Argument(help="A trusted node.")],
+    node: Annotated[str, typer.Argument(help="A trusted node.", autocompletion=running_nodes)],
     as_json: Json = False,
 ) -> None:
     """Let a node write down every end key it sees."""
@@ -62,7 +62,9 @@ def compromise(
 @fault_app.command()
 def restore(
     context: typer.Context,
-    names: Annotated[list[str] | None, typer.Argument(help="A link's two nodes, or a node.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(help="A link's two nodes, or a node.", autocompletion=running_nodes)
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Mend a link, make a node honest again, or everything when nothing is named."""
@@ -85,6 +87,8 @@ def spelt(detours: int, cut_off: Sequence[Sequence[str]]) -> str:
 def disturb(context: typer.Context, as_json: bool, action: str, *names: str, **more: Any) -> None:
     """Ask the running relay to do it."""
     home: RelayHome = context.obj
+
+    from relay.control import ask
 
     async def work(_: asyncio.Event) -> None:
         done = await ask(home.control, "fault", action=action, names=names, **more)

@@ -8,17 +8,18 @@ from typing import Annotated
 import typer
 
 from relay.config import RelayHome, host_port
-from relay.network.topology import load
-from relay.processes import RunningNode
 
 from .app import Json, TopologyName, app
+from .completion import nodes
 from .running import Stop, announce, attachment, run
 
 
 @app.command()
 def kme(
     context: typer.Context,
-    node: Annotated[str, typer.Option("--node", help="Which node of the topology this one is.")],
+    node: Annotated[
+        str, typer.Option("--node", help="Which node of the topology this one is.", autocompletion=nodes)
+    ],
     topology: TopologyName = "beijing-hefei",
     listen: Annotated[str, typer.Option(help="HOST:PORT towards other nodes.")] = "127.0.0.1:0",
     kme: Annotated[
@@ -35,6 +36,9 @@ def kme(
     itself one, once, for which it has to find the authority's private key (ca/ca.key) in the home; afterwards
     the key need not be there. Each access site keeps an audit log (audit.log, mode 0600) beside its store.
     """
+    from relay.network.topology import load
+    from relay.processes import RunningNode
+
     home: RelayHome = context.obj
 
     async def work(stop: Stop) -> None:

@@ -9,23 +9,24 @@ import typer
 
 from qcall.wire.local import NOT_RUNNING
 from relay.config import RelayHome
-from relay.control import ask
 from relay.errors import LocalFault, Refused, UsageError
-from relay.network.topology import kme_id
-from relay.pki import Authority
-from relay.signalling.accounts import Accounts
-from relay.signalling.admission import sae_id
 
 from .app import Json, app
+from .completion import nodes, phones
 from .running import counted, print_json, run
 
 
 @app.command()
 def revoke(
     context: typer.Context,
-    name: Annotated[str | None, typer.Argument(help="Whose phone, as it was enrolled.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="Whose phone, as it was enrolled.", autocompletion=phones)
+    ] = None,
     node: Annotated[
-        str | None, typer.Option("--node", help="Instead of a phone: the node whose certificates to revoke.")
+        str | None,
+        typer.Option(
+            "--node", help="Instead of a phone: the node whose certificates to revoke.", autocompletion=nodes
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -66,6 +67,9 @@ def revoke(
 
 def _take_back(home: RelayHome, node: str, as_json: bool) -> None:
     """Revoke the certificates of a node; nodes and the relay that run read the list by themselves."""
+    from relay.network.topology import kme_id
+    from relay.pki import Authority
+
     if not home.authority.exists():
         raise UsageError(f"{home.directory} is no relay's home: no node has run; name it with --home")
     kme = kme_id(node)
@@ -85,6 +89,11 @@ def _take_back(home: RelayHome, node: str, as_json: bool) -> None:
 
 async def turn_out(home: RelayHome, name: str) -> dict[str, bool]:
     """Take from a phone all that it may do, also in a relay that runs; what there was to take."""
+    from relay.control import ask
+    from relay.pki import Authority
+    from relay.signalling.accounts import Accounts
+    from relay.signalling.admission import sae_id
+
     authority = Authority.open_or_create(home.authority)
     certified = authority.home_of(sae_id(name)) is not None
     if certified:

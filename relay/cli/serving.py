@@ -9,11 +9,7 @@ from typing import Annotated
 import typer
 
 from relay.config import host_port
-from relay.network.topology import load
-from relay.options import Options
 from relay.path.hop import Jitter as Shape
-from relay.serve import serve as serve_all
-from relay.wiretap import Wiretap
 
 from .app import Json, TopologyName, app
 from .running import Stop, announce, run
@@ -90,6 +86,11 @@ def serve(
 
     Every request to a key node is in the home's audit.log (with --processes: in that of each site).
     """
+
+    from relay.network.topology import load
+    from relay.options import Options
+    from relay.serve import serve as serve_all
+    from relay.wiretap import Wiretap
 
     async def work(stop: Stop) -> None:
         chosen = Options(

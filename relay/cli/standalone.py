@@ -7,20 +7,16 @@ import ipaddress
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from relay.config import host_port
 from relay.errors import UsageError
-from relay.network.topology import load
-from relay.options import PathOptions
 from relay.path.hop import Jitter as Shape
-from relay.standalone import TurnOptions, running_turn
-from relay.turn.credentials import Credentials, SharedSecret, StaticUsers
-from relay.turn.tls import tls_context
 
 from .app import Json, app
+from .completion import presets
 from .running import Stop, announce, attachment, print_json, run
 from .turning import (
     USUAL,
@@ -47,6 +43,9 @@ from .turning import (
     tls_files,
 )
 
+if TYPE_CHECKING:
+    from relay.turn.credentials import Credentials
+
 LEAST_SECRET = 16
 """Bytes."""
 STANDARD_INPUT = Path("-")
@@ -69,7 +68,10 @@ def turn_alone(
     ] = None,
     path: Annotated[
         str | None,
-        typer.Option(help="Topology whose modelled path lies between the sites of --secret's users."),
+        typer.Option(
+            help="Topology whose modelled path lies between the sites of --secret's users.",
+            autocompletion=presets,
+        ),
     ] = None,
     loss: Loss = 0.0,
     burst: Burst = 1.0,
@@ -98,6 +100,11 @@ def turn_alone(
     as_json: Json = False,
 ) -> None:
     """Run the TURN server alone, for any WebRTC client."""
+
+    from relay.network.topology import load
+    from relay.options import PathOptions
+    from relay.standalone import TurnOptions, running_turn
+    from relay.turn.tls import tls_context
 
     async def work(stop: Stop) -> None:
         where = host_port(listen, "--listen")
@@ -150,6 +157,8 @@ def turn_alone(
 
 def who_may_log_in(users: list[str], secret: Path | None) -> Credentials:
     """Either static users or those of a shared secret."""
+    from relay.turn.credentials import SharedSecret, StaticUsers
+
     if bool(users) == (secret is not None):
         raise UsageError("say who may log in: either --user NAME:PASSWORD or --secret FILE")
     if secret is None:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from relay.config import RelayHome
-from relay.control import ask
 from relay.errors import RelayError
-from relay.network.report import HopRow, RouteReport, planned_route
-from relay.network.topology import Topology, load, presets
 
 from .app import Json, app
+from .completion import nodes
+from .completion import presets as complete_presets
 from .running import print_json, run
+
+if TYPE_CHECKING:
+    from relay.network.report import HopRow, RouteReport
+    from relay.network.topology import Topology
 
 Pools = dict[frozenset[str], tuple[str, float]]
 LINE, BAR = 12, 8
@@ -29,6 +30,10 @@ app.add_typer(topology_app, name="topology")
 @topology_app.command("list")
 def topology_list(as_json: Json = False) -> None:
     """The presets."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from relay.network.topology import load, presets
 
     async def work(_: asyncio.Event) -> None:
         table = Table("name", "nodes", "links", "km", "what", box=None)
@@ -46,8 +51,11 @@ def topology_list(as_json: Json = False) -> None:
 
 
 @topology_app.command("check")
-def topology_check(file: Annotated[str, typer.Argument(help="A TOML file, or a preset.")]) -> None:
+def topology_check(
+    file: Annotated[str, typer.Argument(help="A TOML file, or a preset.", autocompletion=complete_presets)],
+) -> None:
     """Whether a file describes a network; if not, where it goes wrong."""
+    from relay.network.topology import load
 
     async def work(_: asyncio.Event) -> None:
         found = load(file)
@@ -59,12 +67,22 @@ def topology_check(file: Annotated[str, typer.Argument(help="A TOML file, or a p
 @topology_app.command("show")
 def topology_show(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="A preset's name, or a TOML file.")] = "beijing-hefei",
-    start: Annotated[str, typer.Option("--from", help="A node; the first site if not given.")] = "",
-    end: Annotated[str, typer.Option("--to", help="A node; the last site if not given.")] = "",
+    name: Annotated[
+        str, typer.Argument(help="A preset's name, or a TOML file.", autocompletion=complete_presets)
+    ] = "beijing-hefei",
+    start: Annotated[
+        str,
+        typer.Option("--from", help="A node.", show_default="the first site", autocompletion=nodes),
+    ] = "",
+    end: Annotated[
+        str, typer.Option("--to", help="A node.", show_default="the last site", autocompletion=nodes)
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """The shortest route between two nodes, hop by hop, and the pools of the relay of this home."""
+    from relay.network.report import planned_route
+    from relay.network.topology import load
+
     home: RelayHome = context.obj
 
     async def work(_: asyncio.Event) -> None:
@@ -84,6 +102,8 @@ def topology_show(
 
 async def running_pools(home: RelayHome, found: Topology) -> Pools:
     """Condition, and pool as a share of its capacity, of every link of a running relay; else nothing."""
+    from relay.control import ask
+
     try:
         status = await ask(home.control, "status")
     except RelayError:
@@ -113,6 +133,9 @@ def hop_json(hop: HopRow, pools: Pools) -> dict[str, Any]:
 
 def draw(found: Topology, route: RouteReport, pools: Pools) -> None:
     """The route as a line of nodes, each hop as long as its fibre."""
+    from rich.console import Console
+    from rich.table import Table
+
     longest = max((hop.km for hop in route.hops), default=1.0)
     columns = ("route", "", "km", "dB", "kb/s", "QBER", "pool", "")
     table = Table(*columns, box=None, title=found.description, title_justify="left")

@@ -11,7 +11,7 @@ import typer
 
 from relay.errors import UsageError
 from relay.path.hop import Jitter as Shape
-from relay.turn.allocation import Quotas
+from relay.turn.quotas import Quotas
 
 USUAL = Quotas()
 

@@ -15,6 +15,7 @@ from .attributes import Address, family_of
 from .counters import Counters
 from .deadlines import Deadlines
 from .effects import FiveTuple
+from .quotas import Quotas as Quotas
 
 PERMISSION_LIFETIME: Final = 300.0
 CHANNEL_LIFETIME: Final = 600.0
@@ -23,17 +24,6 @@ MAX_LIFETIME: Final = 3600
 RESERVATION_LIFETIME: Final = 30.0
 
 ReservationToken: TypeAlias = bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Quotas:
-    """What one user may hold and send at a time, over all of their allocations."""
-
-    allocations: int = 16
-    permissions: int = 256
-    channels: int = 256
-    bandwidth: float | None = None
-    """Payload bytes a second, both directions together; None: no limit."""
 
 
 @dataclass(slots=True, eq=False)

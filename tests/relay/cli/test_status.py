@@ -11,7 +11,7 @@ from rich.console import Console
 
 from relay.cli.figures import buckets, figure, keys, octets, short
 from relay.cli.overview import MOST, overview
-from relay.cli.status import show, summarise
+from relay.cli.tables import show, summarise
 
 LINK: dict[str, Any] = {
     "a": "shijiazhuang", "b": "suzhou", "km": 62, "loss_db": 12.4, "rate": 10841.93, "qber": 0.015673,
