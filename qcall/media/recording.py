@@ -34,7 +34,7 @@ class Recording:
         """Called once, when the file cannot be written any more; the call goes on."""
         self.file = file
         self.sides = sides
-        self._wav = WavFile(file, option="--record", channels=2 if sides is Sides.BOTH else 1, new=True)
+        self._wav = WavFile(file, channels=2 if sides is Sides.BOTH else 1, new=True)
         self._own = SILENCE[:0]
         self._far = SILENCE[:0]
 

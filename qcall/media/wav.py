@@ -65,12 +65,12 @@ def wav_blocks(container: Any) -> Iterator[Samples]:
 class WavFile:
     """A WAV file of 16 bits at 48 kHz that is whole at every moment, whatever ends the program.
 
-    ``option`` is the flag that users choose it with. It is its owner's only, as what was said is; with
-    ``new`` there must be no such file yet, else what is in it is lost. Raises ``DeviceError`` when it cannot
-    be written.
+    ``option`` is the flag that users choose it with, if they do. It is its owner's only, as what was said is;
+    with ``new`` there must be no such file yet, else what is in it is lost. Raises ``DeviceError`` when it
+    cannot be written.
     """
 
-    def __init__(self, file: Path, *, option: str, channels: int = 1, new: bool = False) -> None:
+    def __init__(self, file: Path, *, option: str = "", channels: int = 1, new: bool = False) -> None:
         self._name = file
         self._option = option
         self._channels = channels
@@ -119,4 +119,5 @@ class WavFile:
 
     def _fault(self, error: OSError) -> DeviceError:
         why = f"cannot write {self._name}: {error.strerror}"
-        return DeviceError(f"{why}; choose another file with {self._option}")
+        by = f" with {self._option}" if self._option else ""
+        return DeviceError(f"{why}; choose another file{by}")

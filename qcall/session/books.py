@@ -66,11 +66,11 @@ class Books:
                     raise UsageError(f"{name} is not in the address book")
                 return {"removed": name}
             case commands.Import(file):
-                entries = read(Path(file).expanduser())
+                entries = read(commands.located(file))
                 self._book.save(*entries)
                 return {"imported": len(entries)}
             case commands.Export(file):
-                self._export(Path(file).expanduser())
+                self._export(commands.located(file))
                 return {"exported": len(self._book.entries), "file": file}
         raise UsageError(f"the books know no {type(command).__name__.lower()}")
 

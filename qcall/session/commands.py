@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
 import msgspec
@@ -242,6 +243,14 @@ def converted(request: object) -> Any:
             raise ValueError(f"{error}; {known()}") from None
         name, what = fault_of(error, kind, request)
         raise ValueError(f"{name}: {what}" if name else what) from None
+
+
+def located(file: str) -> Path:
+    """The file that is meant: ``~`` is a home, and where there is no such home, a name like any other."""
+    try:
+        return Path(file).expanduser()
+    except RuntimeError:
+        return Path(file)
 
 
 def turned(state: Switch, on: bool) -> bool:

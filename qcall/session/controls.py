@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, TypeAlias
 
 from qcall.errors import UsageError
@@ -48,6 +47,6 @@ def record(command: commands.Record, call: Conversation) -> dict[str, Any]:
         return {"recording": False, "file": None if file is None else str(file)}
     if not command.file:
         raise UsageError("a recording needs a new file; give it: record on FILE.wav")
-    file = Path(command.file).expanduser()
+    file = commands.located(command.file)
     call.start_recording(file, Sides(command.sides))
     return {"recording": True, "file": str(file)}

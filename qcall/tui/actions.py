@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from qcall.errors import QcallError
+from qcall.errors import DeviceError, QcallError
+from qcall.session import commands
 from qcall.session.snapshot import OWN_RECORDING, Snapshot
 
 from .attention import Attention
@@ -119,7 +118,17 @@ class Actions(Linked):
 
     def _record_into(self, file: str | None) -> None:
         if file:
-            self.command("record", state="on", file=str(Path(file).expanduser().absolute()))
+            self.run_worker(self._record(file), group="commands", exit_on_error=False)
+
+    async def _record(self, file: str) -> None:
+        """Begin; a file that cannot be one leaves its name to be mended, below what is wrong with it."""
+        where = str(commands.located(file).absolute())
+        try:
+            await self.ask(commands.Record("on", where))
+        except DeviceError as error:
+            self.push_screen(Ask("Record", str(error), value=file), self._record_into)
+        except QcallError as error:
+            self.complain(error)
 
     def action_verify(self) -> None:
         """The four words."""
@@ -130,11 +139,15 @@ class Actions(Linked):
         person = self.snapshot.person(call.contact)
         who = call.contact if person is None else person.label
 
-        def answered(same: bool | None) -> None:
-            if same is not None:
-                self.command("verify", contact=call.contact, same=same)
+        def tell(same: bool) -> None:
+            self.command("verify", contact=call.contact, same=same)
 
-        self.push_screen(VerifyScreen(call, who), answered)
+        def hang_up() -> None:
+            front = self.snapshot.call
+            if front is not None and front.alive and front.id == call.id:
+                self.command("hangup")
+
+        self.push_screen(VerifyScreen(call, who, tell, hang_up))
 
     def on_people_pane_called(self, event: PeoplePane.Called) -> None:
         """Enter on a contact."""
@@ -145,5 +158,5 @@ class Actions(Linked):
         kind = page(name)
         if isinstance(self.screen, kind):
             self.pop_screen()
-        elif not self.has(kind):
+        elif name == "help" or not self.has(kind):
             self.push_screen(kind())

@@ -16,6 +16,7 @@ import msgspec
 from textual.binding import BindingType
 from textual.command import Provider
 from textual.screen import Screen
+from textual.widgets import Input
 
 from qcall.config import Settings
 from qcall.errors import QcallError
@@ -25,8 +26,7 @@ from .actions import Actions
 from .alerts import Alerts
 from .dialogs import Ask, Question
 from .incoming import GUARD
-from .keybar import shown
-from .keys import bindings, keymap
+from .keys import bindings, keymap, written
 from .link import LazySoundTest, PhoneLink, SoundTester
 from .linked import NOTICE
 from .main import MainScreen
@@ -45,6 +45,8 @@ TRIES = 3
 """Times that a wrong passphrase may be typed."""
 SOON = 0.1
 """Seconds from leaving a page until it is tidied up after: it is gone by then, and the main screen drawn."""
+LEAVING = "leaving"
+"""The question that is asked once."""
 DEVICES = frozenset({"microphone", "speaker"})
 """Settings that change the devices of a call, too."""
 
@@ -185,7 +187,7 @@ class QcallApp(Actions):
         for screen in tuple(self.screen_stack):
             if screen.is_mounted and (show := getattr(screen, "show", None)) is not None:
                 show(snapshot)
-        self.attention.after(before, snapshot)
+        self.attention.after(snapshot)
         self.alerts.after(before, snapshot)
         if self._pages_wanted and snapshot.link is not Link.STARTING:
             # Not sooner: the phone's own imports come first.
@@ -226,11 +228,14 @@ class QcallApp(Actions):
         if not live:
             await self.leave()
             return
+        if any(isinstance(screen, Question) and screen.name == LEAVING for screen in self.screen_stack):
+            return
         names = ", ".join(call.contact for call in live)
         question = Question(
             "Leave?",
             f"The call with {names} ends when you leave.",
             [("s", "Stay", False, "primary"), ("l", "Hang up and leave", True, "error")],
+            name=LEAVING,
         )
 
         def answered(leaving: bool | None) -> None:
@@ -241,7 +246,9 @@ class QcallApp(Actions):
 
     def action_help_quit(self) -> None:
         """Ctrl+C, which Textual takes for somebody who looks for the way out."""
-        key = shown(self.chosen_keys.get("quit", "q").split(",")[0])
+        # Where letters are typed, or a dialog has the keys, only Textual's own key leaves.
+        dialog = isinstance(self.focused, Input) or self.screen.is_modal
+        key = "^q" if dialog else written(self.chosen_keys, "quit")
         self.notify(f"{key} quits, and asks first if a call is up; F1 lists every key", timeout=NOTICE)
 
     async def action_quit(self) -> None:
@@ -250,6 +257,7 @@ class QcallApp(Actions):
 
     async def leave(self) -> None:
         """Hang up and end."""
+        self._pages_wanted = False
         self.show(replace(self.snapshot, trouble="leaving …"))
         await self.link.close()
         self.exit(0)

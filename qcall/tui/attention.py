@@ -14,34 +14,46 @@ if TYPE_CHECKING:
 
 
 class Attention:
-    """Watches the snapshots of ``app``'s phone for what its user has to decide."""
+    """Watches the snapshots of ``app``'s phone for what its user has to decide, one question at a time."""
 
     def __init__(self, app: Actions) -> None:
         self._app = app
-        self._asked_about: set[str] = set()
+        self._rung: set[str] = set()
+        """Calls that were shown; who let one ring is not asked again."""
+        self._asked_about: set[tuple[str, str]] = set()
+        """Names, and the identities that were offered for them."""
 
-    def after(self, before: Snapshot, now: Snapshot) -> None:
-        """What changed between two snapshots."""
-        self._incoming(before, now)
+    def after(self, now: Snapshot) -> None:
+        """The phone looks like this now."""
+        self._incoming(now)
+        self._changed(now)
+
+    def _incoming(self, now: Snapshot) -> None:
+        self._rung &= {call.id for call in now.calls}
+        if any(isinstance(screen, IncomingScreen) and screen.rings for screen in self._app.screen_stack):
+            return
+        for call in now.calls:
+            if call.phase is Phase.INCOMING and call.id not in self._rung:
+                self._rung.add(call.id)
+                self._app.push_screen(IncomingScreen(now, call, guard=self._app.guard))
+                return
+
+    def _changed(self, now: Snapshot) -> None:
         for person in now.people:
-            known = before.person(person.name)
-            fresh = person.offered and (known is None or known.offered != person.offered)
-            # Once for every identity that is offered.
-            if fresh and person.offered not in self._asked_about and not self._app.has(ChangedScreen):
-                self._asked_about.add(person.offered)
-                self.ask_about(person)
+            offer = (person.name, person.offered)
+            if person.offered and offer not in self._asked_about and not self._app.has(ChangedScreen):
+                self._asked_about.add(offer)
+                self.ask_about(person, guard=self._app.guard)
 
-    def _incoming(self, before: Snapshot, now: Snapshot) -> None:
-        call = now.incoming
-        known = {each.id for each in before.calls if each.phase is Phase.INCOMING}
-        if call is not None and call.id not in known and not self._app.has(IncomingScreen):
-            self._app.push_screen(IncomingScreen(now, call, guard=self._app.guard))
+    def ask_about(self, person: Person, *, guard: float = 0.0) -> None:
+        """Show what changed about a contact's identity, and what to do; it blocks the screen.
 
-    def ask_about(self, person: Person) -> None:
-        """Show what changed about a contact's identity, and what to do; it blocks the screen."""
+        What comes by itself leaves keys alone for ``guard`` seconds.
+        """
 
         def answered(trust: bool | None) -> None:
             if trust:
                 self._app.command("accept-new-key", contact=person.name)
+            self._app.call_later(self._changed, self._app.snapshot)
 
-        self._app.push_screen(ChangedScreen(person), answered)
+        self._app.push_screen(ChangedScreen(person, guard=guard), answered)

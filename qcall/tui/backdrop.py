@@ -8,16 +8,18 @@ few styles, so each is blended once here, and lines go from one compositor to th
 from __future__ import annotations
 
 import functools
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from rich.segment import Segment
 from rich.style import Style
+from textual.binding import BindingType
 from textual.color import Color
 from textual.renderables.background_screen import BackgroundScreen
 from textual.screen import ModalScreen, Screen
 from textual.strip import Strip
 from textual.visual import Visual
 
+from .keys import DIALOG
 from .strips import InTurns
 
 T = TypeVar("T")
@@ -27,6 +29,8 @@ STYLES = 1024
 
 class Over(InTurns, ModalScreen[T]):
     """A dialog that gives a ``T``."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*DIALOG]
 
     def render(self) -> Any:
         """The screen below, unless the background hides it."""

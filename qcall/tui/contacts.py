@@ -90,7 +90,7 @@ class ContactsScreen(TablePage[Person]):
         Column("calls as", 14, share=1),
         Column("presence", 9),
         Column("identity", 9),
-        Column("note", 16, share=2),
+        Column("note", 16, share=2, spare=1),
     )
     SEARCH = "search in names and notes"
     KEYS = "Enter call  / search  n new  e edit  x remove  i import  o export  Esc back"

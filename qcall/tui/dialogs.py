@@ -115,8 +115,9 @@ class Question(Over[Any]):
         *,
         grave: bool = False,
         escapes: bool = True,
+        name: str | None = None,
     ) -> None:
-        super().__init__(classes="grave" if grave else None)
+        super().__init__(name, classes="grave" if grave else None)
         self._title = title
         self._text = text
         self._answers = {key: (label, value, variant) for key, label, value, variant in answers}

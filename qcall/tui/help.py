@@ -14,8 +14,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from .helptexts import TEXTS
-from .keybar import shown
-from .keys import KEYS
+from .keys import KEYS, shown
 from .strips import Headed, SecurityStrip, TitleBar
 
 COLUMN = 11
@@ -42,7 +41,10 @@ def table(chosen: Mapping[str, str]) -> Content:
 class HelpScreen(Headed, ModalScreen[None]):
     """Over whatever is on the screen."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,f1,q", "dismiss(None)", "Back")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q", "dismiss(None)", "Back"),
+        Binding("f1", "dismiss(None)", "Back", id="help"),
+    ]
 
     def compose(self) -> ComposeResult:
         """Text and keys."""

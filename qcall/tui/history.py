@@ -51,10 +51,10 @@ class HistoryScreen(TablePage[dict[str, Any]]):
     COLUMNS = (
         Column("when", 12),
         Column("", 8),
-        Column("who", 9, share=1),
-        Column("talk", 7),
+        Column("who", 8, share=1),
+        Column("talk", 7, spare=1),
         Column("ended", 13),
-        Column("security", 10),
+        Column("security", 10, spare=2),
         Column("MOS", 4),
     )
     SEARCH = "search: a name, a reason, in, out, missed"
@@ -121,7 +121,7 @@ class HistoryScreen(TablePage[dict[str, Any]]):
 
         def named(file: str | None) -> None:
             if file:
-                self.work(self._export(Path(file).expanduser()))
+                self.work(self._export(commands.located(file)))
 
         self.app.push_screen(
             Ask("Export", "a file for all calls, one JSON object a line", value="calls.jsonl"), named
@@ -133,8 +133,9 @@ class HistoryScreen(TablePage[dict[str, Any]]):
             return
         try:
             await asyncio.to_thread(write_lines, file, calls)
-        except OSError as error:
-            self.app.complain(StorageError(f"cannot write {file}: {error.strerror}"))
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else error
+            self.app.complain(StorageError(f"cannot write {file}: {why}; choose another file"))
         else:
             self.notify(f"{len(calls)} calls written to {file}", markup=False)
 

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
+from textual.timer import Timer
 from textual.widgets import Button, Input, Static
 
 from qcall.session.snapshot import Call, Phase, Snapshot
 
 from .backdrop import Over
 from .draw import FAIR, GOOD, MUTED, POOR
+from .keys import written
 
 GUARD = 0.6
-"""Seconds before a key counts: who is typing must not answer a call with the next letter."""
+"""Seconds without typing before a key counts: who is typing must not answer a call with the next letter."""
 TRUST = {
     "new": ("never met before: compare the words once you talk", FAIR),
     "pinned": ("the same phone as before; the words were not compared", ""),
@@ -31,9 +33,10 @@ class IncomingScreen(Over[None]):
     """Stays until the call is answered, refused, or over; Escape lets it ring on without the dialog."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("a", "answer", "Answer"),
-        Binding("x,b", "refuse", "Refuse"),
-        Binding("t", "write", "Refuse with text"),
+        Binding("a", "answer", "Answer", id="answer"),
+        Binding("x", "refuse", "Refuse", id="refuse"),
+        Binding("b", "refuse", "Refuse", id="hangup"),
+        Binding("t", "write", "Refuse with text", id="text"),
         Binding("escape", "quiet", "Let it ring"),
     ]
 
@@ -43,6 +46,9 @@ class IncomingScreen(Over[None]):
         self._snapshot = snapshot
         self._guard = guard
         self._ready = guard == 0
+        self._arming: Timer | None = None
+        self.rings = True
+        """Whether it still does; a dialog below another screen goes when that is left."""
 
     def compose(self) -> ComposeResult:
         """Who and how, then the buttons."""
@@ -50,28 +56,41 @@ class IncomingScreen(Over[None]):
             box.border_title = "Incoming call"
             yield Static(self._text(), id="caller", markup=False)
             with Horizontal(classes="answers"):
-                yield Button("a  Answer", variant="success", id="answer")
-                yield Button("x  Refuse", variant="error", id="refuse")
-                yield Button("t  Refuse with text", id="write")
+                yield Button(self._named("answer", "Answer"), variant="success", id="answer")
+                yield Button(self._named("refuse", "Refuse"), variant="error", id="refuse")
+                yield Button(self._named("text", "Refuse with text"), id="write")
             yield Input(
                 placeholder="why not now; Enter refuses with it, Escape goes back", id="why", max_length=500
             )
+
+    def _named(self, id: str, label: str) -> str:
+        return f"{written(self.app.chosen_keys, id)}  {label}"  # type: ignore[attr-defined]
 
     async def on_mount(self) -> None:
         """Keys count after a moment."""
         self.query_one("#why").display = False
         if not self._ready:
-            self.set_timer(self._guard, self._arm)
+            self._arming = self.set_timer(self._guard, self._arm)
+
+    def on_key(self, event: events.Key) -> None:
+        """A key that means nothing here: somebody types on, and has not seen the call yet."""
+        if self._arming is not None and event.key not in self.active_bindings:
+            self._arming.reset()
 
     def _arm(self) -> None:
-        self._ready = True
+        self._ready, self._arming = True, None
+
+    def on_screen_resume(self) -> None:
+        """What was above it has been left."""
+        self.show(self.app.snapshot)  # type: ignore[attr-defined]
 
     def show(self, snapshot: Snapshot) -> None:
         """Follow the call; when it does not ring any more, go."""
         call = next((each for each in snapshot.calls if each.id == self.call.id), None)
         self._snapshot = snapshot
         if call is None or call.phase is not Phase.INCOMING:
-            if self.is_current:
+            self.rings = False
+            if self.app.screen is self:  # Textual calls current what is seen behind a dialog, too.
                 self.dismiss()
             return
         if call.security != self.call.security:

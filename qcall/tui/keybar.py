@@ -13,15 +13,6 @@ from .draw import MUTED
 from .keys import KEYS, Key, states
 from .strips import Pane
 
-SPECIAL = {"colon": ":", "ctrl+": "^", "escape": "Esc", "question_mark": "?", "slash": "/", "space": "Space"}
-
-
-def shown(key: str) -> str:
-    """A key as people write it."""
-    for name, sign in SPECIAL.items():
-        key = key.replace(name, sign)
-    return key.upper() if key.startswith("f") and key[1:].isdigit() else key
-
 
 class KeyBar(Pane):
     """Keys for the state of the phone first, the others as far as they fit."""
@@ -43,17 +34,9 @@ class KeyBar(Pane):
             chosen.append(key)
         parts: list[Content] = []
         for key in (*chosen, *last):
-            text = Content.assemble((f" {self._key(key)}", "bold $accent"), (f" {key.label} ", MUTED))
+            text = Content.assemble((f" {self.key(key.id)}", "bold $accent"), (f" {key.label} ", MUTED))
             parts.append(text.stylize(f"@click=app.{key.action}"))
         return Content("").join(parts)
 
-    def _key(self, key: Key) -> str:
-        keymap = getattr(self.app, "chosen_keys", {})
-        return (
-            shown(keymap[key.id].split(",")[0])
-            if key.id in keymap
-            else key.shown or shown(key.key.split(",")[0])
-        )
-
     def _width(self, key: Key) -> int:
-        return len(self._key(key)) + len(key.label) + 3
+        return len(self.key(key.id)) + len(key.label) + 3

@@ -69,6 +69,26 @@ KEYS = (
 DTMF = {character: character for character in "0123456789"} | {"*": "asterisk", "#": "number_sign"}
 """Keypad digits and what Textual calls their keys."""
 BY_ID = {key.id: key for key in KEYS}
+SPECIAL = {"colon": ":", "ctrl+": "^", "escape": "Esc", "question_mark": "?", "slash": "/", "space": "Space"}
+"""Names of keys and how people write them."""
+DIALOG = (
+    Binding(BY_ID["help"].key, "app.page('help')", "Help", id="help", show=False),
+    Binding("ctrl+c", "app.help_quit", show=False, system=True),
+)
+"""For dialogs, which have none of the application's keys."""
+
+
+def shown(key: str) -> str:
+    """A key as people write it."""
+    for name, sign in SPECIAL.items():
+        key = key.replace(name, sign)
+    return key.upper() if key.startswith("f") and key[1:].isdigit() else key
+
+
+def written(chosen: Mapping[str, str], id: str) -> str:
+    """The key with that ID, as people write it, by the user's ``chosen`` keys."""
+    key = BY_ID[id]
+    return shown(chosen[id].split(",")[0]) if id in chosen else key.shown or shown(key.key.split(",")[0])
 
 
 def bindings() -> list[Binding]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from textual.app import App
 from textual.screen import Screen
 
-from qcall.errors import QcallError
+from qcall.errors import QcallError, UsageError
 from qcall.session import commands
 from qcall.session.snapshot import Call, Snapshot
 
@@ -25,9 +26,18 @@ class Linked(App[int]):
         self.link = link
         self.snapshot = first
 
+    async def ask(self, command: commands.Any) -> Any:
+        """The answer to a command. Raises ``QcallError``, also for one that cannot be."""
+        try:
+            known = commands.converted(msgspec.to_builtins(command))
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+        return await self.link.ask(known)
+
     def command(self, name: str, /, **fields: Any) -> None:
         """Have the phone carry out a command; what it refuses is shown."""
-        self.send(commands.make(name, **fields))
+        command: Any = commands.BY_NAME[name](**fields)
+        self.send(command)
 
     def send(self, command: commands.Any) -> None:
         """Have the phone carry out a command; what it refuses is shown."""
@@ -35,14 +45,14 @@ class Linked(App[int]):
 
     async def _ask(self, command: commands.Any) -> None:
         try:
-            await self.link.ask(command)
+            await self.ask(command)
         except QcallError as error:
             self.complain(error)
 
     async def fetch(self, command: commands.Any) -> Any:
         """The answer to a command; ``None`` when it was refused, which is shown."""
         try:
-            return await self.link.ask(command)
+            return await self.ask(command)
         except QcallError as error:
             self.complain(error)
             return None

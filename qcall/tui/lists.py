@@ -18,6 +18,7 @@ from qcall.session.snapshot import Message as TextLine
 
 from . import draw
 from .draw import FAIR, MUTED
+from .keys import written
 
 
 class PeoplePane(OptionList):
@@ -60,7 +61,8 @@ class PeoplePane(OptionList):
         self.clear_options()
         self.add_options([Option(self._line(person), id=person.name) for person in self._people])
         if not self._people:
-            self.add_option(Option(Content.styled("nobody yet\nd dials a name", MUTED), disabled=True))
+            dial = written(self.app.chosen_keys, "dial")  # type: ignore[attr-defined]
+            self.add_option(Option(Content.styled(f"nobody yet\n{dial} dials a name", MUTED), disabled=True))
         elif self._people:
             self.highlighted = min(before or 0, len(self._people) - 1)
 
@@ -129,7 +131,8 @@ class TalkPane(Lines):
         """Take the snapshot."""
         call = snapshot.call
         if call is None or not call.messages:
-            self.put([Content.styled("t sends a line of text, encrypted like the call", MUTED)])
+            key = written(self.app.chosen_keys, "text")  # type: ignore[attr-defined]
+            self.put([Content.styled(f"{key} sends a line of text, encrypted like the call", MUTED)])
             return
         self.put([self._line(each) for each in call.messages[-100:]])
 

@@ -16,8 +16,8 @@ from .lists import LogPane, PeoplePane, TalkPane
 from .panes import CallPane, QualityPane, RoutePane
 from .strips import SecurityStrip, TitleBar
 
-WIDTHS = [(0, "-narrow"), (100, "-wide"), (160, "-huge")]
-HEIGHTS = [(0, "-low"), (24, "-short"), (34, "-tall")]
+WIDTHS = [(0, "-slim"), (76, "-narrow"), (100, "-wide"), (160, "-huge")]
+HEIGHTS = [(0, "-low"), (23, "-short"), (34, "-tall")]
 """Cells from which on a screen has a class, for the style sheet."""
 PANES = (TitleBar, SecurityStrip, PeoplePane, CallPane, RoutePane, QualityPane, TalkPane, LogPane, KeyBar)
 

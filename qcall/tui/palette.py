@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
+from textual.binding import BindingType
 from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
 
-from .keys import KEYS, states
+from .keys import DIALOG, KEYS, states
 from .strips import InTurns
 
 
 class Palette(InTurns, CommandPalette):
     """Textual's palette."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*DIALOG]
 
     def __init__(self) -> None:
         super().__init__(id="--command-palette")

@@ -26,9 +26,10 @@ WAITING = {
     Phase.DIALLING: "agreeing on keys; the far phone rings when all of them are verified",
     Phase.RINGING: "the far phone rings; keys are agreed, audio flows the moment it is answered",
     Phase.INVITED: "somebody calls; it rings when all signatures are verified",
-    Phase.INCOMING: "a answers, x refuses",
     Phase.ANSWERING: "answered; confirming the keys",
 }
+AFTERWARDS = {"dial": "dial", "redial": "redial", "history": "calls"}
+"""IDs of keys, and what they are for when a call has ended."""
 
 
 class CallPane(Pane):
@@ -54,8 +55,9 @@ class CallPane(Pane):
         again = self.snapshot.last_dialled
         lines = [
             Content.assemble(("Ready.  ", "bold"), ("Enter", "bold $accent"), " calls whom you choose, ",
-                             ("d", "bold $accent"), " dials a name"),
-            Content.assemble(("r", "bold $accent"), f" calls {again} again") if again else Content(""),
+                             (self.key("dial"), "bold $accent"), " dials a name"),
+            Content.assemble((self.key("redial"), "bold $accent"), f" calls {again} again")
+            if again else Content(""),
             Content.styled(self.snapshot.sound, FAIR) if self.snapshot.sound else Content(""),
         ]  # fmt: skip
         if self.snapshot.link is not Link.ONLINE:
@@ -72,16 +74,18 @@ class CallPane(Pane):
         head += [(f"  {word}", FAIR) for word in self._conditions(call)]
         for other in self.snapshot.calls[1:]:
             if other.alive:
-                head.append((f"   {other.contact} {'on hold' if other.held else other.phase} (w)", "$accent"))
+                head.append((f"   {self._other(other)}", "$accent"))
         width = max(6, min(30, self.room - 20))
         lines = [Content.assemble(*head)]
         if call.phase is Phase.ENDED:
             why = call.failure or f"ended: {reason_line(call.reason)}"
             lines.append(Content.styled(why, POOR if call.failure else ""))
-            lines.append(Content.styled("d dial   r redial   c calls", MUTED))
+            keys = (f"{self.key(id)} {what}" for id, what in AFTERWARDS.items())
+            lines.append(Content.styled("   ".join(keys), MUTED))
             return lines
         if call.phase is not Phase.TALKING:
-            lines.append(Content.styled(WAITING.get(call.phase, ""), MUTED))
+            waiting = WAITING.get(call.phase) or f"{self.key('answer')} answers, {self.key('refuse')} refuses"
+            lines.append(Content.styled(waiting, MUTED))
             return [*lines, self._more(call)]
         spoken = "muted" if call.muted else "on hold" if call.held else draw.loudness(call.levels.spoken)
         heard = "nothing comes" if call.silent else draw.loudness(call.levels.heard)
@@ -92,6 +96,11 @@ class CallPane(Pane):
         if self.content_size.height > len(lines):
             lines.append(self._more(call))
         return lines
+
+    def _other(self, call: Call) -> str:
+        """The call that is not in front, with the key that turns to it."""
+        key = self.key("answer" if call.phase is Phase.INCOMING else "swap")
+        return f"{call.contact} {'on hold' if call.held else call.phase} ({key})"
 
     def _label(self, call: Call) -> str:
         person = self.snapshot.person(call.contact)
@@ -112,7 +121,8 @@ class CallPane(Pane):
         if call.digits:
             return Content.assemble(("sent ", MUTED), call.digits)
         if call.words and call.security.get("trust") == "new":
-            return Content.assemble(("words ", MUTED), " ".join(call.words), (" (v verifies)", MUTED))
+            how = f" ({self.key('verify')} verifies)"
+            return Content.assemble(("words ", MUTED), " ".join(call.words), (how, MUTED))
         return Content("")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib
 import logging
 import os
 import signal
@@ -40,9 +42,9 @@ def run(
     passphrase = environment.get(PASSPHRASE) or None
 
     async def enrol(name: str, relay: str, invite: str) -> str:
-        from qcall.session.enrolment import enrol as enrol_at
-
-        return (await enrol_at(home, name, relay, invite, passphrase)).site
+        enrolment = await asyncio.to_thread(importlib.import_module, "qcall.session.enrolment")
+        account: Account = await enrolment.enrol(home, name, relay, invite, passphrase)
+        return account.site
 
     first = starting("", "", "", settings.qkd)
     if account is not None:

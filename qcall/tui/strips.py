@@ -12,10 +12,11 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widget import Widget
 
-from qcall.session.snapshot import Call, Link, Phase, Snapshot
+from qcall.session.snapshot import Link, Phase, Snapshot
 
 from . import draw
 from .draw import FAIR, GOOD, MUTED, POOR
+from .keys import written
 
 LINKS = {Link.ONLINE: GOOD, Link.STARTING: FAIR, Link.AWAY: FAIR, Link.FAILED: POOR}
 POLICIES = {
@@ -48,6 +49,10 @@ class Pane(Widget):
     def changed(self) -> None:
         """The part changed."""
         self.refresh()
+
+    def key(self, id: str) -> str:
+        """The key with that ID, by the user's choice."""
+        return written(getattr(self.app, "chosen_keys", {}), id)
 
     @property
     def room(self) -> int:
@@ -86,7 +91,7 @@ class TitleBar(Pane):
         if recorded := self._recorded(snapshot):
             left.append((f"  REC {recorded}", f"bold {POOR}"))
         if snapshot.missed:
-            left.append((f"  {snapshot.missed} missed (c)", FAIR))
+            left.append((f"  {snapshot.missed} missed ({self.key('history')})", FAIR))
         if snapshot.trouble:
             left.append((f"  {snapshot.trouble}", POOR))
         elif snapshot.sound:
@@ -126,13 +131,13 @@ class SecurityStrip(Pane):
             return Content.styled(f" ENDED  {call.line.removeprefix('SECURED').strip()}", MUTED)
         warnings = "; ".join(call.warnings)
         warning = (f"  WARNING {warnings}" if warnings else "", f"bold {FAIR}")
-        line = Content.assemble(" ", *self._words(call), warning)
+        line = Content.assemble(" ", *self._words(fitting(call.line, self.room - 1)), warning)
         return line.truncate(self.room, ellipsis=True)
 
     @staticmethod
-    def _words(call: Call) -> Sequence[tuple[str, str]]:
+    def _words(said: str) -> Sequence[tuple[str, str]]:
         parts = []
-        for index, word in enumerate(call.line.split("  ")):
+        for index, word in enumerate(said.split("  ")):
             colour = GOOD if index == 0 or draw.TICK in word else POOR if draw.CROSS in word else ""
             if word == "VERIFIED":
                 colour = f"bold {GOOD}"
@@ -143,6 +148,13 @@ class SecurityStrip(Pane):
             parts.append((word, f"bold {colour}" if index == 0 else colour))
             parts.append(("  ", ""))
         return parts[:-1]
+
+
+def fitting(line: str, width: int) -> str:
+    """A security line; where it is too long, without how often keys were renewed, which protects nobody."""
+    if len(line) <= width:
+        return line
+    return "  ".join(word for word in line.split("  ") if not word.startswith("epoch"))
 
 
 class Headed(InTurns):

@@ -26,25 +26,33 @@ EDGES = 3
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of ``least`` cells, and of more where there is room, by its ``share`` of that."""
+    """A column of ``least`` cells, and of more where there is room, by its ``share`` of that.
+
+    Where there is not room for all, those that can be spared are left out, the more ``spare`` first.
+    """
 
     label: str
     least: int
     share: int = 0
+    spare: int = 0
 
 
-def widths(columns: Sequence[Column], screen: int) -> list[int]:
-    """How wide each is on a ``screen`` of so many cells; one that is too narrow cuts the last columns off."""
-    room = max(0, screen - EDGES - sum(each.least + GAP for each in columns))
-    shares = sum(each.share for each in columns)
-    return [each.least + (room * each.share // shares if shares else 0) for each in columns]
+def widths(columns: Sequence[Column], screen: int) -> dict[int, int]:
+    """How wide each of those that fit is on a ``screen`` of so many cells, by their places."""
+    kept = dict(enumerate(columns))
+    needed = EDGES + sum(each.least + GAP for each in columns)
+    for place in sorted((at for at in kept if kept[at].spare), key=lambda at: -kept[at].spare):
+        if needed > screen:
+            needed -= kept.pop(place).least + GAP
+    room, shares = max(0, screen - needed), sum(each.share for each in kept.values())
+    return {at: each.least + (room * each.share // shares if shares else 0) for at, each in kept.items()}
 
 
 class TablePage(Page, Generic[T]):
     """A page of things of type ``T``, given by ``put``; Enter calls whom the chosen one is about."""
 
     COLUMNS: ClassVar[Sequence[Column]]
-    """From left to right; all of them fit into 80 cells."""
+    """From left to right; all of them fit into 79 cells."""
     SEARCH: ClassVar[str]
     """What can be searched for."""
     KEYS: ClassVar[str]
@@ -60,7 +68,7 @@ class TablePage(Page, Generic[T]):
         super().__init__()
         self._all: Sequence[T] = ()
         self._listed: list[T] = []
-        self._widths: list[int] = []
+        self._widths: dict[int, int] = {}
 
     # What a page is about
 
@@ -110,8 +118,8 @@ class TablePage(Page, Generic[T]):
         self._widths = found
         table = self.query_one(DataTable)
         table.clear(columns=True)
-        for column, cells in zip(self.COLUMNS, found, strict=True):
-            table.add_column(column.label, width=cells)
+        for at, cells in found.items():
+            table.add_column(self.COLUMNS[at].label, width=cells)
         return True
 
     def put(self, every: Sequence[T]) -> None:
@@ -131,7 +139,8 @@ class TablePage(Page, Generic[T]):
         self._listed = [each for each in self._all if self.matches(each, wanted)]
         table.clear()
         for each in self._listed:
-            table.add_row(*map(fitted, self.cells(each), self._widths))
+            cells = self.cells(each)
+            table.add_row(*(fitted(cells[at], width) for at, width in self._widths.items()))
         if self._listed:
             table.move_cursor(row=min(max(0, row), len(self._listed) - 1))
         else:

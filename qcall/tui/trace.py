@@ -18,8 +18,10 @@ from .keybar import KeyBar
 from .lists import LogPane
 from .strips import Page, SecurityStrip, TitleBar
 
-LANE = 26
-"""Cells between two lanes of the flow."""
+LANE, LEAST_LANE = 26, 16
+"""Cells between two lanes of the flow, where there is room and at least."""
+BESIDE_LANES = 16
+"""Cells of a line that are in no lane: the time, the lanes' own, and the bar beside more than fits."""
 MEANING = {
     "m1": "The caller opens: suites, policy, fresh X25519 and ML-KEM shares, and a commitment to who it is.",
     "m2": "The callee answers: its shares, the ML-KEM ciphertext, its identity with both signatures, sealed.",
@@ -43,24 +45,28 @@ MEANING = {
 }
 
 
-def arrow(line: TraceLine, mine: str) -> Content:
-    """One message between the lanes of this phone, the other one, and the key node."""
+def lane_in(width: int) -> int:
+    """Cells between two lanes on a screen of ``width``."""
+    return max(LEAST_LANE, min(LANE, (width - BESIDE_LANES) // 2))
+
+
+def arrow(line: TraceLine, lane: int = LANE) -> Content:
+    """One message between the lanes, ``lane`` cells apart, of this phone, the other one, and the key node."""
     size = f" {line.size:,} B" if line.size else ""
-    label = f" {line.what}{size} ".center(LANE - 2, "─")[: LANE - 2]
+    label = f" {line.what}{size} ".center(lane - 2, "─")[: lane - 2]
     at = (f"{line.after:9.3f} s  ", MUTED)
     if line.sent is None:
-        note = f" {line.what}: {line.note} ".center(2 * LANE - 1, "─")[: 2 * LANE - 1]
+        note = f" {line.what}: {line.note} ".center(2 * lane - 1, "─")[: 2 * lane - 1]
         return Content.assemble(at, ("│", MUTED), (f"{note}▶", FAIR), ("│", MUTED))
     text = f"{label}─▶" if line.sent else f"◀─{label}"
     return Content.assemble(at, ("│", MUTED), (text, GOOD if line.sent else "$accent"), ("│", MUTED),
-                            " " * (LANE - 1), ("│", MUTED))  # fmt: skip
+                            " " * (lane - 1), ("│", MUTED))  # fmt: skip
 
 
-def lanes(mine: str, theirs: str) -> Content:
+def lanes(mine: str, theirs: str, lane: int = LANE) -> Content:
     """The heads of the lanes."""
-    return Content.assemble(
-        " " * 13, (mine[:LANE].ljust(LANE), "bold"), (theirs[:LANE].ljust(LANE), "bold"), ("key node", "bold")
-    )
+    heads = ((name[: lane - 1].ljust(lane), "bold") for name in (mine, theirs))
+    return Content.assemble(" " * 13, *heads, ("key node", "bold"))
 
 
 def tabs(handshake: bool) -> Content:
@@ -83,6 +89,12 @@ class TraceScreen(Page):
     ]
     AUTO_FOCUS = "#flow"
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._shown: Sequence[TraceLine] = ()
+        self._lane = LANE
+        self._drawn = False
+
     def compose(self) -> ComposeResult:
         """Flow and log."""
         yield TitleBar(id="title")
@@ -96,8 +108,6 @@ class TraceScreen(Page):
 
     async def on_mount(self) -> None:
         """The first tab, the lines of which are drawn in turns of their own."""
-        self._shown: Sequence[TraceLine] = ()
-        self._drawn = False
         self._turn(handshake=True)
         self.call_after_refresh(self._begin)
 
@@ -115,21 +125,28 @@ class TraceScreen(Page):
         self.query_one(LogPane).show(snapshot)
         call = snapshot.call
         lines = () if call is None else call.trace
-        if lines and lines == self._shown:
+        lane = lane_in(self.app.size.width)
+        if lines and (lines, lane) == (self._shown, self._lane):
             return
         flow = self.query_one("#flow", OptionList)
-        following = flow.highlighted is None or flow.highlighted >= len(self._shown) - 1
-        self._shown = lines
+        chosen = flow.highlighted
+        if chosen is None or chosen >= len(self._shown) - 1:
+            chosen = len(lines) - 1  # Who looks at the last message follows what comes.
+        self._shown, self._lane = lines, lane
         who = "the other phone" if call is None else call.contact
-        self.query_one("#lanes", Static).update(lanes(snapshot.name or "this phone", who))
+        self.query_one("#lanes", Static).update(lanes(snapshot.name or "this phone", who, lane))
         flow.clear_options()
-        flow.add_options([Option(arrow(line, snapshot.name)) for line in lines])
-        if not lines:
+        flow.add_options([Option(arrow(line, lane)) for line in lines])
+        if lines:
+            flow.highlighted = min(chosen, len(lines) - 1)
+        else:
             flow.add_option(
                 Option(Content.styled("no call yet: its messages appear here", MUTED), disabled=True)
             )
-        elif following:
-            flow.highlighted = len(lines) - 1
+
+    async def on_resize(self) -> None:
+        """The lanes get the room that there is."""
+        self.show(self.app.snapshot)
 
     def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
         """Explain the message that is chosen."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
@@ -17,10 +17,13 @@ from qcall.session.snapshot import Call, Person
 
 from .backdrop import Over
 from .draw import FAIR, GOOD, MUTED, POOR
+from .keys import DIALOG, written
 from .strips import Headed, SecurityStrip, TitleBar
 
-CELL = 32
-"""Cells of a large word."""
+CELL, GAP = 32, 2
+"""Cells of a large word, and between two."""
+NUMBER = 2
+"""Cells before a word."""
 
 EXPLANATION = (
     "Say the first two words, let {who} say the other two. The same four words on both phones mean that "
@@ -28,7 +31,7 @@ EXPLANATION = (
 )
 DIFFERENT = (
     "The words differ: somebody may be between you and {who}.\n\n"
-    "1. Say nothing more that matters, and hang up (b).\n"
+    "1. Say nothing more that matters, and hang up ({key}).\n"
     "2. Call {who} another way, and ask whether their phone showed these words.\n"
     "3. If not, do not use this relay for this contact; tell its operator.\n\n"
     "{who} is marked WORDS DIFFER until you have compared the same words in a later call."
@@ -45,33 +48,58 @@ ASK = (
 )
 
 
-def large(words: Sequence[str]) -> Content:
-    """Words to be read from afar, two a line."""
+class Words(Static):
+    """The words, to be read from afar: two a line where there is room, else one; spaced if that fits."""
+
+    def __init__(self, words: Sequence[str], **options: Any) -> None:
+        super().__init__(**options)
+        self._words = tuple(words)
+
+    def on_resize(self, event: events.Resize) -> None:
+        """As large as there is room for."""
+        self.update(large(self._words, self.content_size.width))
+
+
+def large(words: Sequence[str], width: int) -> Content:
+    """Words as large as ``width`` cells allow."""
+    a_line = 2 if width >= 2 * CELL + GAP else 1
+    cell = CELL if width >= CELL else width
     cells = []
     for number, word in enumerate(words, 1):
         spaced = " ".join(word.upper())
-        left = (CELL - 2 - len(spaced)) // 2
-        text = Content.assemble(" " * left, (f"{number} ", MUTED), (spaced, "bold $accent"))
-        cells.append(text.truncate(CELL, pad=True))
-    lines = [Content("  ").join(cells[at : at + 2]) for at in range(0, len(cells), 2)]
-    return Content("\n\n").join(lines)
+        shown = spaced if len(spaced) + NUMBER <= cell else word.upper()
+        left = max(0, (cell - NUMBER - len(shown)) // 2) if a_line > 1 else 0
+        text = Content.assemble(" " * left, (f"{number} ", MUTED), (shown, "bold $accent"))
+        cells.append(text.truncate(cell, pad=True))
+    lines = [Content(" " * GAP).join(cells[at : at + a_line]) for at in range(0, len(cells), a_line)]
+    return Content("\n\n" if a_line > 1 else "\n").join(lines)
 
 
-class VerifyScreen(Headed, ModalScreen[bool | None]):
-    """Gives true for the same words, false for different ones, nothing when it was left."""
+class VerifyScreen(Headed, ModalScreen[None]):
+    """``tell`` is called with true for the same words, with false for different ones, as soon as it is said.
+
+    What to do about different ones stays to be read; ``hang_up`` is the first of it.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("y", "choose(True)", "Same"),
+        *DIALOG,
+        Binding("y", "same", "Same"),
         Binding("n", "differ", "Different"),
+        Binding("b", "hang_up", "Hang up", id="hangup"),
         Binding("escape", "dismiss(None)", "Later"),
     ]
 
     AUTO_FOCUS = "#later"
 
-    def __init__(self, call: Call, who: str) -> None:
+    def __init__(
+        self, call: Call, who: str, tell: Callable[[bool], None], hang_up: Callable[[], None]
+    ) -> None:
         super().__init__()
         self._call = call
         self._who = who
+        self._tell = tell
+        self._hang_up = hang_up
+        self._differ = False
 
     def compose(self) -> ComposeResult:
         """Words, explanation, question."""
@@ -80,29 +108,40 @@ class VerifyScreen(Headed, ModalScreen[bool | None]):
             yield SecurityStrip(id="security")
         with Vertical(classes="dialog verify") as box:
             box.border_title = f"Is it really {self._who}?"
-            yield Static(large(self._call.words), id="words")
+            yield Words(self._call.words, id="words")
             yield Static(EXPLANATION.format(who=self._who), id="explanation", markup=False)
             with Horizontal(classes="answers"):
                 yield Button("y  The same", variant="success", id="same")
                 yield Button("n  Different", variant="error", id="differ")
                 yield Button("Esc  Later", id="later")
 
-    def action_choose(self, same: bool) -> None:
-        """The answer."""
-        self.dismiss(same)
+    def action_same(self) -> None:
+        """They are the same; not after they were said to differ."""
+        if not self._differ:
+            self._tell(True)
+            self.dismiss(None)
 
     def action_differ(self) -> None:
-        """Say what to do, and remember."""
+        """Remember at once, and say what to do."""
+        if self._differ:
+            return
+        self._differ = True
+        self._tell(False)
+        key = written(self.app.chosen_keys, "hangup")
         self.query_one("#explanation", Static).update(
-            Content.styled(DIFFERENT.format(who=self._who), f"bold {POOR}")
+            Content.styled(DIFFERENT.format(who=self._who, key=key), f"bold {POOR}")
         )
-        self.query_one("#words").display = False
-        self.query_one("#same").display = self.query_one("#later").display = False
+        self.query_one("#words").display = self.query_one("#same").display = False
+        self.query_one("#later", Button).label = "Esc  Back"
         button = self.query_one("#differ", Button)
-        button.label = "Enter  I understand"
-        button.variant = "default"
+        button.label = f"{key}  Hang up"
         button.focus()
-        self._bindings.bind("n,escape,enter", "choose(False)", "Understood")
+
+    def action_hang_up(self) -> None:
+        """The first thing to do when they differ."""
+        if self._differ:
+            self._hang_up()
+            self.dismiss(None)
 
     @on(Button.Pressed)
     def pressed(self, event: Button.Pressed) -> None:
@@ -110,26 +149,31 @@ class VerifyScreen(Headed, ModalScreen[bool | None]):
         event.stop()
         match event.button.id:
             case "same":
-                self.dismiss(True)
-            case "differ" if self.query_one("#words").display:
+                self.action_same()
+            case "differ" if self._differ:
+                self.action_hang_up()
+            case "differ":
                 self.action_differ()
-            case "later":
-                self.dismiss(None)
             case _:
-                self.dismiss(False)
+                self.dismiss(None)
 
 
 class ChangedScreen(Over[bool]):
-    """A contact has another identity than before. Enter does not continue: trust takes a key of its own."""
+    """A contact has another identity than before. Enter does not continue: trust takes a key of its own.
+
+    Which counts after ``guard`` seconds: who is typing must not trust anybody with the next letter.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("T", "choose(True)", "Trust the new identity"),
         Binding("escape", "choose(False)", "Keep it blocked"),
     ]
 
-    def __init__(self, person: Person) -> None:
+    def __init__(self, person: Person, *, guard: float = 0.0) -> None:
         super().__init__(classes="grave")
         self._person = person
+        self._guard = guard
+        self._ready = guard == 0
 
     def compose(self) -> ComposeResult:
         """Plain words, both fingerprints, and what to do."""
@@ -142,15 +186,24 @@ class ChangedScreen(Over[bool]):
                 yield Button("Esc  Keep it blocked", variant="primary", id="keep")
                 yield Static(Content.styled("T  trust the new identity", FAIR), classes="aside")
 
+    async def on_mount(self) -> None:
+        """The answers count after a moment."""
+        if not self._ready:
+            self.set_timer(self._guard, self._arm)
+
+    def _arm(self) -> None:
+        self._ready = True
+
     def action_choose(self, trust: bool) -> None:
         """The answer."""
-        self.dismiss(trust)
+        if self._ready:
+            self.dismiss(trust)
 
     @on(Button.Pressed)
     def pressed(self, event: Button.Pressed) -> None:
         """The one button keeps it blocked: Enter does not continue."""
         event.stop()
-        self.dismiss(False)
+        self.action_choose(False)
 
     def _account(self) -> list[Content]:
         """What happened, both fingerprints, and what to do."""

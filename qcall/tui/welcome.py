@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import ClassVar
 
 from textual import on
@@ -10,24 +11,49 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.screen import Screen
+from textual.screen import ModalScreen
 from textual.widgets import Button, ContentSwitcher, Input, Label, Static
 
-from qcall.errors import QcallError
+from qcall.errors import QcallError, UsageError
+from qcall.net.address import RelayAddress
 from qcall.wire.signalling import NAME
 
 from . import draw
 from .app import Enrol
 from .draw import FAIR, GOOD, MUTED, POOR
+from .keys import DIALOG
 from .link import SoundTester
 
 STEPS = ("name", "relay", "sound")
+LONGEST = 32
+"""Characters of a name."""
+UNUSABLE = re.compile(r"[^a-z0-9._-]")
+MENDED_IN = {
+    "invite": ("relay", "invite"),
+    "name-taken": ("name", "who"),
+    "bad-name": ("name", "who"),
+}
+"""Step and field in which a refusal is mended, by its code; all others have to do with the address."""
 
 
-class WelcomeScreen(Screen[bool]):
-    """Gives true once the phone is enrolled."""
+def problem_of_name(name: str) -> str:
+    """What is wrong with a name, and what to do; empty when nothing is."""
+    if NAME.fullmatch(name) is not None:
+        return ""
+    if not name:
+        return "type a name first, such as alice"
+    if len(name) > LONGEST:
+        return f"that name has {len(name)} characters; use at most {LONGEST}"
+    shown = name if name.isprintable() else ascii(name)[1:-1]
+    better = UNUSABLE.sub("", name.lower().replace(" ", "-")).lstrip("._-")
+    return f"{shown} cannot be a name; use a-z, 0-9 and . _ -" + (f": {better}, perhaps" if better else "")
+
+
+class WelcomeScreen(ModalScreen[bool]):
+    """Gives true once the phone is enrolled. Modal: the keys of a phone do nothing where there is none."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
+        *DIALOG,
         Binding("escape", "back", "Back"),
         Binding("ctrl+q", "app.quit", "Quit"),
     ]
@@ -46,14 +72,14 @@ class WelcomeScreen(Screen[bool]):
             with ContentSwitcher(initial="name"):
                 with Vertical(id="name"):
                     yield Static("What shall others call you by?")
-                    yield Input(placeholder="such as alice", id="who", max_length=32)
+                    yield Input(placeholder="such as alice", id="who")
                     yield Label(
-                        "1 to 32 of a-z, 0-9 and . _ -; it is how the relay knows you", classes="hint"
+                        "the name your invite was made for: 1 to 32 of a-z, 0-9 and . _ -", classes="hint"
                     )
                 with Vertical(id="relay"):
                     yield Static("The address of your relay, and the invite its operator gave you.")
-                    yield Input(placeholder="such as wss://relay.example:7480", id="url", max_length=256)
-                    yield Input(placeholder="the invite code, good once", id="invite", max_length=256)
+                    yield Input(placeholder="such as wss://relay.example:7480", id="url")
+                    yield Input(placeholder="the invite code, good once", id="invite")
                     yield Label("your keys are made now and never leave this machine", classes="hint")
                 with Vertical(id="sound"):
                     yield Static(
@@ -103,24 +129,39 @@ class WelcomeScreen(Screen[bool]):
         event.stop()
         value = event.value.strip()
         match event.input.id:
-            case "who" if NAME.fullmatch(value) is None:
-                self._problem(f"{value or 'nothing'!r} cannot be a name; use a-z, 0-9 and . _ -")
             case "who":
-                self._go("relay")
+                self._named(value)
             case "url":
-                self.query_one("#invite").focus()
+                self._addressed(value)
             case "invite":
                 self.run_worker(self._try(), exclusive=True, exit_on_error=False)
+
+    def _named(self, name: str) -> None:
+        if problem := problem_of_name(name):
+            self._problem(problem)
+        else:
+            self._go("relay")
+
+    def _addressed(self, url: str) -> None:
+        try:
+            RelayAddress.parse(url)
+        except UsageError as error:
+            self._problem(str(error) if url else "the address comes first; whoever runs the relay knows it")
+        else:
+            self.query_one("#invite").focus()
 
     async def _try(self) -> None:
         who, url, invite = (self.query_one(f"#{id}", Input).value.strip() for id in ("who", "url", "invite"))
         if not url or not invite:
-            self._problem("both are needed: relay invite NAME --site SITE, at the relay, makes an invite")
+            self._problem(f"both are needed; at the relay, relay invite {who} --site SITE makes an invite")
             return
         self._problem("making keys, enrolling …", MUTED)
         try:
             where = await self._enrol(who, url, invite)
         except QcallError as error:
+            step, field = MENDED_IN.get(error.code, ("relay", "url"))
+            self._go(step)
+            self.query_one(f"#{field}").focus()
             self._problem(str(error))
             return
         self._enrolled = True

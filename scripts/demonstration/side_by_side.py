@@ -1,5 +1,6 @@
-"""``scripts/demo --tui``: two phones side by side in tmux against a fresh relay, ready to call.
+"""``scripts/demo --tui``: two phones in one tmux against a fresh relay, ready to call.
 
+They stand beside each other, one above the other, or, in a small terminal, each in a window of its own.
 Everything lives in a directory that goes when both phones were left (q), or the terminal was closed.
 """
 
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 
 from .stage import Stage, StageError, stage
@@ -27,26 +29,90 @@ SPEECH = Path(__file__).parent.parent.parent / "tests" / "data" / "speech"
 SAID = {"alice": SPEECH / "F1_harvard_phrases.wav", "bob": SPEECH / "M1_harvard_phrases.wav"}
 
 
+ROOMY, NARROW, LOW = 79, 58, 23
+"""Cells and lines from which on a phone shows everything, and cells from which on it can be used."""
+SWITCH = "F12"
+"""The key that goes to the other phone; no phone has it."""
+WINDOW_NAMES = len("[alice] bob rings! ") + 2
+"""Cells for the names of two windows."""
 LEAVING = 8.0
 """Seconds for both phones to hang up and end; what holds one up it cuts short after six by itself."""
 POLL = 0.05
 
 
-def window(socket: Path, phones: Sequence[Sequence[str | Path]]) -> list[list[str]]:
-    """The tmux commands that open two phones beside each other, with a line on how to begin."""
+class Layout(StrEnum):
+    """Where two phones stand in one terminal."""
+
+    BESIDE = "alice left, bob right"
+    STACKED = "alice above, bob below"
+    WINDOWS = "one phone at a time"
+
+
+def layout(width: int, height: int) -> Layout:
+    """Where both phones can be used in a terminal of that size, the roomiest first."""
+    half, above = (width - 1) // 2, (height - 2) // 2
+    if half >= ROOMY and height > LOW:
+        return Layout.BESIDE
+    if width >= ROOMY and above >= LOW:
+        return Layout.STACKED
+    if half >= NARROW and height > LOW:
+        return Layout.BESIDE
+    return Layout.WINDOWS
+
+
+def hint(chosen: Layout, width: int) -> str:
+    """How to begin, in one line, as much of it as there is room for."""
+    switch = f"{SWITCH} other phone"
+    shorter = ("d bob Enter calls", "a answers", "v compares the words", "q leaves", "mouse works")
+    said = ([str(chosen)] if chosen is not Layout.WINDOWS else []) + [switch]
+    room = width - (WINDOW_NAMES if chosen is Layout.WINDOWS else 0)
+    for each in shorter:
+        if len("  ".join((*said, each))) + 2 > room:
+            break
+        said.append(each)
+    return "  ".join(said)
+
+
+def window(socket: Path, phones: Sequence[Sequence[str | Path]], width: int, height: int) -> list[list[str]]:
+    """The tmux commands that open two phones in a terminal of that size, with a line on how to begin."""
     tmux = ["tmux", "-S", str(socket), "-f", os.devnull]
-    left, right = (shlex.join(map(str, phone)) for phone in phones)
-    hint = "alice left, bob right: d bob Enter calls, a answers, v compares the words, q leaves; mouse works"
+    one, other = (shlex.join(map(str, phone)) for phone in phones)
+    chosen = layout(width, height)
+    apart = chosen is Layout.WINDOWS
+    second = {
+        Layout.BESIDE: ["split-window", "-h", "-t", "=qcall:"],
+        Layout.STACKED: ["split-window", "-v", "-t", "=qcall:"],
+        Layout.WINDOWS: ["new-window", "-d", "-n", "bob", "-t", "=qcall:"],
+    }[chosen]
+    turn = ["next-window"] if apart else ["select-pane", "-t", ":.+"]
+    name = " #W#{?window_bell_flag, rings!,} "
+    size = ["-x", str(width), "-y", str(height)]
+    first = [
+        ["set-option", "-g", "default-terminal", "screen-256color"],
+        ["set-option", "-s", "escape-time", "10"],
+    ]
+    if os.environ.get("COLORTERM") in ("truecolor", "24bit"):
+        first.append(["set-option", "-g", "-a", "terminal-overrides", ",*:Tc"])
     return [
-        [*tmux, "new-session", "-d", "-s", "qcall", "-x", "200", "-y", "50", left],
-        [*tmux, "split-window", "-h", "-t", "=qcall:", right],
+        # What a terminal is, and how soon Escape is itself, holds for phones that begin after it is said.
+        [*tmux, "start-server", ";", *joined(first), "new-session", "-d", "-s", "qcall", *size, one],
+        [*tmux, "rename-window", "-t", "=qcall:", "alice"],
+        [*tmux, *second, other],
         [*tmux, "set-option", "-g", "mouse", "on"],
-        [*tmux, "set-option", "-g", "status-left-length", "120"],
-        [*tmux, "set-option", "-g", "status-left", f" {hint}"],
+        [*tmux, "set-option", "-g", "status-left-length", str(width)],
+        [*tmux, "set-option", "-g", "status-left", f" {hint(chosen, width)}  "],
         [*tmux, "set-option", "-g", "status-right", ""],
-        [*tmux, "set-window-option", "-g", "window-status-current-format", ""],
+        [*tmux, "set-window-option", "-g", "window-status-separator", ""],
+        [*tmux, "set-window-option", "-g", "window-status-format", name if apart else ""],
+        [*tmux, "set-window-option", "-g", "window-status-current-format", "[#W]" if apart else ""],
+        [*tmux, "bind-key", "-n", SWITCH, *turn],
         [*tmux, "select-pane", "-t", "=qcall:.0"],
     ]
+
+
+def joined(commands: Sequence[Sequence[str]]) -> list[str]:
+    """Commands of tmux, each with what parts it from the next."""
+    return [word for command in commands for word in (*command, ";")]
 
 
 def sound(name: str, has_card: bool) -> list[str]:
@@ -87,7 +153,7 @@ async def perform(directory: Path, topology: str, attach: bool = True) -> int:
     async with stage(directory) as theatre:
         phones = await prepare(theatre, topology)
         try:
-            for command in window(socket, phones):
+            for command in window(socket, phones, *shutil.get_terminal_size((200, 50))):
                 await call(command)
             if not attach:
                 return 0

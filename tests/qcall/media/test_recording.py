@@ -81,7 +81,7 @@ def test_a_side_that_ceases_is_silence(tmp_path: Path) -> None:
 def test_an_existing_file_stays(tmp_path: Path) -> None:
     file = tmp_path / "kept.wav"
     file.write_bytes(b"precious")
-    with pytest.raises(DeviceError, match=r"kept\.wav.*--record"):
+    with pytest.raises(DeviceError, match=r"kept\.wav.*; choose another file$"):
         Recording(file, Sides.OWN)
     assert file.read_bytes() == b"precious"
 

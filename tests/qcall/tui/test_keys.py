@@ -1,4 +1,4 @@
-"""Every key of the main screen does what the footer says, and can be another key."""
+"""Keys together: what several of them do, and that each can be another key."""
 
 from __future__ import annotations
 
@@ -11,65 +11,11 @@ from qcall.config import Settings
 from qcall.errors import ConfigError, UsageError
 from qcall.session import commands
 from qcall.session.snapshot import Phase
-from qcall.tui.commandline import CommandLine
-from qcall.tui.contacts import ContactsScreen
-from qcall.tui.dialogs import Ask, Question
-from qcall.tui.help import HelpScreen
-from qcall.tui.history import HistoryScreen
 from qcall.tui.incoming import IncomingScreen
 from qcall.tui.keys import DTMF, KEYS, keymap
 from qcall.tui.palette import PhoneCommands
-from qcall.tui.settings import SettingsScreen
-from qcall.tui.trace import TraceScreen
-from qcall.tui.verify import ChangedScreen, VerifyScreen
+from qcall.tui.verify import ChangedScreen
 from tests.qcall.tui.phones import FINGERPRINT, IDLE, IN_CALL, OTHER, PEOPLE, RINGING, TALKING, WAITING
-
-
-@pytest.mark.parametrize(
-    ("first", "key", "told"),
-    [
-        (RINGING, "a", commands.Answer()),
-        (RINGING, "x", commands.Refuse()),
-        (RINGING, "b", commands.Refuse()),
-        (IN_CALL, "b", commands.Hangup()),
-        (IN_CALL, "m", commands.Mute()),
-        (IN_CALL, "h", commands.Hold()),
-        (IN_CALL, "w", commands.Swap()),
-        (IDLE, "r", commands.Redial()),
-        (IDLE, "enter", commands.Dial("bob")),
-    ],
-)
-async def test_a_key_tells_the_phone(running, first, key, told):
-    async with running(first) as (_, link, pilot):
-        await pilot.press(key)
-        await pilot.pause()
-        assert link.told == [told]
-
-
-@pytest.mark.parametrize(
-    ("first", "key", "screen"),
-    [
-        (IDLE, "d", Ask),
-        (IN_CALL, "t", Ask),
-        (IN_CALL, "v", VerifyScreen),
-        (IDLE, "f", ContactsScreen),
-        (IDLE, "c", HistoryScreen),
-        (IN_CALL, "l", TraceScreen),
-        (IDLE, "s", SettingsScreen),
-        (IDLE, "colon", CommandLine),
-        (IDLE, "f1", HelpScreen),
-        (IN_CALL, "q", Question),
-        (RINGING, "escape", type(None)),
-    ],
-)
-async def test_a_key_opens_its_screen_and_escape_closes_it(running, first, key, screen):
-    async with running(first) as (app, _, pilot):
-        await pilot.press(key)
-        await pilot.pause()
-        assert screen is type(None) or isinstance(app.screen, screen)
-        await pilot.press("escape")
-        await pilot.pause()
-        assert len(app.screen_stack) == 1
 
 
 async def test_the_palette_offers_what_can_be_done_now(running):
@@ -82,14 +28,6 @@ async def test_the_palette_offers_what_can_be_done_now(running):
         await pilot.pause()
         assert link.told == [commands.Mute()]
         assert "Answer" not in [hit.prompt async for hit in provider.discover()]
-
-
-@pytest.mark.parametrize(("digit", "key"), DTMF.items())
-async def test_digits_are_the_keypad_in_a_call(running, digit, key):
-    async with running(IN_CALL) as (_, link, pilot):
-        await pilot.press(key)
-        await pilot.pause()
-        assert link.told == [commands.Dtmf(digit)]
 
 
 async def test_digits_do_nothing_without_a_call(running):
@@ -139,15 +77,6 @@ async def test_text_goes_into_the_call(running):
         await pilot.press("t", *"on my way", "enter")
         await pilot.pause()
         assert link.told == [commands.Text("on my way")]
-
-
-@pytest.mark.parametrize(("keys", "same"), [(["y"], True), (["n", "enter"], False)])
-async def test_the_words_are_compared_by_a_deliberate_key(running, keys, same):
-    async with running(IN_CALL) as (_, link, pilot):
-        await pilot.press("v")
-        await pilot.press(*keys)
-        await pilot.pause()
-        assert link.told == [commands.Verify("bob", same)]
 
 
 async def test_enter_alone_verifies_nobody(running):
@@ -228,6 +157,15 @@ async def test_keys_can_be_remapped_and_the_footer_shows_them(running):
         await pilot.pause()
         assert link.told == [commands.Mute()]
         assert "^t Mute" in str(app.query_one("#keys").render())
+
+
+async def test_hints_name_the_keys_of_the_user(running):
+    settings = Settings(keys={"dial": "ctrl+d", "redial": "f5", "history": "ctrl+h"}, reduced_motion=True)
+    idle = replace(IDLE, people=(), missed=1, last_dialled="bob")
+    async with running(idle, settings=settings) as (app, _link, _pilot):
+        assert "^d dials a name" in str(app.query_one("#call").render())
+        assert "F5 calls bob again" in str(app.query_one("#call").render())
+        assert "1 missed (^h)" in str(app.query_one("#title").render())
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,12 @@ from dataclasses import replace
 import pytest
 
 from qcall.config import Settings
+from qcall.errors import LocalFault
 from qcall.session.snapshot import Link, Phase, Quality, Route
 from tests.qcall.tui.phones import (
     IDLE,
     IN_CALL,
+    INCOMING,
     OTHER,
     PEOPLE,
     RINGING,
@@ -31,6 +33,7 @@ ENDED = replace(
     calls=(replace(TALKING, phase=Phase.ENDED, ended_at=100.0, reason="declined",
                    failure="bob declined the call", messages=()),),
 )  # fmt: skip
+MISSED = replace(INCOMING, phase=Phase.ENDED, ended_at=100.0, reason="cancelled")
 AWAY = replace(IDLE, link=Link.AWAY)
 WARNED = replace(
     IN_CALL, calls=(replace(TALKING, network="quantum network: jinan–taian cut; keys go over 17 hops"),)
@@ -67,10 +70,34 @@ SCREENS = {
     "trace": (IN_CALL, ["l"]),
     "log": (IN_CALL, ["l", "tab"]),
     "settings": (IDLE, ["s"]),
+    "choice": (IDLE, ["s", "enter"]),
     "help": (IDLE, ["f1"]),
+    "help-ringing": (RINGING, ["f1"]),
     "command": (IN_CALL, ["colon", "d", "i"]),
     "palette": (IDLE, ["ctrl+p"]),
+    "record": (IN_CALL, ["R"]),
+    "refusing": (RINGING, ["t"]),
+    "remove": (IDLE, ["f", "x"]),
+    "import": (IDLE, ["f", "i"]),
+    "export": (IDLE, ["c", "e"]),
+    "search": (IDLE, ["f", "slash", "h"]),
+    "complaint": (IDLE, ["v"]),
+    "nobody": (replace(IDLE, people=()), []),
+    "missed": (replace(IDLE, missed=2, calls=(MISSED,)), []),
 }
+HALVES = {
+    "call": (IN_CALL, []),
+    "idle": (IDLE, []),
+    "incoming": (RINGING, []),
+    "verify": (IN_CALL, ["v"]),
+    "changed": (CHANGED, []),
+    "history": (IDLE, ["c"]),
+    "contacts": (IDLE, ["f"]),
+    "trace": (IN_CALL, ["l"]),
+    "settings": (IDLE, ["s"]),
+    "help": (IDLE, ["f1"]),
+}
+"""What a phone looks like in half a terminal of 120 columns."""
 
 
 def drawn(make, first, keys, **options):
@@ -105,14 +132,37 @@ def test_theme(snap_compare, make, theme):
     assert snap_compare(app, terminal_size=(120, 40), run_before=prepare)
 
 
+@pytest.mark.parametrize("name", HALVES)
+def test_half(snap_compare, make, name):
+    first, keys = HALVES[name]
+    app, prepare = drawn(make, first, keys)
+    assert snap_compare(app, terminal_size=(59, 39), run_before=prepare)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+def test_passphrase(snap_compare, make, size):
+    """What a protected identity asks for before anything else."""
+    app, link = make(IDLE)
+
+    async def prepare(pilot):
+        await pilot.pause()
+        link.fail(LocalFault("the identity is protected; type its passphrase", code="passphrase"))
+        await pilot.pause()
+        app.screen.query_one("Input").cursor_blink = False
+        await pilot.pause()
+
+    assert snap_compare(app, terminal_size=size, run_before=prepare)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
 @pytest.mark.parametrize("step", [0, 1, 2])
-def test_welcome(snap_compare, make, step):
+def test_welcome(snap_compare, make, step, size):
     async def enrol(name, relay, invite):
         return "beijing"
 
-    keys = [*"alice", "enter", *"wss://relay", "enter", *"code", "enter"]
+    keys = [*"alice", "enter", *"wss://relay:7480", "enter", *"code", "enter"]
     app, prepare = drawn(make, IDLE, keys[: (0, 6, len(keys))[step]], enrol=enrol)
-    assert snap_compare(app, terminal_size=(80, 24), run_before=prepare)
+    assert snap_compare(app, terminal_size=size, run_before=prepare)
 
 
 def test_readme_picture(snap_compare, make):

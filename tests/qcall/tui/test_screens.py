@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qcall.errors import StorageError, UsageError
+from qcall.errors import DeviceError, StorageError
 from qcall.session import commands
 from qcall.session.snapshot import Hop, Phase, Route
 from qcall.tui import draw
@@ -159,6 +159,38 @@ async def test_a_call_is_recorded_and_says_so_until_that_ends(running):
         assert link.told == [commands.Record("on", "/tmp/a.wav"), commands.Record("off")]
 
 
+@pytest.mark.parametrize("file", ["/absent/a.wav", "~nobody-at-all/a.wav"])
+async def test_a_file_that_cannot_be_recorded_into_is_asked_for_again(running, file):
+    async with running(IN_CALL) as (app, link, pilot):
+        link.refusal = DeviceError(f"cannot write {file}: No such file or directory; choose another file")
+        await pilot.press("R")
+        await pilot.pause()
+        app.screen.query_one("Input").value = file
+        await pilot.press("enter")
+        await app.workers.wait_for_complete()
+        await pilot.pause()
+        assert str(link.refusal) in str(app.screen.query_one(".hint").render())
+        assert app.screen.query_one("Input").value == file
+        link.refusal = None
+        await pilot.press("enter")
+        await app.workers.wait_for_complete()
+        assert [told.state for told in link.told] == ["on"]
+        assert len(app.screen_stack) == 1
+
+
+@pytest.mark.parametrize("page", [["c", "e"], ["f", "o"], ["f", "i"]])
+async def test_a_name_that_no_file_can_have_is_told(running, page):
+    async with running(IDLE) as (app, link, pilot):
+        await pilot.press(*page)
+        await app.workers.wait_for_complete()
+        app.screen.query_one("Input").value = "a\0b"
+        await pilot.press("enter")
+        await app.workers.wait_for_complete()
+        await pilot.pause()
+        assert len(app._notifications) == 1
+        assert not any(isinstance(told, commands.Import | commands.Export) for told in link.told)
+
+
 async def test_ctrl_c_says_which_key_quits(running):
     async with running(IDLE) as (app, _link, pilot):
         await pilot.press("ctrl+c")
@@ -254,30 +286,15 @@ async def test_three_steps_end_in_a_phone_that_runs(running):
         return "beijing"
 
     async with running(IDLE, enrol=enrol) as (app, _link, pilot):
-        await pilot.press(*"alice", "enter", *"ws://r", "enter", *"code", "enter")
+        await pilot.press(*"alice", "enter", *"127.0.0.1:1", "enter", *"code", "enter")
         await app.workers.wait_for_complete()
         await pilot.press("enter")
         await app.workers.wait_for_complete()
         await pilot.press("enter")
         await pilot.pause()
-        assert enrolled == [("alice", "ws://r", "code")]
+        assert enrolled == [("alice", "127.0.0.1:1", "code")]
         assert len(app.screen_stack) == 1
         assert app.snapshot.name == "alice"
-
-
-async def test_an_invite_that_fails_can_be_mended(running):
-    async def enrol(name, relay, invite):
-        raise UsageError("this invite is not valid; ask the relay's operator for a new one")
-
-    async with running(IDLE, enrol=enrol) as (app, _link, pilot):
-        await pilot.press(*"Alice!", "enter")
-        await pilot.pause()
-        assert "cannot be a name" in str(app.screen.query_one("#problem").render())
-        app.screen.query_one("#who").value = ""
-        await pilot.press(*"alice", "enter", *"ws://r", "enter", *"code", "enter")
-        await app.workers.wait_for_complete()
-        await pilot.pause()
-        assert "ask the relay" in str(app.screen.query_one("#problem").render())
 
 
 # Route, trace, help
@@ -394,8 +411,8 @@ def test_a_sparkline_is_as_wide_as_it_should_be(samples, width):
 
 def test_every_message_of_the_trace_is_explained_and_its_lane_is_straight():
     assert all(line.what in MEANING for line in TRACE)
-    assert {arrow(line, "alice").plain[13] for line in TRACE} == {"│"}
-    assert len({arrow(line, "alice").cell_length for line in TRACE}) == 1
+    assert {arrow(line).plain[13] for line in TRACE} == {"│"}
+    assert len({arrow(line).cell_length for line in TRACE}) == 1
 
 
 def test_help_is_for_what_has_the_focus():
