@@ -141,28 +141,35 @@ def hop_line(route: Route, index: int, width: int, *, prefix: str = "") -> Conte
     """One hop in words, in ``width`` cells: its figures are whole, and its names as long as there is room."""
     hop = route.hops[index]
     word = trouble_of(hop)
-    figures = [f"QBER {percent(hop.qber)}"]
+    # What is wrong with a figure stands before it, and its name once.
+    figures = [f"{word if word.startswith('QBER') else 'QBER'} {percent(hop.qber)}"]
     if hop.pool is not None:
-        figures.insert(0, f"pool {percent(hop.pool)}")
+        figures.insert(0, f"{word if word.startswith('pool') else 'pool'} {percent(hop.pool)}")
     if hop.rate is not None:
         figures.append(bit_rate(hop.rate))
     spare = [] if hop.km is None else [f"{hop.km:.0f} km"]
     if hop.pool is None and hop.age is not None:
         spare.append(f"bits {hop.age:.0f} s old")
     ends = route.nodes[index], route.nodes[index + 1]
-    for rest in ([word or "ok", *figures, *spare], [word or "ok", *figures], [word or "ok", *figures[:2]]):
+    if not any(word and figure.startswith(word) for figure in figures):
+        figures.insert(0, word or "ok")
+    for rest in ([*figures, *spare], figures, figures[:-1] if hop.rate is not None else figures):
         room = width - len(prefix) - sum(2 + len(part) for part in rest)
         if len("–".join(ends)) <= room:
             break
     return Content.styled("  ".join((prefix + between(*ends, room), *rest)), colour_of(hop) if word else "")
 
 
-def other_way(route: Route) -> Content:
-    """The way of the next keys: the nodes that the drawn chain has not, and how many hops it is."""
+def other_way(route: Route, width: int) -> Content:
+    """The way of the next keys: how many hops it is, and of the nodes that the chain has not, who fits."""
     new = [node for node in route.now if node not in route.nodes]
-    return Content.styled(
-        f"next keys: {len(route.now) - 1} hops by {', '.join(new) or 'the same nodes'}", FAIR
-    )
+    head = f"next keys: {len(route.now) - 1} hops by "
+    for named in range(len(new), -1, -1):
+        rest = f" and {len(new) - named} more" if named < len(new) else ""
+        said = head + (", ".join(new[:named]) + rest if named else f"{len(new)} other nodes")
+        if len(said) <= width:
+            break
+    return Content.styled(said if new else f"{head}the same nodes", FAIR)
 
 
 def between(one: str, other: str, width: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -19,6 +20,8 @@ from .strips import Headed, SecurityStrip, TitleBar
 
 COLUMN = 11
 """Cells for the names of keys."""
+WIDTH, SHARE, EDGES = 72, 0.96, 8
+"""A dialog's cells and its share of the screen, as the style sheet has them; those that are not text."""
 
 
 def text_for(focused: Widget | None, screen: Widget) -> str:
@@ -30,11 +33,15 @@ def text_for(focused: Widget | None, screen: Widget) -> str:
     return TEXTS["MainScreen"]
 
 
-def table(chosen: Mapping[str, str]) -> Content:
-    """Every key and what it does."""
+def table(chosen: Mapping[str, str], width: int) -> Content:
+    """Every key and what it does, in lines of ``width`` cells."""
     rows = [(", ".join(map(shown, chosen.get(key.id, key.key).split(","))), key.help) for key in KEYS]
     rows += [("0-9 * #", "keypad while you talk"), ("Tab", "next pane")]
-    lines = [Content.assemble((keys.ljust(COLUMN), "bold $accent"), does) for keys, does in rows]
+    wrapped = ((keys, textwrap.wrap(does, max(COLUMN, width - COLUMN))) for keys, does in rows)
+    lines = [
+        Content.assemble((keys.ljust(COLUMN), "bold $accent"), ("\n" + " " * COLUMN).join(does))
+        for keys, does in wrapped
+    ]
     return Content("\n").join([Content.styled("Keys", "bold $accent"), Content(""), *lines])
 
 
@@ -56,4 +63,5 @@ class HelpScreen(Headed, ModalScreen[None]):
             yield SecurityStrip(id="security")
         with VerticalScroll(classes="dialog") as box:
             box.border_title = "Help"
-            yield Static(Content("\n\n").join([text, table(chosen)]))
+            width = min(WIDTH, int(SHARE * self.app.size.width)) - EDGES
+            yield Static(Content("\n\n").join([text, table(chosen, width)]))

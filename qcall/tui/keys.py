@@ -26,7 +26,7 @@ class Key:
     label: str
     help: str
     when: str = "always"
-    """always, idle, ringing, call, talking, two"""
+    """always, again, ringing, call, talking, two"""
     shown: str = ""
     """How the footer writes the key; empty: as it is."""
 
@@ -49,7 +49,7 @@ KEYS = (
         "record the call; the far phone is told",
         "talking",
     ),
-    Key("redial", "r", "redial", "Redial", "call again whom you called last", "idle"),
+    Key("redial", "r", "redial", "Redial", "call again whom you called last", "again"),
     Key("contacts", "f", "page('contacts')", "Contacts", "the address book"),
     Key("history", "c", "page('history')", "Calls", "the history of calls"),
     Key("log", "l", "page('trace')", "Log", "log, and the handshake message by message"),
@@ -124,8 +124,8 @@ def states(snapshot: Snapshot) -> frozenset[str]:
         found.add("ringing")
     if snapshot.live:
         found.add("call")
-    else:
-        found.add("idle")
+    elif snapshot.last_dialled:
+        found.add("again")
     if snapshot.call is not None and snapshot.call.phase is Phase.TALKING:
         found.add("talking")
     if len(snapshot.live) > 1:

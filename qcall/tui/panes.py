@@ -89,6 +89,7 @@ class CallPane(Pane):
             return [*lines, self._more(call)]
         spoken = "muted" if call.muted else "on hold" if call.held else draw.loudness(call.levels.spoken)
         heard = "nothing comes" if call.silent else draw.loudness(call.levels.heard)
+        heard = "on hold" if call.held_by_peer else heard
         levels = ((call.levels.spoken, spoken, "you"), (call.levels.heard, heard, "they"))
         for level, word, whose in levels:
             bar = draw.meter(QUIET if whose == "you" and call.muted else level, width)
@@ -153,7 +154,7 @@ class RoutePane(Pane, can_focus=True):
         lines.append(draw.hop_line(route, index, width, prefix=prefix))
         height = max(1, self.content_size.height)
         if route.now:  # Keys have left the drawn way: with little room its figures give place.
-            lines = [*lines[:-1][: max(1, height - 2)], lines[-1], draw.other_way(route)]
+            lines = [*lines[:-1][: max(1, height - 2)], lines[-1], draw.other_way(route, width)]
         fitting = lines[:height]
         return Content("\n").join([line.truncate(width, ellipsis=True) for line in fitting])
 
@@ -200,12 +201,17 @@ class QualityPane(Pane):
     BORDER_TITLE = "Quality"
 
     def part(self, snapshot: Snapshot) -> Any:
-        return None if snapshot.call is None else snapshot.call.quality
+        call = snapshot.call
+        return None if call is None else (call.quality, call.alive)
 
     def render(self) -> RenderResult:
         call = self.snapshot.call
         if call is None or not call.quality.mos.samples:
-            return Content.styled("measured once a second while you talk", MUTED)
+            over = call is not None and not call.alive
+            said = (
+                "nothing was said that could be measured" if over else "measured once a second while you talk"
+            )
+            return Content.styled(said, MUTED)
         quality = call.quality
         lines = [
             self._line("delay", quality.delay, (0.0, 0.15), "{:.0f} ms", 1000, (0.15, 0.3)),

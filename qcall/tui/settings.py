@@ -38,6 +38,8 @@ POLICIES: Choices = (
 LOOKS: Choices = [(name.removeprefix("qcall-"), name) for name in NAMES]
 LABEL, VALUE = 12, 28
 """Cells of the first two columns."""
+EDGES = 5
+"""Cells of a screen's width that are no row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +51,12 @@ class Row:
     choices: Choices
     hint: str = ""
 
-    def line(self, value: Any) -> Content:
-        """The row when the setting is ``value``."""
+    def line(self, value: Any, width: int) -> Content:
+        """The row when the setting is ``value``; the hint where there is room for it."""
         names = {choice: name for name, choice in self.choices}
         shown = Content(names.get(value, str(value))).truncate(VALUE - 2, ellipsis=True, pad=True)
-        return Content.assemble(
-            (self.label.ljust(LABEL), MUTED), shown.stylize("bold"), (f"  {self.hint}", MUTED)
-        )
+        hint = f"  {self.hint}" if LABEL + VALUE + len(self.hint) <= width else ""
+        return Content.assemble((self.label.ljust(LABEL), MUTED), shown.stylize("bold"), (hint, MUTED))
 
 
 HEADINGS = {"qkd": "Calls", "microphone": "Sound", "theme": "Looks"}
@@ -116,7 +117,13 @@ class SettingsScreen(Page):
         return options
 
     def _line(self, row: Row) -> Content:
-        return row.line(getattr(self.app.settings, row.id))
+        return row.line(getattr(self.app.settings, row.id), self.app.size.width - EDGES)
+
+    async def on_resize(self) -> None:
+        """Rows get the room that there is."""
+        rows = self.query_one("#rows", OptionList)
+        for row in self._rows.values():
+            rows.replace_option_prompt(row.id, self._line(row))
 
     async def on_mount(self) -> None:
         """Look for sound cards."""

@@ -26,6 +26,10 @@ POLICIES = {
 }
 
 
+WARNED = "-warned"
+"""The class of a security strip of two lines."""
+
+
 class Pane(Widget):
     """A part that shows what ``part`` picks out of the snapshot."""
 
@@ -123,21 +127,46 @@ class SecurityStrip(Pane):
         if call is None or not call.line:
             setting_up = call is not None and call.alive
             word = "NOT SECURED YET" if setting_up else "NO CALL"
+            said = f"  {POLICIES[self.snapshot.policy]}"
+            more = "; nothing is ever sent unencrypted"
+            if len(word) + 2 + len(said + more) <= self.room:
+                said += more
             return Content.assemble(
-                (f" {word} ", f"bold {FAIR}" if setting_up else "bold"),
-                (f"  {POLICIES[self.snapshot.policy]}; nothing is ever sent unencrypted", MUTED),
+                (f" {word} ", f"bold {FAIR}" if setting_up else "bold"), (said, MUTED)
             ).truncate(self.room, ellipsis=True)
         if call.phase is Phase.ENDED:
-            return Content.styled(f" ENDED  {call.line.removeprefix('SECURED').strip()}", MUTED)
-        warnings = "; ".join(call.warnings)
-        warning = (f"  WARNING {warnings}" if warnings else "", f"bold {FAIR}")
-        line = Content.assemble(" ", *self._words(fitting(call.line, self.room - 1)), warning)
-        return line.truncate(self.room, ellipsis=True)
+            words, gap = fitting(call.line.replace("SECURED", "ENDED", 1), self.room - 1)
+            return Content.styled(f" {gap.join(words)}", MUTED)
+        words = Content.assemble(" ", *self._words(*fitting(call.line, self.room - 1)))
+        if not (warning := self._warning()):
+            return words.truncate(self.room, ellipsis=True)
+        more = Content.styled(warning, f"bold {FAIR}")
+        lines = [words, more] if self.has_class(WARNED) else [Content("").join([words, Content("  "), more])]
+        return Content("\n").join([each.truncate(self.room, ellipsis=True) for each in lines])
+
+    def changed(self) -> None:
+        """A warning gets a line of its own where it does not fit behind the rest."""
+        self._lay_out()
+        super().changed()
+
+    def on_resize(self) -> None:
+        """There is more room, or less."""
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        call, warning = self.snapshot.call, self._warning()
+        room = 0 if call is None else self.room - len(call.line) - len(warning) - 3
+        self.set_class(bool(warning) and room < 0, WARNED)
+
+    def _warning(self) -> str:
+        call = self.snapshot.call
+        warnings = "; ".join(call.warnings) if call is not None and call.alive else ""
+        return f" WARNING {warnings}" if warnings else ""
 
     @staticmethod
-    def _words(said: str) -> Sequence[tuple[str, str]]:
+    def _words(words: Sequence[str], gap: str) -> Sequence[tuple[str, str]]:
         parts = []
-        for index, word in enumerate(said.split("  ")):
+        for index, word in enumerate(words):
             colour = GOOD if index == 0 or draw.TICK in word else POOR if draw.CROSS in word else ""
             if word == "VERIFIED":
                 colour = f"bold {GOOD}"
@@ -146,15 +175,19 @@ class SecurityStrip(Pane):
             elif word in ("NEW", "CHANGED"):
                 colour = f"bold {FAIR}"
             parts.append((word, f"bold {colour}" if index == 0 else colour))
-            parts.append(("  ", ""))
+            parts.append((gap, ""))
         return parts[:-1]
 
 
-def fitting(line: str, width: int) -> str:
-    """A security line; where it is too long, without how often keys were renewed, which protects nobody."""
-    if len(line) <= width:
-        return line
-    return "  ".join(word for word in line.split("  ") if not word.startswith("epoch"))
+def fitting(line: str, width: int) -> tuple[Sequence[str], str]:
+    """The words of a security line, and what parts them.
+
+    Where it is too long, how often keys were renewed is left out, which protects nobody, and then space.
+    """
+    words = line.split("  ")
+    if len(line) > width:
+        words = [word for word in words if not word.startswith("epoch")]
+    return words, "  " if len("  ".join(words)) <= width else " "
 
 
 class Headed(InTurns):

@@ -154,7 +154,8 @@ class TraceScreen(Page):
             return
         line = self._shown[event.option_index]
         before = self._shown[event.option_index - 1].after if event.option_index else 0.0
-        since = f"{1000 * (line.after - before):.1f} ms after the one before"
+        gap = line.after - before
+        since = f"{f'{1000 * gap:.1f} ms' if gap < 1 else f'{gap:.1f} s'} after the one before"
         meaning = MEANING.get(line.what, "A message of the call.")
         parts = [
             part

@@ -34,7 +34,7 @@ DIFFERENT = (
     "1. Say nothing more that matters, and hang up ({key}).\n"
     "2. Call {who} another way, and ask whether their phone showed these words.\n"
     "3. If not, do not use this relay for this contact; tell its operator.\n\n"
-    "{who} is marked WORDS DIFFER until you have compared the same words in a later call."
+    "{who} is marked WORDS DIFFER until you have compared words again and they were the same."
 )
 
 

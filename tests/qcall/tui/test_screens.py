@@ -354,6 +354,13 @@ def test_the_figures_of_a_hop_are_never_cut(width, said):
     assert str(line) == said
 
 
+def test_what_is_low_is_named_once():
+    route = Route(("suzhou-anhui", "bengbu"), (Hop(pool=0.1, qber=0.02), Hop(pool=0.9, qber=0.2)))
+    assert str(draw.hop_line(route, 0, 60)) == "suzhou-anhui–bengbu  pool low 10 %  QBER 2.0 %"
+    route = Route(("suzhou-anhui", "bengbu"), (Hop(pool=0.9, qber=0.2),))
+    assert str(draw.hop_line(route, 0, 60)) == "suzhou-anhui–bengbu  pool 90 %  QBER ALARM 20 %"
+
+
 @given(st.text(min_size=1), st.text(min_size=1), st.integers(0, 80))
 def test_two_names_fit_where_there_is_room_for_any(one, other, width):
     assert len(draw.between(one, other, width)) <= max(width, 13)
@@ -381,6 +388,37 @@ async def test_an_ended_call_without_keys_is_no_call_to_be_secured(running):
     failed = replace(TALKING, phase=Phase.ENDED, security={})
     async with running(replace(IDLE, calls=(failed,)), size=(80, 24)) as (app, _link, _pilot):
         assert "NO CALL" in str(app.query_one(SecurityStrip).render())
+
+
+WARNING = "quantum network: jinan–taian cut; keys go over 17 hops"
+
+
+@pytest.mark.parametrize(("width", "lines"), [(59, 2), (80, 2), (200, 1)])
+async def test_a_warning_is_read_wherever_it_stands(running, width, lines):
+    warned = replace(IN_CALL, calls=(replace(TALKING, network=WARNING),))
+    async with running(warned, size=(width, 40)) as (app, link, pilot):
+        strip = app.query_one(SecurityStrip)
+        assert strip.size.height == lines
+        assert WARNING[:40] in str(strip.render())
+        link.show(IN_CALL)
+        await pilot.pause()
+        assert strip.size.height == 1
+
+
+@pytest.mark.parametrize("word", ["NEW", "VERIFIED", "WORDS DIFFER"])
+@pytest.mark.parametrize("phase", [Phase.TALKING, Phase.ENDED])
+async def test_who_it_is_with_is_never_cut_off(running, word, phase):
+    line = TALKING.security["line"].replace("VERIFIED", word)
+    call = replace(TALKING, phase=phase, security={**TALKING.security, "line": line})
+    async with running(replace(IN_CALL, calls=(call,)), size=(59, 39)) as (app, _link, _pilot):
+        assert str(app.query_one(SecurityStrip).render()).endswith(word)
+
+
+@given(st.lists(st.text("abc", min_size=1, max_size=12), min_size=1, max_size=12), st.integers(36, 120))
+def test_the_way_of_the_next_keys_names_whom_there_is_room_for(names, width):
+    line = str(draw.other_way(Route(nodes=("x",), now=("x", *names)), width))
+    assert len(line) <= width
+    assert line.startswith(f"next keys: {len(names)} hops by ")
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
