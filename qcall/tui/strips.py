@@ -137,11 +137,11 @@ class SecurityStrip(Pane):
         if call.phase is Phase.ENDED:
             words, gap = fitting(call.line.replace("SECURED", "ENDED", 1), self.room - 1)
             return Content.styled(f" {gap.join(words)}", MUTED)
-        words = Content.assemble(" ", *self._words(*fitting(call.line, self.room - 1)))
+        line = Content.assemble(" ", *self._words(*fitting(call.line, self.room - 1)))
         if not (warning := self._warning()):
-            return words.truncate(self.room, ellipsis=True)
-        more = Content.styled(warning, f"bold {FAIR}")
-        lines = [words, more] if self.has_class(WARNED) else [Content("").join([words, Content("  "), more])]
+            return line.truncate(self.room, ellipsis=True)
+        below = Content.styled(warning, f"bold {FAIR}")
+        lines = [line, below] if self.has_class(WARNED) else [Content(" ").join([line, below])]
         return Content("\n").join([each.truncate(self.room, ellipsis=True) for each in lines])
 
     def changed(self) -> None:

@@ -24,6 +24,8 @@ CELL, GAP = 32, 2
 """Cells of a large word, and between two."""
 NUMBER = 2
 """Cells before a word."""
+WIDTH, SHARE, EDGES = 76, 0.96, 8
+"""This dialog's cells and its share of the screen, as the style sheet has them; those around the words."""
 
 EXPLANATION = (
     "Say the first two words, let {who} say the other two. The same four words on both phones mean that "
@@ -49,10 +51,13 @@ ASK = (
 
 
 class Words(Static):
-    """The words, to be read from afar: two a line where there is room, else one; spaced if that fits."""
+    """The words, to be read from afar: two a line where there is room, else one; spaced if that fits.
 
-    def __init__(self, words: Sequence[str], **options: Any) -> None:
-        super().__init__(**options)
+    ``width`` is how many cells there will be, as far as one knows before the first frame.
+    """
+
+    def __init__(self, words: Sequence[str], width: int, **options: Any) -> None:
+        super().__init__(large(words, width), **options)
         self._words = tuple(words)
 
     def on_resize(self, event: events.Resize) -> None:
@@ -108,7 +113,8 @@ class VerifyScreen(Headed, ModalScreen[None]):
             yield SecurityStrip(id="security")
         with Vertical(classes="dialog verify") as box:
             box.border_title = f"Is it really {self._who}?"
-            yield Words(self._call.words, id="words")
+            width = min(WIDTH, int(SHARE * self.app.size.width)) - EDGES
+            yield Words(self._call.words, width, id="words")
             yield Static(EXPLANATION.format(who=self._who), id="explanation", markup=False)
             with Horizontal(classes="answers"):
                 yield Button("y  The same", variant="success", id="same")

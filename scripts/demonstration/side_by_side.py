@@ -153,17 +153,30 @@ async def perform(directory: Path, topology: str, attach: bool = True) -> int:
     async with stage(directory) as theatre:
         phones = await prepare(theatre, topology)
         try:
-            for command in window(socket, phones, *shutil.get_terminal_size((200, 50))):
+            for command in window(socket, phones, *terminal()):
                 await call(command)
             if not attach:
                 return 0
-            # Within another tmux one may attach as well; this server is one of its own.
-            environment = {name: value for name, value in os.environ.items() if name != "TMUX"}
             tmux = ("tmux", "-S", str(socket), "attach-session", "-t", "=qcall")
-            process = await asyncio.create_subprocess_exec(*tmux, env=environment)
+            process = await asyncio.create_subprocess_exec(*tmux, env=environment())
             return await process.wait()
         finally:
             close(socket)
+
+
+def environment() -> dict[str, str]:
+    """For a tmux of its own, also within another, whose panes have sizes that no variable tells."""
+    strange = ("TMUX", "COLUMNS", "LINES")
+    return {name: value for name, value in os.environ.items() if name not in strange}
+
+
+def terminal() -> tuple[int, int]:
+    """Columns and lines of the terminal that this program runs in."""
+    with contextlib.suppress(OSError):
+        size = os.get_terminal_size(sys.stdout.fileno())
+        if all(size):
+            return size.columns, size.lines
+    return 200, 50
 
 
 def close(socket: Path) -> None:
@@ -200,7 +213,7 @@ def tell(groups: Sequence[int], number: int) -> list[int]:
 async def call(command: Sequence[str]) -> None:
     """Run one command of tmux."""
     process = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
+        *command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE, env=environment()
     )
     _, said = await process.communicate()
     if process.returncode != 0:

@@ -35,9 +35,9 @@ async def answered(screen: Screen) -> None:
 
 async def test_one_phone_at_a_time_in_a_small_terminal(tmux: Tmux) -> None:
     demo = await tmux.open("demo", DEMONSTRATION, 80, 24)
-    await demo.shows("alice@beijing", "online", "[alice]", "F12 other phone")
+    await demo.shows("alice is registered", "[alice]", "F12 other phone")
     await demo.press("F12")
-    await demo.shows("bob@hefei", "online", "[bob]")
+    await demo.shows("bob is registered", "[bob]")
     await demo.press("F12")
     await demo.press("d")
     await demo.shows("a name as the relay knows it")
@@ -57,7 +57,7 @@ async def test_one_phone_at_a_time_in_a_small_terminal(tmux: Tmux) -> None:
 
 async def test_the_words_are_whole_beside_each_other(tmux: Tmux) -> None:
     demo = await tmux.open("demo", DEMONSTRATION, 120, 40)
-    await demo.shows("alice@beijing", "bob@hefei", "alice left, bob right", "F12 other phone")
+    await demo.shows("alice is registered", "bob is registered", "alice left, bob right", "F12 other phone")
     await demo.press("d")
     await demo.shows("a name as the relay knows it")
     await demo.press("b", "o", "b", "Enter")

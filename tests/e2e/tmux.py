@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shlex
 import time
 from collections.abc import Sequence
@@ -53,8 +54,14 @@ class Tmux:
 
     async def run(self, *arguments: str) -> str:
         """Run one of tmux's own commands."""
+        # Said outright: else readline, which pytest has loaded, hands on the size of another terminal.
+        environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
         process = await asyncio.create_subprocess_exec(
-            *self._command, *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+            *self._command,
+            *arguments,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env=environment,
         )
         output, _ = await process.communicate()
         assert process.returncode == 0, output.decode()
