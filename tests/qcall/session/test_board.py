@@ -107,7 +107,7 @@ def test_the_way_of_the_next_keys_is_shown_until_it_is_that_of_the_last():
     way = ["beijing", "tianjin", "wuhan", "hefei"]
     seen = board.supplied(talking(), CALL, {"qcall_route": way})
     assert seen.call.route.now == tuple(way)
-    assert draw.other_way(seen.call.route).plain == "next keys: 3 hops by tianjin, wuhan"
+    assert draw.other_way(seen.call.route, 60).plain == "next keys: 3 hops by tianjin, wuhan"
     other = {**SECURITY, "qkd": {**SECURITY["qkd"], "path": way}}
     after = happen(event("rekeyed", 9.0, **other), before=seen)
     assert (after.call.route.nodes, after.call.route.now) == (tuple(way), ())
