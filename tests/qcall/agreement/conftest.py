@@ -21,7 +21,9 @@ from qcall.agreement.kem_work import Worked
 from qcall.agreement.machine import Agreement, Phone
 from qcall.agreement.schedule import SrtpKeys
 from qcall.agreement.states import State
-from qcall.crypto.identity import Identity
+from qcall.agreement.suites import Suite
+from qcall.crypto.identity import ML_DSA_87, Identity
+from qcall.crypto.kem import ML_KEM_768, ML_KEM_1024
 from qcall.crypto.secret import Secret
 from qcall.errors import AgreementFailed
 from qcall.records.store import Records
@@ -30,6 +32,8 @@ UNIX = 1_790_000_000.0
 ROUTE = ("beijing", "tianjin", "jinan", "xuzhou", "hefei")
 OFFER, ANSWER = "v=0\r\ns=offer\r\n", "v=0\r\ns=answer\r\n"
 Relay = Callable[[str, int, bytes], list[bytes]]
+TWO_KEMS = Suite("Q5+HQC-256", 6, (ML_KEM_1024, ML_KEM_768), ML_DSA_87)
+"""ML-KEM-768 stands in for HQC, which only liboqs has: the cascade is the same."""
 
 
 def honest(sender: str, number: int, frame: bytes) -> list[bytes]:

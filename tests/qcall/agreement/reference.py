@@ -118,6 +118,22 @@ def root(secret: bytes, th4: bytes, call: dict[str, Any]) -> dict[str, bytes]:
     return out
 
 
+def rekeyed(
+    root: bytes, transcript: bytes, rk1: bytes, rk2: bytes, inputs: dict[str, Any]
+) -> dict[str, bytes]:
+    """What comes of a rekey: its transcript and the root of the next epoch.
+
+    ``inputs``: ``dh``, ``ss`` (one secret a KEM), ``state``, ``keys`` (pairs of ID and quantum key).
+    """
+    th = h(lp("qcall/1 th rekey", transcript, rk1, rk2))
+    ikm = lp("x25519", inputs["dh"])
+    for label, ss in zip(("mlkem", "second kem"), inputs["ss"], strict=False):
+        ikm += lp(label, ss)
+    number = len(inputs["keys"]).to_bytes(2, "big")
+    ikm += lp("qkd", inputs["state"], number, *(part for key in inputs["keys"] for part in key))
+    return {"th": th, "root": extract(exp(root, "rekey", th, 48), ikm)}
+
+
 def idfp(identity: dict[str, bytes]) -> bytes:
     own = h(lp("qcall/1 id key", "ML-DSA-87", identity["mldsa"]))
     return h(lp("qcall/1 id", identity["ed25519"], own, identity["other"]))
@@ -159,8 +175,9 @@ def record(directory: Path) -> dict[str, Any]:
         parameters, private = kem.parameters, kem.private
 
         def encapsulate(self, public: bytes) -> Any:
-            seen["kem"].append(kem.encapsulate(public))
-            return seen["kem"][-1]
+            ciphertext, shared = kem.encapsulate(public)
+            seen["kem"].append((ciphertext, shared.reveal()))
+            return ciphertext, shared
 
     def phone(name: str) -> Phone:
         entropy = random.Random(name).randbytes
@@ -175,13 +192,14 @@ def record(directory: Path) -> dict[str, Any]:
 
     line = Line(phone("alice"), phone("bob"), nodes=KeyNodes(1)).dial()
     attempt = line.alice.machine._attempt
+    # What alice draws, in order: three seeds, call_id, x25519, then the seed of ML-KEM-1024.
+    drawn = random.Random("alice").randbytes(3 * 32 + 16 + 32 + 64)
     secrets = {
-        "x25519": attempt.private.reveal().hex(),
+        "x25519": drawn[-96:-64].hex(),
+        "mlkem": drawn[-64:].hex(),
         "qkd": attempt.keys[0].key.reveal().hex(),
         "exporter": hmac.digest(line.dtls["alice"], line.alice.machine.exporter_context, "sha384").hex(),
     }
-    # What alice draws, in order: three seeds, call_id, x25519, then the seed of ML-KEM-1024.
-    secrets["mlkem"] = random.Random("alice").randbytes(3 * 32 + 16 + 32 + 64)[-64:].hex()
     line.connect()
     for side in line.sides.values():
         side.phone.memory.close()
@@ -191,7 +209,7 @@ def record(directory: Path) -> dict[str, Any]:
         "control": [line.alice.control[0].hex(), line.bob.control[0].hex()],
         "secrets": secrets,
         "signatures": [[s.ed25519.hex(), s.mldsa.hex()] for s in seen["signatures"]],
-        "encapsulation": [part.hex() for part in (seen["kem"][0][0], seen["kem"][0][1].reveal())],
+        "encapsulation": [part.hex() for part in seen["kem"][0]],
         "words": list(line.alice.machine.security.words),
     }
     return vector | {"derived": derive(vector)}

@@ -11,18 +11,18 @@ from qcall.agreement import effects as fx
 from qcall.agreement.control import Answered, Hangup, Mute
 from qcall.agreement.policy import QkdPolicy, QkdState
 from qcall.agreement.states import State
-from qcall.agreement.suites import Q3, Q5, Suite, available, rank
-from qcall.crypto.identity import ML_DSA_87
+from qcall.agreement.suites import Q3, Q5, available, rank
 from qcall.crypto.kem import (
     CRYPTOGRAPHY,
     EFRODO_KEM_1344,
     HQC_5,
     HQC_256,
     ML_KEM_768,
-    ML_KEM_1024,
     Parameters,
 )
 from qcall.crypto.secret import Secret
+
+from .conftest import TWO_KEMS
 
 
 def test_both_phones_confirm(line) -> None:
@@ -165,8 +165,7 @@ def test_closing_wipes_every_secret(line) -> None:
     assert call.alice.machine.receive(call.bob.frames[0], call.now) == ()
 
 
-# A suite with a second KEM. ML-KEM-768 stands in for HQC, which only liboqs has: the cascade is the same.
-TWO_KEMS = Suite("Q5+HQC-256", 6, (ML_KEM_1024, ML_KEM_768), ML_DSA_87)
+# A suite with a second KEM
 
 
 def test_a_second_kem_is_cascaded_and_rekeyed(line) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from qcall.agreement import effects as fx
+from qcall.agreement import schedule
 from qcall.agreement.control import Mute, Rekey1, Rekey2, Rekey2Body, Rekey3
 from qcall.agreement.messages import encode
 from qcall.agreement.policy import QkdPolicy, QkdState
@@ -344,10 +345,29 @@ def test_a_differing_quantum_key_in_a_rekey_ends_the_call(line) -> None:
     assert call.alice.machine.state is call.bob.machine.state is State.ENDED or not call.bob.had(fx.Rekeyed)
 
 
+@pytest.mark.parametrize("layer", ["x25519", "kem", "root"])
+def test_any_differing_secret_in_a_rekey_ends_the_call(line, monkeypatch, layer: str) -> None:
+    call = talking(line)
+    rekey, roots = schedule.Root.rekey, []
+
+    def differing(root, dh, shared, *rest):
+        roots.append(root)
+        other = Secret(bytes(32))
+        if len(roots) > 1:
+            return rekey(root, dh, shared, *rest)
+        if layer == "root":
+            root._secret = Secret(bytes(48))
+        return rekey(root, other if layer == "x25519" else dh, [other] if layer == "kem" else shared, *rest)
+
+    monkeypatch.setattr(schedule.Root, "rekey", differing)
+    call.pass_time(12)
+    assert len(roots) == 2
+    assert call.alice.failure.code == "rekey-mac"
+    assert not call.bob.had(fx.Rekeyed)
+
+
 def test_a_stolen_root_heals_with_the_next_rekey(line, monkeypatch) -> None:
     """Whoever knows root_e and reads the whole rekey, but has none of its three layers, has nothing."""
-    from qcall.agreement import schedule
-
     call = talking(line)
     inputs = []
     rekey = schedule.Root.rekey

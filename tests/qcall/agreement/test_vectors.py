@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from qcall.agreement import effects as fx
+from qcall.agreement import rekey_caller, schedule
 from qcall.agreement.machine import Phone
+from qcall.agreement.suites import Q5, Suite
 from qcall.crypto.identity import Identity, Signature
 from qcall.crypto.kdf import Label, digest, exp
 from qcall.crypto.kem import CRYPTOGRAPHY
@@ -17,7 +19,7 @@ from qcall.crypto.secret import Secret
 from qcall.records.store import Records
 
 from . import reference
-from .conftest import KeyNodes, Line
+from .conftest import TWO_KEMS, KeyNodes, Line
 
 LABELS = json.loads((reference.DATA / "labels.json").read_text())
 HANDSHAKE = json.loads((reference.DATA / "handshake.json").read_text())
@@ -95,3 +97,42 @@ def test_its_srtp_keys_and_transcript_are_those_of_the_second_writing(replayed: 
     assert replayed.bob.srtp.send.reveal().hex() == derived["srtp_r"]
     assert replayed.bob.machine.security.transcript.hex() == derived["th4"]
     assert replayed.bob.machine.security.peer.fingerprint.hex() == derived["idfp_i"]
+
+
+@pytest.mark.parametrize("suite", [Q5, TWO_KEMS], ids=lambda suite: suite.name)
+def test_rekeys_are_those_of_the_second_writing(line, monkeypatch, suite: Suite) -> None:
+    """Three in a row: every root of the one before it, and of all three layers afresh."""
+    seen: list[dict[str, Any]] = []
+    messages: list[tuple[bytes, bytes]] = []
+    rekey, on_rk2 = schedule.Root.rekey, rekey_caller.CallerRekey._on_rk2
+
+    def watched(root: Any, dh: Secret, shared: list[Secret], state: str, keys: Any, th: bytes) -> Any:
+        given = {"root": root._secret.reveal(), "dh": dh.reveal(), "ss": [each.reveal() for each in shared]}
+        seen.append({**given, "state": state, "keys": [(key.key_id, key.key.reveal()) for key in keys]})
+        seen[-1]["next"] = (after := rekey(root, dh, shared, state, keys, th))._secret.reveal()
+        return after
+
+    def heard(machine: Any, rk2: Any, now: float) -> Any:
+        messages.append((machine._rk1, rk2.body))
+        return on_rk2(machine, rk2, now)
+
+    monkeypatch.setattr(schedule.Root, "rekey", watched)
+    monkeypatch.setattr(rekey_caller.CallerRekey, "_on_rk2", heard)
+    call = line(alice={"rekey_interval": 10.0, "suites": (suite,)}, bob={"suites": (suite,)}).dial().connect()
+    call.media()
+    th4, call_id = call.alice.machine.security.transcript, call.alice.machine.call_id
+    root, transcript = call.alice.machine._root._secret.reveal(), th4
+    call.pass_time(35)
+    assert len(messages) >= 3
+    assert len(seen) == 2 * len(messages)
+    for epoch, (rk1, rk2) in enumerate(messages, 1):
+        callee, caller = seen[2 * epoch - 2 : 2 * epoch]
+        assert callee == caller
+        assert caller["root"] == root
+        assert len(caller["ss"]) == len(suite.kems)
+        after = reference.rekeyed(root, transcript, rk1, rk2, caller)
+        root, transcript = after["root"], after["th"]
+        assert caller["next"] == root
+    context = reference.lp(th4, call_id, epoch.to_bytes(4, "big"))
+    assert call.alice.epochs[epoch].send.reveal() == reference.exp(root, "srtp i", context, 44)
+    assert call.bob.epochs[epoch].send.reveal() == reference.exp(root, "srtp r", context, 44)
