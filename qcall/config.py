@@ -100,7 +100,7 @@ class Home:
     def account(self) -> Account:
         """What enrolment gave. Raises ``NotSetUp`` before ``qcall init``."""
         try:
-            text = self.account_file.read_text()
+            text = utf8(self.account_file)
         except FileNotFoundError:
             raise NotSetUp(
                 f"no phone is set up in {self.directory}; run: qcall init NAME --relay URL --invite CODE"
@@ -137,7 +137,7 @@ class Home:
     def _config(self) -> str | None:
         """What ``config.toml`` holds; ``None`` where there is none. Raises ``StorageError``."""
         try:
-            return self.config_file.read_text()
+            return utf8(self.config_file)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -213,6 +213,14 @@ def toml(table: Mapping[str, Any]) -> str:
 
 
 T = TypeVar("T", bound=msgspec.Struct)
+
+
+def utf8(path: Path) -> str:
+    """The text in the file at ``path``, which has to be UTF-8. OSError as `Path.read_bytes`."""
+    try:
+        return path.read_bytes().decode()
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: this is no text in UTF-8; save it as that") from None
 
 
 def decoded(text: str, source: str) -> dict[str, Any]:

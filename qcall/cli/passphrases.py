@@ -47,14 +47,19 @@ def first(home: Home) -> str | None:
     """The passphrase of a phone that is being set up: of the keys it has already, or one for new keys."""
     if home.identity.exists():
         return current(home)
-    if os.environ.get(CURRENT) or not at_terminal():
-        return os.environ.get(CURRENT) or None
-    return ask_twice("Passphrase for this phone's identity (empty: none)", optional=True)
+    given = os.environ.get(CURRENT)
+    if not given and at_terminal():
+        given = ask_twice("Passphrase for this phone's identity (empty: none)", optional=True)
+    return long_enough(given) if given else None
 
 
 def chosen(variable: str, question: str) -> str:
     """A new passphrase: from ``variable`` of the environment, else asked for twice. UsageError: too short."""
-    passphrase = os.environ.get(variable) or ask_twice(question, variable)
+    return long_enough(os.environ.get(variable) or ask_twice(question, variable))
+
+
+def long_enough(passphrase: str) -> str:
+    """A new passphrase as it is. UsageError when it could be guessed."""
     if len(passphrase) < SHORTEST:
         raise UsageError(f"a passphrase has at least {SHORTEST} characters; choose a longer one")
     return passphrase

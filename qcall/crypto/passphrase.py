@@ -49,7 +49,11 @@ class Wrap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self._box(passphrase).open(sealed, self._associated(magic))
 
     def _box(self, passphrase: str) -> Box:
-        """The box under ``passphrase``, which is normalised, so that every keyboard's ö is the same."""
+        """The box under ``passphrase``, which is normalised, so that every keyboard's ö is the same.
+
+        Bytes of an environment that are no UTF-8 count as they are.
+        """
+        raw = unicodedata.normalize("NFC", passphrase).encode(errors="surrogateescape")
         derive = Argon2id(
             salt=self.salt,
             length=BOX_LENGTH,
@@ -57,7 +61,7 @@ class Wrap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             lanes=self.lanes,
             memory_cost=self.kib,
         ).derive
-        with Secret(derive(unicodedata.normalize("NFC", passphrase).encode())) as material:
+        with Secret(derive(raw)) as material:
             return Box(material)
 
     def _associated(self, magic: bytes) -> bytes:

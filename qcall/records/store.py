@@ -25,6 +25,7 @@ from typing import Any
 import msgspec
 
 from qcall.agreement.suites import rank
+from qcall.crypto.kdf import HASH_LENGTH
 from qcall.errors import StorageError
 
 SCHEMA_VERSION = 3
@@ -68,6 +69,15 @@ MIGRATIONS = {
     2: ("ALTER TABLE contact ADD COLUMN doubted INTEGER NOT NULL DEFAULT 0",),
 }
 """What leads from each older version of the schema to the next."""
+LOOK = "check the disk and the file's owner"
+RESTORE = "bring the phone back from a backup: qcall import"
+WAIT = "another program is at them; try again when it is done"
+ADVICE = {
+    "SQLITE_BUSY": WAIT,
+    "SQLITE_LOCKED": WAIT,
+    "SQLITE_CORRUPT": RESTORE,
+    "SQLITE_NOTADB": RESTORE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,17 +226,21 @@ class Records:
         return self._calls("WHERE instr(hex(call_id), ?) = 1 ORDER BY began_at DESC", prefix.upper())
 
     def snapshot(self) -> bytes:
-        """The whole database as it is now, as the bytes of a file."""
+        """The whole database as it is now, as the bytes of a file. StorageError for one that is damaged."""
         with self._faults:
+            if self._db.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+                raise self._faults.told("they are damaged", RESTORE)
             return self._db.serialize()
 
     def _calls(self, clause: str, argument: int | str) -> list[CallRecord]:
         with self._faults:
             rows = self._db.execute(f"SELECT {CALL_COLUMNS} FROM call {clause}", (argument,)).fetchall()  # noqa: S608
-        return [
-            CallRecord(call_id, contact, bool(outgoing), began, ended, reason, msgspec.json.decode(security))
-            for call_id, contact, outgoing, began, ended, reason, security in rows
-        ]
+            return [
+                CallRecord(
+                    call_id, contact, bool(outgoing), began, ended, reason, msgspec.json.decode(security)
+                )
+                for call_id, contact, outgoing, began, ended, reason, security in rows
+            ]
 
     def _set_up(self) -> None:
         with self._faults:
@@ -246,6 +260,8 @@ class Records:
         columns = "name, fingerprint, offered, verified, doubted, qkd_seen, suite_seen, pinned_at"
         with self._faults:
             rows = self._db.execute(f"SELECT {columns} FROM contact {clause}", arguments).fetchall()  # noqa: S608
+            if any(len(each) != HASH_LENGTH for row in rows for each in row[1:3] if each is not None):
+                raise self._faults.told("a fingerprint is damaged", RESTORE)
         return [
             Contact(
                 name, fingerprint, offered, bool(verified), bool(doubted), bool(qkd_seen), suite, pinned_at
@@ -302,6 +318,12 @@ class _Faults:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if isinstance(error, sqlite3.Error | OSError) and not isinstance(error, sqlite3.IntegrityError):
-            raise StorageError(
-                f"the records in {self._path} cannot be used ({error}); check the disk and the file's owner"
-            ) from None
+            name = getattr(error, "sqlite_errorname", "")
+            advice = next((what for code, what in ADVICE.items() if name.startswith(code)), LOOK)
+            raise self.told(error, advice) from None
+        if isinstance(error, msgspec.DecodeError):
+            raise self.told(error, RESTORE) from None
+
+    def told(self, what: object, advice: str) -> StorageError:
+        """For the user."""
+        return StorageError(f"the records in {self._path} cannot be used ({what}); {advice}")

@@ -57,6 +57,9 @@ def restore(home: Home, path: Path, passphrase: str) -> Account:
     if home.identity.exists() and _read(home.identity) != backup.files[home.identity.name]:
         raise UsageError(f"{home.directory} holds keys of another phone; choose another --home")
     home.create()
+    for beside in ("-wal", "-shm"):
+        # What SQLite left beside an older database would be taken for the newest pages of this one.
+        home.records.with_name(home.records.name + beside).unlink(missing_ok=True)
     for name, contents in backup.files.items():
         if known[name] != home.account_file:
             write_private(known[name], contents)

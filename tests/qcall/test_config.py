@@ -165,3 +165,14 @@ def test_nothing_is_written_through_a_link_that_waits_there(tmp_path: Path) -> N
     write_private(tmp_path / "key", b"secret")
     assert victim.read_bytes() == b"untouched"
     assert not (tmp_path / "key").is_symlink()
+
+
+def test_a_file_that_is_no_text_is_named(home: Home) -> None:
+    home.account_file.write_bytes(b'name = "\xff"\n')
+    with pytest.raises(ConfigError, match=r"account\.toml: this is no text in UTF-8"):
+        home.account()
+    home.config_file.write_bytes(b"\xff\xfe")
+    for use in (lambda: home.settings({}, {}), lambda: home.save_settings({"qkd": "off"})):
+        with pytest.raises(ConfigError, match=r"config\.toml: this is no text in UTF-8"):
+            use()
+    assert home.config_file.read_bytes() == b"\xff\xfe"

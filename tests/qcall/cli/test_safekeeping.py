@@ -112,3 +112,7 @@ def test_a_passphrase_that_could_be_guessed_is_refused(qcall, tmp_path) -> None:
     for command in (("passphrase",), ("export", tmp_path / "backup")):
         assert "at least 8 characters" in qcall(*command, environment=short, code=2).stderr
     assert not (tmp_path / "backup").exists()
+    new = ("--home", tmp_path / "new", "init", "bob", "--relay", "ws://127.0.0.1:1", "--invite", "code")
+    said = qcall(*new, environment={"QCALL_PASSPHRASE": "seven77"}, code=2).stderr
+    assert "at least 8 characters" in said
+    assert not (tmp_path / "new").exists()

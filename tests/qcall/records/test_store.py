@@ -158,8 +158,53 @@ def test_the_calls_and_contacts_of_version_1_are_kept(path: Path) -> None:
 
 def test_a_file_that_is_no_database_is_a_clear_error(path: Path) -> None:
     path.write_bytes(b"not a database" * 100)
-    with pytest.raises(StorageError, match="cannot be used"):
+    with pytest.raises(StorageError, match=r"cannot be used.*from a backup"):
         Records(path)
+
+
+def test_records_that_another_program_holds_are_said_to_be_held(records: Records, path: Path) -> None:
+    records._db.execute("PRAGMA busy_timeout = 0")
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    for write in (lambda: records.pin("bob", OLD), lambda: records.consume_call(b"1" * 16)):
+        with pytest.raises(StorageError, match="another program is at them"):
+            write()
+    other.close()
+    assert records.consume_call(b"1" * 16)
+
+
+@pytest.mark.parametrize(
+    "damage", ["UPDATE contact SET fingerprint = x'00'", "UPDATE contact SET offered = x''"]
+)
+def test_a_damaged_pin_is_no_pin(records: Records, path: Path, damage: str) -> None:
+    records.pin("bob", OLD)
+    with sqlite3.connect(path) as db:
+        db.execute(damage)
+    db.close()
+    for read in (lambda: records.contact("bob"), records.contacts):
+        with pytest.raises(StorageError, match=r"fingerprint is damaged.*backup"):
+            read()
+
+
+def test_a_damaged_call_is_told(records: Records, path: Path) -> None:
+    records.add_call(CallRecord(b"1" * 16, "bob", True, 1.0, 2.0, "hangup", {}))
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE call SET security = 'no JSON'")
+    db.close()
+    with pytest.raises(StorageError, match=r"cannot be used.*backup"):
+        records.calls()
+
+
+def test_no_snapshot_is_taken_of_a_damaged_database(path: Path) -> None:
+    records = Records(path)
+    records.pin("bob", OLD)
+    records.close()
+    whole = path.read_bytes()
+    path.write_bytes(whole[:4096] + bytes(range(256)) * 16 + whole[8192:])
+    records = Records(path)
+    with pytest.raises(StorageError, match="backup"):
+        records.snapshot()
+    records.close()
 
 
 def test_a_file_of_another_version_is_not_touched(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,32 @@ def test_a_backup_holds_every_file_of_a_home_but_its_socket(home: Home, tmp_path
     files = backup_file.load((tmp_path / "backup").read_bytes(), SECRET).files
     named = {value.name for name, value in vars(home).items() if name not in ("directory", "control")}
     assert files.keys() == named
+
+
+def test_pages_of_an_older_database_do_not_come_into_the_restored_one(home: Home, tmp_path: Path) -> None:
+    with closing(Records(home.records)) as records:
+        records.pin("bob", b"b" * 48)
+    export(home, tmp_path / "backup", SECRET)
+    new = Home(tmp_path / "new")
+    new.create()
+    with closing(Records(new.records)) as older:
+        older.pin("mallory", b"m" * 48)
+        left = {
+            name: new.directory.joinpath(name).read_bytes() for name in ("records.db-wal", "records.db-shm")
+        }
+    for name, contents in left.items():  # as after a crash
+        (new.directory / name).write_bytes(contents)
+    restore(new, tmp_path / "backup", SECRET)
+    with closing(Records(new.records)) as records:
+        assert [contact.name for contact in records.contacts()] == ["bob"]
+
+
+def test_a_passphrase_of_another_encoding_counts_as_it_is(home: Home) -> None:
+    other = os.fsdecode("pässphrase".encode("latin-1"))
+    change_passphrase(home, None, other)
+    with pytest.raises(UsageError, match="passphrase"):
+        open_identity(home, "pässphrase")
+    assert open_identity(home, other).fingerprint
 
 
 def test_the_backup_is_for_its_owner_only_and_overwrites_nothing(home: Home, tmp_path: Path) -> None:
