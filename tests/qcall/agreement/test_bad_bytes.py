@@ -34,6 +34,14 @@ def test_points_of_low_order_are_refused(line, point: bytes) -> None:
     assert call.alice.failure.code == "x25519-low-order"
 
 
+@pytest.mark.parametrize(("key", "code"), [(b"\xff" * 1568, "kem-key"), (bytes(1567), "kem-length")])
+def test_a_kem_key_that_is_none_ends_the_call(line, key: bytes, code: str) -> None:
+    """3328 is the largest coefficient of a key (FIPS 203, section 7.2); here they are 4095."""
+    call = line(relay=touch("alice", 0, edit(M1, kem_keys={"ML-KEM-1024": key, "ML-KEM-768": key}))).dial()
+    assert call.bob.failure.code == code
+    assert_dead(call)
+
+
 def test_a_kem_ciphertext_that_was_touched_surfaces_as_an_abort(line) -> None:
     def flip(raw: bytes) -> list[bytes]:
         clear = msgspec.msgpack.decode(msgspec.msgpack.decode(raw[2:], type=M2).clear, type=M2Clear)
