@@ -20,8 +20,14 @@ PAYLOAD = struct.Struct("!BBH")
 END = 0x80
 VOLUME = 10
 """-10 dBm0, what telephones send."""
-TONE, PAUSE = 100, 60
-"""Milliseconds that a digit lasts, and until the next; RFC 4733 (2.5.1.3) wants its end sent three times."""
+TONE, PAUSE = 48 * 100, 48 * 60
+"""Timestamp units that a digit lasts, and until the next."""
+ENDS = 3
+"""Packets that tell of a digit's end (RFC 4733, section 2.5.1.4)."""
+LONGEST_FRAME = 48 * 20
+"""Timestamp units; frames have ten or twenty milliseconds."""
+RECENT = 48_000 * 10
+"""Timestamp units by which a packet may come behind those that followed it, and still be known for old."""
 MOST_WAITING = 64
 
 
@@ -41,6 +47,8 @@ class DigitSender:
         self._waiting: deque[str] = deque()
         self._digit: str | None = None
         self._began = 0
+        self._ends = 0
+        self._previous: int | None = None
 
     def press(self, digits: str) -> None:
         """Send ``digits`` one after the other. Raises ``ValueError`` for others, and for too many."""
@@ -51,18 +59,21 @@ class DigitSender:
         self._waiting.extend(digits.upper())
 
     def with_frame(self, timestamp: int, size: int) -> Event | None:
-        """The event to send with the voice frame of ``size`` bytes at ``timestamp``, if any."""
-        if self._digit is None:
-            if not self._waiting:
-                return None
-            self._digit, self._began = self._waiting.popleft(), timestamp
+        """The event to send with the voice frame of ``size`` bytes at ``timestamp``, if any.
+
+        It must be asked for every frame, and tells what has been of the digit by the end of that frame.
+        """
+        previous, self._previous = self._previous, timestamp
+        frame = LONGEST_FRAME if previous is None else min(LONGEST_FRAME, (timestamp - previous) & 0xFFFFFFFF)
         passed = (timestamp - self._began) & 0xFFFFFFFF
-        tone, whole = 48 * TONE, 48 * (TONE + PAUSE)
-        if passed >= whole:
-            self._digit = None
-            return None if not self._waiting else self.with_frame(timestamp, size)
-        ended = passed >= tone
-        duration = min(passed, tone)
+        if self._digit is None or (self._ends == ENDS and passed >= TONE + PAUSE):
+            self._digit = self._waiting.popleft() if self._waiting else None
+            self._began, self._ends, passed = timestamp, 0, 0
+        if self._digit is None or self._ends == ENDS:
+            return None
+        ended = passed + frame >= TONE
+        self._ends += ended
+        duration = min(passed + frame, TONE)
         payload = PAYLOAD.pack(EVENTS.index(self._digit), VOLUME | END * ended, duration)
         return Event(self._digit, self._began, payload.ljust(size, b"\0"))
 
@@ -75,11 +86,14 @@ class DigitReceiver:
 
     def receive(self, timestamp: int, payload: bytes) -> str | None:
         """The digit of an event payload, when it is new; ``None`` for repetitions and for what is none."""
-        if len(payload) < PAYLOAD.size or (code := payload[0]) >= len(EVENTS):
+        if len(payload) < PAYLOAD.size:
+            return None
+        code, _, duration = PAYLOAD.unpack_from(payload)
+        if code >= len(EVENTS) or duration == 0:  # a digit is no state (RFC 4733, section 2.3.5)
             return None
         if self._last is not None:
-            passed = (timestamp - self._last) & 0xFFFFFFFF
-            if not 48 * (TONE + PAUSE) <= passed < 1 << 31:
+            passed = ((timestamp - self._last + (1 << 31)) & 0xFFFFFFFF) - (1 << 31)
+            if -RECENT < passed < TONE + PAUSE:
                 return None
         self._last = timestamp
         return EVENTS[code]

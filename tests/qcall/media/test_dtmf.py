@@ -11,28 +11,46 @@ from qcall.media.dtmf import EVENTS, MOST_WAITING, DigitReceiver, DigitSender, E
 FRAME = 960
 
 
-def events(sender: DigitSender, frames: int, *, start: int = 0) -> list[Event | None]:
-    return [sender.with_frame((start + FRAME * n) & 0xFFFFFFFF, 80) for n in range(frames)]
+def events(sender: DigitSender, frames: int, *, start: int = 0, frame: int = FRAME) -> list[Event | None]:
+    return [sender.with_frame((start + frame * n) & 0xFFFFFFFF, 80) for n in range(frames)]
 
 
 def test_the_layout_is_that_of_rfc_4733() -> None:
     sender = DigitSender()
     sender.press("7")
     first, second, *_ = (event for event in events(sender, 3) if event)
-    assert first.payload == bytes.fromhex("07 0a 0000") + bytes(76)
-    assert second.payload[:4] == bytes.fromhex("07 0a 03c0")
+    assert first.payload == bytes.fromhex("07 0a 03c0") + bytes(76)
+    assert second.payload[:4] == bytes.fromhex("07 0a 0780")
 
 
-def test_a_digit_lasts_100_ms_and_its_end_is_told_three_times() -> None:
+@pytest.mark.parametrize(("frame", "tones"), [(960, 4), (480, 9)])
+def test_a_digit_lasts_100_ms_and_its_end_is_told_three_times(frame: int, tones: int) -> None:
+    sender = DigitSender()
+    assert events(sender, 5, frame=frame, start=-5 * frame) == [None] * 5
+    sender.press("1")
+    sent = [event for event in events(sender, 40, frame=frame) if event]
+    told = [int.from_bytes(event.payload[2:4], "big") for event in sent]
+    ended = [bool(event.payload[1] & 0x80) for event in sent]
+    assert told == [frame * n for n in range(1, tones + 1)] + [4_800] * 3
+    assert ended == [False] * tones + [True] * 3
+    assert {event.timestamp for event in sent} == {0}
+
+
+@pytest.mark.parametrize("frame", [960, 480])
+def test_the_next_digit_waits_for_the_pause(frame: int) -> None:
+    sender = DigitSender()
+    sender.press("12")
+    began = {event.digit: event.timestamp for event in events(sender, 60, frame=frame) if event}
+    assert began == {"1": 0, "2": 48 * 160}
+
+
+def test_the_end_is_told_three_times_when_frames_were_left_out() -> None:
     sender = DigitSender()
     sender.press("1")
-    sent = events(sender, 20)
-    tones = [event for event in sent if event and not event.payload[1] & 0x80]
-    ends = [event for event in sent if event and event.payload[1] & 0x80]
-    assert (len(tones), len(ends)) == (5, 3)
-    assert {event.payload[2:4] for event in ends} == {(4_800).to_bytes(2, "big")}
-    assert {event.timestamp for event in tones + ends} == {0}
-    assert sent[8:] == [None] * 12
+    sent = [sender.with_frame(timestamp, 80) for timestamp in (0, 960, 90_000, 90_960, 91_920, 92_880)]
+    assert [bool(event.payload[1] & 0x80) if event else None for event in sent] == [
+        *(False, False, True, True, True, None)
+    ]
 
 
 @given(st.text(EVENTS, max_size=10), st.integers(0, 2**32 - 1), st.sets(st.integers(0, 120)))
@@ -42,7 +60,7 @@ def test_digits_arrive_in_order_unless_all_of_one_is_lost(digits: str, start: in
     for index, event in enumerate(events(sender, 120, start=start)):
         if event is not None and index not in lost:
             heard.append(receiver.receive(event.timestamp, event.payload))
-    expected = [digit for n, digit in enumerate(digits) if not set(range(8 * n, 8 * n + 8)) <= lost]
+    expected = [digit for n, digit in enumerate(digits) if not set(range(8 * n, 8 * n + 7)) <= lost]
     assert [digit for digit in heard if digit] == expected
 
 
@@ -55,3 +73,20 @@ def test_what_cannot_be_sent_is_refused(wrong: str) -> None:
 @given(st.binary(max_size=10))
 def test_nothing_from_the_network_is_an_error(payload: bytes) -> None:
     assert DigitReceiver().receive(0, payload) in {None, *EVENTS}
+
+
+@pytest.mark.parametrize("hours", [0.001, 13, 24])
+def test_a_digit_is_heard_however_long_after_the_last(hours: float) -> None:
+    receiver = DigitReceiver()
+    assert receiver.receive(0, bytes.fromhex("010a03c0")) == "1"
+    assert receiver.receive(round(hours * 3_600 * 48_000) & 0xFFFFFFFF, bytes.fromhex("020a03c0")) == "2"
+
+
+def test_a_digit_that_overtook_the_last_is_not_told_twice() -> None:
+    receiver = DigitReceiver()
+    assert receiver.receive(48_000, bytes.fromhex("020a03c0")) == "2"
+    assert receiver.receive(0, bytes.fromhex("018a12c0")) is None
+
+
+def test_an_event_without_duration_is_ignored() -> None:
+    assert DigitReceiver().receive(0, bytes.fromhex("010a0000")) is None
