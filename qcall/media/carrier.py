@@ -91,6 +91,8 @@ class Carrier:
         copies: bool = True,
     ) -> None:
         self.model = LossModel(copies=copies)
+        self.bytes_sent = 0
+        """RTP payload, copies and digits included: what webrtc-stats calls ``bytesSent``."""
         self.copies_sent = 0
         self.copies_received = 0
         self._srtp = srtp
@@ -111,6 +113,7 @@ class Carrier:
         if beside is not None:
             payload = redundancy.pack(payload_type, timestamp, payload, beside)
             header = header[:1] + bytes([header[1] & 0x80 | REDUNDANT]) + header[2:]
+        self.bytes_sent += len(payload)
         return self._srtp.protect(header + payload)
 
     def _beside(self, timestamp: int, size: int) -> Block | None:

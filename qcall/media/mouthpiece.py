@@ -42,7 +42,6 @@ class Mouthpiece(MediaStreamTrack):
         self.on_spoken: Callable[[Samples], None] = lambda sound: None
         self.level = SILENT
         self.packets_sent = 0
-        self.bytes_sent = 0
         self._on_fault = on_fault
         self._allowed = asyncio.Event()
         self._position = 0
@@ -64,7 +63,6 @@ class Mouthpiece(MediaStreamTrack):
         packet.pts, packet.time_base = self._position, TIME_BASE
         self._position += self.encoder.frame_samples
         self.packets_sent += 1
-        self.bytes_sent += packet.size
         return packet
 
     async def _frame(self) -> Samples:

@@ -217,11 +217,11 @@ class Peer:
         report: dict[str, float | int] = {
             **self._inbound.stats(),
             "packetsSent": self._mouth.packets_sent,
-            "bytesSent": self._mouth.bytes_sent,
+            "bytesSent": self._carrier.bytes_sent if self._carrier else 0,
             "srtpAuthenticationFailures": self.srtp.failures if self.srtp else 0,
         }
         if self._carrier is not None:
-            report["fecPacketsReceived"] = self._carrier.copies_received
+            report["redundantPacketsReceived"] = self._carrier.copies_received
             report["redundantPacketsSent"] = self._carrier.copies_sent
         if (round_trip := remote.get("roundTripTime")) is not None:
             report["roundTripTime"] = round_trip

@@ -21,6 +21,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from .counts import Counts
 from .delay import TargetDelay, Transit
 from .noise import ComfortNoise
 from .opus import SAMPLE_RATE, OpusError, carries_fec, is_speech_only
@@ -61,59 +62,6 @@ class Decoder(Protocol):
     def decode(self, packet: bytes) -> Samples: ...
     def recover(self, following: bytes, samples: int) -> Samples: ...
     def conceal(self, samples: int) -> Samples: ...
-
-
-@dataclass(slots=True)
-class Counts:
-    """What happened since the start, in samples unless named otherwise."""
-
-    packets_discarded: int = 0
-    """Packets that came too late, or that the full buffer could not hold."""
-    packets_duplicated: int = 0
-    total_samples: int = 0
-    concealed: int = 0
-    silent_concealed: int = 0
-    concealment_events: int = 0
-    fec_recovered: int = 0
-    """Samples that came out of the redundancy of a following packet."""
-    inserted: int = 0
-    """Samples put in to make speech longer."""
-    removed: int = 0
-    """Samples taken out to make speech shorter."""
-    stood_still: int = 0
-    """Concealed samples that stood in for nothing lost: the delay grew by as much."""
-    emitted: int = 0
-    delay: float = 0.0
-    """Seconds that the emitted samples have spent in the buffer, summed over samples."""
-    target: float = 0.0
-    """Seconds that the buffer aimed at when they were emitted, summed likewise."""
-    relative: float = 0.0
-    """Seconds that they were played later than the fastest packet could have been, summed likewise."""
-    skipped: int = 0
-    """Samples that a jump of the far clock, or a loudspeaker that stood still, left out."""
-    undecodable: int = 0
-    """Packets that the decoder refused."""
-
-    def stats(self) -> dict[str, float | int]:
-        """Under their names in webrtc-stats; what webrtc-stats has no name for is named like it."""
-        return {
-            "packetsDiscarded": self.packets_discarded,
-            "packetsDuplicated": self.packets_duplicated,
-            "totalSamplesReceived": self.total_samples,
-            "concealedSamples": self.concealed,
-            "silentConcealedSamples": self.silent_concealed,
-            "concealmentEvents": self.concealment_events,
-            "fecRecoveredSamples": self.fec_recovered,
-            "insertedSamplesForDeceleration": self.inserted,
-            "removedSamplesForAcceleration": self.removed,
-            "standstillSamples": self.stood_still,
-            "jitterBufferEmittedCount": self.emitted,
-            "jitterBufferDelay": self.delay,
-            "jitterBufferTargetDelay": self.target,
-            "relativePlayoutDelay": self.relative,
-            "skippedSamples": self.skipped,
-            "undecodablePackets": self.undecodable,
-        }
 
 
 @dataclass(slots=True)
@@ -164,7 +112,7 @@ class Playout:
         self._initial = initial
         self._loudness = Loudness()
         self._noise = ComfortNoise()
-        self._packets: dict[int, tuple[bytes, float]] = {}
+        self._packets: dict[int, tuple[bytes, float, bool]] = {}
         self._seen: dict[int, None] = {}
         self._first_arrival: float | None = None
         self._last_arrival = -math.inf
@@ -203,6 +151,7 @@ class Playout:
         start = self._unwrapper.unwrap(timestamp)
         if self._first_arrival is None:
             self._first_arrival = now
+        self.counts.fec_packets += repeated or carries_fec(payload)
         if start in self._seen:
             self.counts.packets_duplicated += not repeated
             return
@@ -210,7 +159,7 @@ class Playout:
         if self._position is not None and start < self._position:
             self.counts.packets_discarded += not repeated
             return
-        self._packets[start] = (payload, now)
+        self._packets[start] = (payload, now, repeated)
         if len(self._packets) > CAPACITY:
             del self._packets[min(self._packets)]
             self.counts.packets_discarded += 1
@@ -292,7 +241,7 @@ class Playout:
             self._settle(gap)
             self._position += gap
             return SILENCE[:0]
-        following, _ = self._packets[self._position + gap]
+        following, *_ = self._packets[self._position + gap]
         if missing <= self._frame and carries_fec(following):
             with contextlib.suppress(OpusError):
                 return self._recover(following, gap, missing)
@@ -332,13 +281,14 @@ class Playout:
 
     def _decode(self, now: float) -> Samples:
         assert self._position is not None
-        payload, arrived = self._packets.pop(self._position)
+        payload, arrived, repeated = self._packets.pop(self._position)
         try:
             sound = self._decoder.decode(payload)
         except OpusError:
             self.counts.undecodable += 1
             self._position += self._frame
             return self._conceal(self._frame)
+        self.counts.fec_used += repeated
         self._settle(0)
         self._concealing = 0
         self._frame = len(sound)
@@ -357,6 +307,7 @@ class Playout:
         self._concealing = 0
         self._position += gap
         self.counts.fec_recovered += len(sound)
+        self.counts.fec_used += 1
         return sound
 
     def _conceal(self, samples: int) -> Samples:

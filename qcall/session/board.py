@@ -10,7 +10,7 @@ from qcall.agreement.peer import ContactStatus
 from qcall.call.events import Reason
 
 from .event import Event
-from .report import security_line
+from .report import lately, security_line
 from .snapshot import (
     LOG_LINES,
     MESSAGES,
@@ -247,18 +247,19 @@ def levelled(board: Snapshot, id: str, spoken: float, heard: float) -> Snapshot:
 
 
 def measured(board: Snapshot, id: str, stats: Mapping[str, Any]) -> Snapshot:
-    """The board with the latest webrtc-stats of a call, taken once a second."""
+    """The board with what the last second of a call was like, from its latest webrtc-stats."""
     call = next((call for call in board.calls if call.id == id), None)
-    if call is None or not call.alive or "mos" not in stats:
+    if call is None or not call.alive or not stats.get("packetsExpected"):
         return board  # Nothing has been heard yet.
     before = call.quality
+    now = lately(stats, before.totals)
     expected = stats["packetsExpected"] - before.totals.get("packetsExpected", 0)
     lost = stats["packetsLost"] - before.totals.get("packetsLost", 0)
     quality = Quality(
-        delay=before.delay.then(float(stats["oneWayDelay"])),
+        delay=before.delay.then(float(now["oneWayDelay"])) if now else before.delay,
         loss=before.loss.then(min(1.0, max(0.0, lost / expected)) if expected > 0 else 0.0),
         jitter=before.jitter.then(float(stats["jitter"])),
-        mos=before.mos.then(float(stats["mos"])),
+        mos=before.mos.then(float(now["mos"])) if now else before.mos,
         totals=dict(stats),
     )
     return put(board, replace(call, quality=quality))

@@ -19,6 +19,7 @@ from qcall.errors import DeviceError, UsageError
 from qcall.media.recording import Recording
 from qcall.media.sides import Sides
 
+from .report import lately
 from .sound import Opener
 from .voice import Voice
 from .wording import harmless
@@ -35,7 +36,8 @@ class InCall(abc.ABC):
 
     Events, all but the last with ``own``, which says whose deed it was: ``muted`` and ``held`` with ``on``,
     ``digits`` with ``digits``, ``text`` with ``sender`` and ``text``, ``recording`` with ``on``, ``sides``
-    and the ``file`` of one's own, ``stats`` with ``quality``.
+    and the ``file`` of one's own, ``stats`` with ``quality`` of the whole call and the verdict on what was
+    heard ``lately``, since the last of them.
     """
 
     def __init__(
@@ -140,9 +142,12 @@ class InCall(abc.ABC):
         self._work.start(self._report_stats(every))
 
     async def _report_stats(self, every: float) -> None:
+        before: dict[str, Any] = {}
         while True:
             await asyncio.sleep(every)
-            self._tell("stats", quality=self.stats())
+            now = self.stats()
+            self._tell("stats", quality=now, lately=lately(now, before) if now else {})
+            before = now
 
     def _talk_begins(self) -> None:
         """Tell what was decided before the answer."""

@@ -91,18 +91,39 @@ def security(
     return {**known, "line": security_line(known)}
 
 
+SUMS = (
+    *("packetsReceived", "packetsLost", "totalSamplesReceived", "concealedSamples", "concealmentEvents"),
+    *("jitterBufferEmittedCount", "relativePlayoutDelay"),
+)
+"""What only ever grows, of that which a verdict is made of."""
+
+
 def quality(stats: Mapping[str, float], frame_ms: int) -> dict[str, Any]:
-    """webrtc-stats of the call, and the E-model's verdict on them.
+    """webrtc-stats of the call, and the E-model's verdict on all of it.
+
+    ``ptime`` is the length of a packet in milliseconds, as in SDP (RFC 8866, section 6.4).
+    """
+    told = {**stats, "packetsExpected": int(stats["packetsReceived"]) + int(stats["packetsLost"])}
+    return {**told, "ptime": frame_ms, **verdict(stats, frame_ms)}
+
+
+def lately(now: Mapping[str, float], before: Mapping[str, float]) -> dict[str, Any]:
+    """The verdict on what was heard between two answers of ``quality``; ``before`` may be empty."""
+    new = {**now, **{name: now[name] - before.get(name, 0) for name in SUMS}}
+    return verdict(new, int(now["ptime"]))
+
+
+def verdict(stats: Mapping[str, float], frame_ms: int) -> dict[str, Any]:
+    """The E-model's verdict on webrtc-stats; empty when nothing was to be heard: there is nothing to judge.
 
     The delay it judges is what this phone can know: one frame, half the round trip, the playout buffer. The
     loss is what repair has left of it (``unrepairedLoss``, 0 to 1): what came in a copy is heard.
     """
-    expected = int(stats["packetsReceived"]) + int(stats["packetsLost"])
-    if not expected:
-        return {**stats, "packetsExpected": 0}  # Nothing was heard: there is nothing to judge.
+    if stats["totalSamplesReceived"] <= 0:
+        return {}
     emitted = max(1, stats["jitterBufferEmittedCount"])
     one_way = frame_ms / 1000 + stats.get("roundTripTime", 0.0) / 2 + stats["relativePlayoutDelay"] / emitted
     loss, bursts = unrepaired(stats, frame_ms * SAMPLE_RATE // 1000)
     r = rating(one_way, loss, bursts)
-    verdict = {"oneWayDelay": round(one_way, 4), "r": round(r, 1), "mos": round(opinion_score(r), 2)}
-    return {**stats, "packetsExpected": expected, "unrepairedLoss": round(loss, 4), **verdict}
+    found = {"oneWayDelay": round(one_way, 4), "r": round(r, 1), "mos": round(opinion_score(r), 2)}
+    return {**found, "unrepairedLoss": round(loss, 4)}

@@ -283,6 +283,17 @@ async def press(app: Any) -> float:
     return elapsed
 
 
+def counted(second: int) -> dict[str, Any]:
+    """What the voice of a good call has counted by then."""
+    from qcall.session.report import quality
+
+    sums = dict.fromkeys(("totalSamplesReceived", "jitterBufferEmittedCount"), 48_000 * second)
+    rest = dict.fromkeys(("concealedSamples", "concealmentEvents", "relativePlayoutDelay"), 0)
+    lost = second // 60
+    packets = {"packetsReceived": 50 * second - lost, "packetsLost": lost, "jitter": 0.002}
+    return quality({**sums, **rest, **packets}, 20)
+
+
 async def four_hours(hours: int) -> list[float]:
     """Resident megabytes after each hour of a call that only the board plays."""
     from qcall.config import Settings
@@ -292,7 +303,7 @@ async def four_hours(hours: int) -> list[float]:
 
     link = ToldLink(IN_CALL)
     app = QcallApp(link, IN_CALL, settings=Settings(reduced_motion=True), guard=0)
-    snapshot, sizes, totals = IN_CALL, [], {"jitter": 0.002, "mos": 4.2, "oneWayDelay": 0.05}
+    snapshot, sizes = IN_CALL, []
     async with app.run_test(size=SIZE) as pilot:
         await pilot.pause()
         for hour in range(hours):
@@ -301,8 +312,7 @@ async def four_hours(hours: int) -> list[float]:
                     level = -20.0 - (second + half) % 9
                     snapshot = board.levelled(snapshot, IN_CALL.calls[0].id, level, level)
                     link.show(snapshot)
-                stats = {**totals, "packetsExpected": 50 * second, "packetsLost": second // 60}
-                snapshot = board.measured(snapshot, IN_CALL.calls[0].id, stats)
+                snapshot = board.measured(snapshot, IN_CALL.calls[0].id, counted(second))
                 if second % 60 == 0:
                     event = board.Event("rekeyed", float(second), {"call": IN_CALL.calls[0].id, **SECURITY})
                     snapshot = board.after(snapshot, event, float(second))

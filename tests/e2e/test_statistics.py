@@ -10,7 +10,7 @@ INBOUND = {
     "packetsReceived", "packetsLost", "packetsDiscarded", "jitter", "totalSamplesReceived",
     "concealedSamples", "silentConcealedSamples", "concealmentEvents", "insertedSamplesForDeceleration",
     "removedSamplesForAcceleration", "jitterBufferDelay", "jitterBufferTargetDelay",
-    "jitterBufferEmittedCount", "fecPacketsReceived",
+    "jitterBufferEmittedCount", "fecPacketsReceived", "fecPacketsDiscarded",
 }  # fmt: skip
 """Of RTCInboundRtpStreamStats (W3C, Identifiers for WebRTC's Statistics API, section 7.4)."""
 

@@ -72,6 +72,15 @@ def test_losses_are_reported_and_answered_with_copies() -> None:
     assert alice.carrier.model.loss == pytest.approx(0.05, abs=0.01)
 
 
+def test_copies_count_as_bytes_sent() -> None:
+    alice, bob = pair()
+    voice = len(rtp(0)[12:])
+    send(alice, bob, range(1), set())
+    assert alice.carrier.bytes_sent == voice, "there is nothing older yet"
+    send(alice, bob, range(1, 2), set())
+    assert alice.carrier.bytes_sent == 2 * voice + 5 + voice, "with the headers of RFC 2198"
+
+
 def test_a_carrier_that_may_not_sends_no_copy() -> None:
     alice, bob = Phone(1, 2, copies=False), Phone(2, 1)
     send(alice, bob, range(1_000), {number for number in range(1_000) if number % 20 == 7})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from qcall.net.kme import LinkFault, Outlook
 from qcall.session import board
 from qcall.session.event import Event
 from qcall.session.outlook import fields_of
+from qcall.session.report import quality
 from qcall.session.snapshot import (
     HISTORY,
     LOG_LINES,
@@ -37,7 +39,21 @@ SECURITY = {
     "line": "SECURED  classical ✓",
     "peer": "bob",
 }
-STATS = {"packetsExpected": 50, "packetsLost": 5, "jitter": 0.002, "mos": 4.1, "oneWayDelay": 0.044}
+
+
+def stats(seconds: int, lost: int = 5) -> dict[str, Any]:
+    """What the voice has counted after so many seconds, all of them alike but for the packets lost."""
+    counts = {
+        "packetsReceived": 50 * seconds - lost,
+        "packetsLost": lost,
+        "jitter": 0.002,
+        "totalSamplesReceived": 48_000 * seconds,
+        "concealedSamples": 0,
+        "concealmentEvents": 0,
+        "jitterBufferEmittedCount": 48_000 * seconds,
+        "relativePlayoutDelay": 0.024 * 48_000 * seconds,
+    }
+    return quality(counts, 20)
 
 
 def event(kind: str, at: float = 1.0, call: str = CALL, **fields: object) -> Event:
@@ -149,10 +165,20 @@ def test_talk_is_counted_from_its_beginning_to_its_end():
 
 
 def test_loss_is_that_of_the_last_second():
-    snapshot = board.measured(talking(), CALL, STATS)
-    snapshot = board.measured(snapshot, CALL, {**STATS, "packetsExpected": 100, "packetsLost": 5})
+    snapshot = board.measured(talking(), CALL, stats(1))
+    snapshot = board.measured(snapshot, CALL, stats(2))
     assert snapshot.call.quality.loss.samples == (0.1, 0.0)
-    assert snapshot.call.quality.delay.last == 0.044
+    assert snapshot.call.quality.delay.last == pytest.approx(0.044)
+
+
+def test_the_score_is_that_of_the_last_second():
+    snapshot = board.measured(talking(), CALL, stats(3_600))
+    worse = {**stats(3_601), "concealedSamples": 9_600, "concealmentEvents": 5}
+    snapshot = board.measured(snapshot, CALL, worse)
+    snapshot = board.measured(
+        snapshot, CALL, {**stats(3_602), "concealedSamples": 9_600, "concealmentEvents": 5}
+    )
+    assert [score > 4.3 for score in snapshot.call.quality.mos.samples] == [True, False, True]
 
 
 def test_levels_that_no_meter_can_show_are_no_change():
@@ -251,13 +277,13 @@ def test_nothing_changes_a_call_that_has_ended():
     over = happen(event("ended", 3.0, reason="hangup", quality={}, security={}), before=talking())
     assert board.stated(over, CALL, board.Facts(Phase.TALKING, muted=True)) is over
     assert board.levelled(over, CALL, -3.0, -3.0) is over
-    assert board.measured(over, CALL, STATS) is over
+    assert board.measured(over, CALL, stats(1)) is over
 
 
 def test_four_hours_leave_no_more_than_ten_minutes_do():
     snapshot = talking()
     for second in range(4 * 3600):
-        snapshot = board.measured(snapshot, CALL, {**STATS, "packetsExpected": 50 * second + 50})
+        snapshot = board.measured(snapshot, CALL, stats(second + 1))
         if second % 5 == 0:
             snapshot = happen(
                 event("trace", float(second), sent=True, peer="bob", what="rk1", bytes=99),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from qcall.session.report import quality
+from qcall.session.report import SUMS, lately, quality
 
 STATS = {
     "packetsReceived": 900,
@@ -36,4 +36,37 @@ def test_one_way_delay_is_a_frame_half_the_round_trip_and_the_buffer() -> None:
 
 
 def test_a_call_in_which_nothing_was_heard_has_no_verdict() -> None:
-    assert "mos" not in quality({**STATS, "packetsReceived": 0, "packetsLost": 0}, 20)
+    assert "mos" not in quality({**STATS, "totalSamplesReceived": 0}, 20)
+
+
+def after(before: dict[str, float], **more: float) -> dict[str, float]:
+    """The stats when one more second was heard."""
+    second = {"packetsReceived": 50, "totalSamplesReceived": 48_000, "jitterBufferEmittedCount": 48_000}
+    second |= {"relativePlayoutDelay": 960.0, **more}
+    return {name: value + second.get(name, 0) if name in SUMS else value for name, value in before.items()}
+
+
+def test_a_bad_second_after_a_good_hour_is_told() -> None:
+    hour = {name: 360 * value if name in SUMS else value for name, value in STATS.items()}
+    second = after(hour, concealedSamples=9_600, concealmentEvents=10, jitterBufferEmittedCount=38_400)
+    assert quality(second, 20)["mos"] > 4.4
+    told = lately(quality(second, 20), quality(hour, 20))
+    assert told["unrepairedLoss"] == 0.2
+    assert told["mos"] < 2
+
+
+def test_the_buffer_of_the_last_second_is_what_its_delay_is_made_of() -> None:
+    second = after(STATS, relativePlayoutDelay=0.3 * 48_000)
+    told = lately(quality(second, 20), quality(STATS, 20))
+    assert told["oneWayDelay"] == pytest.approx(0.02 + 0.006 + 0.3)
+
+
+def test_the_first_second_is_compared_with_nothing() -> None:
+    first = quality(STATS, 20)
+    assert lately(first, {}).items() <= first.items()
+
+
+def test_a_second_without_any_packet_is_the_worst() -> None:
+    nothing = after(STATS, packetsReceived=0, jitterBufferEmittedCount=0, relativePlayoutDelay=0)
+    silent = {**nothing, "concealedSamples": 48_000.0, "concealmentEvents": 1}
+    assert lately(quality(silent, 20), quality(STATS, 20))["mos"] < 1.1
