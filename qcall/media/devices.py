@@ -28,6 +28,10 @@ LATEST = 0.2
 class Source(Protocol):
     """A microphone, or what stands for one."""
 
+    @property
+    def dropped(self) -> int:
+        """Blocks of its time that nobody will read: they came too late, or it was asked too late."""
+
     async def read(self, blocks: int = 1) -> Samples:
         """The next blocks, as soon as all of them have been captured; capture begins with the first call."""
 
@@ -53,12 +57,18 @@ class Beat:
 
     def __init__(self) -> None:
         self.next: float | None = None
+        self.skipped = 0
+        """Ticks that were left out, because it was asked too late."""
 
     async def tick(self, ticks: int = 1) -> None:
         """Wait for the last of the next ``ticks``. The first of all comes at once."""
         now = time.monotonic()
-        if self.next is None or now > self.next + LATEST:
+        if self.next is None:
             self.next = now
+        elif now > self.next + LATEST:
+            late = round((now - self.next) / PERIOD)
+            self.skipped += late
+            self.next += late * PERIOD
         due = self.next + (ticks - 1) * PERIOD
         await asyncio.sleep(max(0.0, due - now))
         self.next = due + PERIOD
@@ -72,6 +82,11 @@ class PacedSource:
         self._beat = Beat()
         self.started: float | None = None
         """When the first sample was captured, in seconds of the monotonic clock."""
+
+    @property
+    def dropped(self) -> int:
+        """The clock's ticks without a block."""
+        return self._beat.skipped
 
     async def read(self, blocks: int = 1) -> Samples:
         if self.started is None:

@@ -42,6 +42,7 @@ class Mouthpiece(MediaStreamTrack):
         self.on_spoken: Callable[[Samples], None] = lambda sound: None
         self.level = SILENT
         self.packets_sent = 0
+        self.samples_dropped = 0
         self._on_fault = on_fault
         self._allowed = asyncio.Event()
         self._position = 0
@@ -53,6 +54,7 @@ class Mouthpiece(MediaStreamTrack):
     async def recv(self) -> av.Packet[Any]:
         """The next packet, for aiortc's sender."""
         await self._allowed.wait()
+        source, dropped = self.source, self.source.dropped
         try:
             speech = await self._frame()
             packet = av.Packet(self.encoder.encode(speech))
@@ -60,6 +62,10 @@ class Mouthpiece(MediaStreamTrack):
         except QcallError as error:
             self._on_fault(error)
             raise MediaStreamError from None
+        # Time goes on where sound is missing (RFC 3550, section 5.1), or all that follows would be late.
+        missing = BLOCK * (source.dropped - dropped)
+        self.samples_dropped += missing
+        self._position += missing
         packet.pts, packet.time_base = self._position, TIME_BASE
         self._position += self.encoder.frame_samples
         self.packets_sent += 1

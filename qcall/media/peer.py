@@ -42,7 +42,7 @@ from .gathering import RelayedIce
 from .handset import Handset
 from .inbound import Inbound
 from .mouthpiece import Mouthpiece
-from .opus import Encoder
+from .opus import SAMPLE_RATE, Encoder
 from .processing import Processing
 from .protection import Protection
 from .srtp import SrtpEpochs, SrtpKeyPair
@@ -217,6 +217,7 @@ class Peer:
         report: dict[str, float | int] = {
             **self._inbound.stats(),
             "packetsSent": self._mouth.packets_sent,
+            "droppedSamplesDuration": self._mouth.samples_dropped / SAMPLE_RATE,
             "bytesSent": self._carrier.bytes_sent if self._carrier else 0,
             "srtpAuthenticationFailures": self.srtp.failures if self.srtp else 0,
         }

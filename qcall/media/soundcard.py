@@ -10,6 +10,7 @@ from __future__ import annotations
 import abc
 import asyncio
 import contextlib
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Self
@@ -18,7 +19,7 @@ import numpy as np
 
 from qcall.errors import DeviceError
 
-from .devices import Beat
+from .devices import PERIOD, Beat
 from .opus import Samples
 from .playout import SILENCE
 from .portaudio import Card, open_card
@@ -27,6 +28,8 @@ RING = 10
 """Blocks between the card's thread and the program at most; older ones are dropped."""
 AHEAD, FAR_AHEAD = 1, 2
 """Blocks that a loudspeaker is kept supplied with: at first, and since it was once left without."""
+HELD_UP = 0.1
+"""Seconds without a block after which silence takes the microphone's place, at its pace."""
 PATIENCE = 1.5
 """Seconds without a callback after which the device counts as gone; a busy machine may take one."""
 STARTING_PATIENCE, STEADY = 5.0, 20
@@ -61,6 +64,7 @@ class Device(abc.ABC):
         self._search: asyncio.Task[None] | None = None
         self._closed = False
         self._calls = 0
+        self._called_at = 0.0
         self._card: Card | None = None
         self.name = ""
 
@@ -88,20 +92,28 @@ class Device(abc.ABC):
     async def _opened(self, name: str | None) -> Card:
         return await open_card(name, input=self.input, callback=self._on_block, on_start=self._on_start)
 
-    async def _next_call(self) -> bool:
-        """Wait for the card's next callback; false when the device is gone, after 10 ms of its time."""
+    async def _next_call(self, limit: float) -> bool:
+        """Wait for the card's next callback, for ``limit`` seconds at most; whether it came."""
         self._called.clear()
-        if self._search is None:
-            try:
-                async with asyncio.timeout(PATIENCE if self._calls >= STEADY else STARTING_PATIENCE):
-                    await self._called.wait()
-                return True
-            except TimeoutError:
-                if not self._closed:
-                    self._notice(f"the {self.kind} is gone; looking for it every {SEARCH:.0f} seconds")
-                    self._search = asyncio.create_task(self._reopen())
-        await self._beat.tick()
-        return False
+        try:
+            async with asyncio.timeout(min(limit, self._patience())):
+                await self._called.wait()
+            return True
+        except TimeoutError:
+            return False
+
+    def _patience(self) -> float:
+        """Seconds until the device counts as gone; 0 when it does."""
+        if self._search is not None:
+            return 0.0
+        patience = PATIENCE if self._calls >= STEADY else STARTING_PATIENCE
+        return max(0.0, self._called_at + patience - time.monotonic())
+
+    def _miss(self) -> None:
+        """Look for the device, if it is gone."""
+        if self._search is None and not self._patience() and not self._closed:
+            self._notice(f"the {self.kind} is gone; looking for it every {SEARCH:.0f} seconds")
+            self._search = asyncio.create_task(self._reopen())
 
     async def _reopen(self) -> None:
         """Look for the device until it is back, or for another in its place."""
@@ -122,9 +134,11 @@ class Device(abc.ABC):
     def _on_start(self) -> None:
         self._ring.clear()
         self._calls = 0
+        self._called_at = time.monotonic()
 
     def _wake(self) -> None:
         self._calls += 1
+        self._called_at = time.monotonic()
         with contextlib.suppress(RuntimeError):  # the program's loop has ended before the card's thread
             self._loop.call_soon_threadsafe(self._called.set)
 
@@ -133,28 +147,46 @@ class Device(abc.ABC):
 
 
 class Microphone(Device):
-    """A microphone, which ``open`` gives."""
+    """A microphone, which ``open`` gives. What it says belongs to the moment: late blocks are dropped."""
 
     kind, input = "microphone", True
 
     def __init__(self, name: str | None, notice: Notice) -> None:
         self.started: float | None = None
+        self._overrun = 0
+        self._silent = False
         super().__init__(name, notice)
 
+    @property
+    def dropped(self) -> int:
+        """Blocks that were captured, or stood in for, and not read in time."""
+        return self._overrun + self._beat.skipped
+
     async def read(self, blocks: int = 1) -> Samples:
-        """The next blocks; silence while the device is gone."""
+        """The next blocks; silence, at their pace, while the device delivers none."""
         if self.started is None:
             self._ring.clear()
             self.started = self._loop.time()
         return np.concatenate([await self._next_block() for _ in range(blocks)])
 
     async def _next_block(self) -> Samples:
+        asked = time.monotonic()
+        if self._silent and self._ring:
+            # It is back. What it had held up is of the time for which silence stood in.
+            self._ring.clear()
+            self._silent = False
         while not self._ring and not self._closed:
-            if not await self._next_call():
+            if self._silent or not await self._next_call(HELD_UP):
+                if not self._silent:
+                    self._silent = True
+                    self._beat.next = asked + PERIOD
+                self._miss()
+                await self._beat.tick()
                 return SILENCE
         return self._ring.popleft() if self._ring else SILENCE
 
     def _on_block(self, data: bytes | None, frames: int, *_: object) -> tuple[bytes | None, int]:
+        self._overrun += self.started is not None and not self._silent and len(self._ring) == RING
         self._ring.append(np.frombuffer(data or b"", np.int16))
         self._wake()
         return None, 0  # paContinue
@@ -173,7 +205,10 @@ class Speaker(Device):
     async def wanted(self) -> None:
         """Return when the next block is wanted; every 10 ms while the device is gone."""
         while len(self._ring) >= self._ahead and not self._closed:
-            if not await self._next_call():
+            if not await self._next_call(PATIENCE):
+                self._miss()
+            if self._search is not None:
+                await self._beat.tick()
                 break
         if self.started is None:
             self.started = self._loop.time()
