@@ -12,8 +12,6 @@ import numpy as np
 from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
 
-from qcall.errors import QcallError
-
 from .devices import Source
 from .opus import SAMPLE_RATE, Encoder, Samples
 from .playout import BLOCK
@@ -31,7 +29,7 @@ class Mouthpiece(MediaStreamTrack):
 
     kind = "audio"
 
-    def __init__(self, source: Source, encoder: Encoder, on_fault: Callable[[QcallError], None]) -> None:
+    def __init__(self, source: Source, encoder: Encoder, on_fault: Callable[[Exception], None]) -> None:
         super().__init__()
         self.encoder = encoder
         self.source = source
@@ -59,7 +57,7 @@ class Mouthpiece(MediaStreamTrack):
             speech = await self._frame()
             packet = av.Packet(self.encoder.encode(speech))
             self.on_spoken(speech)
-        except QcallError as error:
+        except Exception as error:  # whatever it is: aiortc's sender would only stop, and nobody know why
             self._on_fault(error)
             raise MediaStreamError from None
         # Time goes on where sound is missing (RFC 3550, section 5.1), or all that follows would be late.

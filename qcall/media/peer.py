@@ -14,6 +14,7 @@ and aioice are taken hold of; each has a contract test, and the versions are pin
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from typing import Any
@@ -30,7 +31,7 @@ from aiortc import (
 from aiortc.rtcdtlstransport import SRTP_AEAD_AES_256_GCM, State
 from aiortc.rtp import RtpPacket
 
-from qcall.errors import PeerFault, QcallError, Unavailable, UsageError
+from qcall.errors import LocalFault, PeerFault, QcallError, Unavailable, UsageError
 
 from . import sdp
 from .carrier import Carrier
@@ -54,6 +55,8 @@ CLOSE_LIMIT = 1.0
 """Seconds to take leave of the peer and the relay; what has not answered by then is left to expire."""
 REPORT_INTERVAL = 1.0
 """Seconds between two looks at what the far phone reports (aiortc's own RTCP interval)."""
+
+log = logging.getLogger(__name__)
 
 
 class Tap:
@@ -115,7 +118,7 @@ class Peer:
         self._exporter_context = exporter_context
         self._inbound = Inbound(initial=playout_delay)
         self._ear = Earpiece(sink, self._inbound.pull, tones or Tones(enabled=False))
-        self._mouth = Mouthpiece(source, Encoder(frame_ms=frame_ms, bitrate=bitrate), self._fail)
+        self._mouth = Mouthpiece(source, Encoder(frame_ms=frame_ms, bitrate=bitrate), self._on_fault)
         self.handset = Handset(self._mouth, self._ear, self._feed_sink)
         self.handset.change_processing(processing)
         self._heard = False
@@ -278,8 +281,14 @@ class Peer:
     def _start(self, work: Any) -> asyncio.Task[None]:
         task: asyncio.Task[None] = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
         return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        """A task that ends by itself is a fault: one direction would fall silent, and nobody know why."""
+        self._tasks.discard(task)
+        if not task.cancelled() and isinstance(error := task.exception(), Exception):
+            self._on_fault(error)
 
     def _setup_srtp(self) -> None:
         """Key SRTP from the agreement; in the place of aiortc's keying from DTLS (RFC 5764, section 4.2)."""
@@ -328,14 +337,7 @@ class Peer:
 
     def _feed_sink(self) -> None:
         if self._playing is None:
-            self._playing = self._start(self._play())
-
-    async def _play(self) -> None:
-        """Feed the sink at its own pace, for ever."""
-        try:
-            await self._ear.run(self._on_block)
-        except QcallError as error:
-            self._fail(error)
+            self._playing = self._start(self._ear.run(self._on_block))
 
     def _on_block(self) -> None:
         if self._inbound.heard and not self._heard:
@@ -352,6 +354,13 @@ class Peer:
                         "roundTripTime": report.roundTripTime,
                         "fractionLost": report.fractionLost,
                     }
+
+    def _on_fault(self, error: Exception) -> None:
+        """Sound cannot go on in one of its directions: neither does the call."""
+        if not isinstance(error, QcallError):
+            log.error("a fault of qcall itself ended the sound of a call", exc_info=error)
+            error = LocalFault("a fault of qcall itself ended the call; please report it", code="fault")
+        self._fail(error)
 
     def _fail(self, error: QcallError) -> None:
         if self._closing is None and not self._failed:

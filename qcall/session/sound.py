@@ -224,15 +224,21 @@ def instead(wishes: Wishes, error: DeviceError) -> DeviceError:
 def processing_for(
     wishes: Wishes, source: Source, sink: Sink, say: Callable[[object], None]
 ) -> Processing | None:
-    """The echo canceller and its company, where they are wanted."""
+    """The echo canceller and its company, where they are wanted; ``say`` is told why they are not there."""
     if wishes.processing == "on":
-        return Processing()
+        return telling(Processing(), say)
     if wishes.processing == "off" or not isinstance(source, Microphone) or not isinstance(sink, Speaker):
         return None
     if is_headset(source.name) or is_headset(sink.name):
         return None
     try:
-        return Processing()
+        return telling(Processing(), say)
     except DeviceError as error:
         say(error)
         return None
+
+
+def telling(processing: Processing, say: Callable[[object], None]) -> Processing:
+    """``processing``, which tells ``say`` should it fail."""
+    processing.on_fault = say
+    return processing

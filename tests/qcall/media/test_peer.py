@@ -5,7 +5,9 @@ Each fails with what to look at when a new version has moved one of them.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,11 +15,14 @@ import aioice
 import pytest
 from aioice import ice, turn
 from aiortc import RTCPeerConnection, RTCRtpReceiver
+from aiortc.mediastreams import MediaStreamError
 from aiortc.rtcdtlstransport import RTCDtlsTransport, State
 
 from qcall.crypto.secret import Secret
+from qcall.errors import DeviceError, QcallError
 from qcall.media.carrier import Carrier
 from qcall.media.devices import NullSink, NullSource
+from qcall.media.opus import OpusError, Samples
 from qcall.media.peer import Peer, Relay, Tap
 from qcall.media.srtp import SrtpKeyPair
 
@@ -115,3 +120,47 @@ async def test_a_weaker_profile_fails_the_connection(peer: Peer, profile: bytes)
     assert tls.exports == []
     assert peer._dtls.state == "failed"
     peer._dtls._ssl = None
+
+
+class Broken(NullSource, NullSink):
+    """A microphone that cannot be read, and a loudspeaker that cannot be written to."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self._error = error
+
+    async def read(self, blocks: int = 1) -> Samples:
+        raise self._error
+
+    def write(self, block: Samples) -> None:
+        raise self._error
+
+
+FAULTS = [
+    (DeviceError("cannot write the file; choose another", code="full"), "full", "choose another"),
+    (OpusError("an encoder that refuses"), "fault", "please report it"),
+    (ZeroDivisionError("a fault"), "fault", "please report it"),
+]
+
+
+@pytest.mark.parametrize(("error", "code", "words"), FAULTS)
+@pytest.mark.parametrize("direction", ["spoken", "heard"])
+async def test_sound_that_fails_in_one_direction_fails_the_call_once_and_tells_why(
+    peer: Peer, error: Exception, code: str, words: str, direction: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    failed: asyncio.Queue[QcallError] = asyncio.Queue()
+    peer.on_failed = failed.put_nowait
+    if direction == "spoken":
+        peer.handset.change_source(Broken(error))
+        peer.start_sending()
+        with pytest.raises(MediaStreamError):
+            await peer._mouth.recv()
+    else:
+        peer.handset.change_sink(Broken(error))
+        peer.start_playing()
+    told = await asyncio.wait_for(failed.get(), 5)
+    assert told.code == code
+    assert words in str(told)
+    assert failed.empty()
+    faults = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert len(faults) == (code == "fault"), "what is no user's doing is logged, with where it happened"

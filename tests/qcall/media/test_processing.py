@@ -10,6 +10,7 @@ import pytest
 
 pytest.importorskip("livekit", reason="livekit is not installed")
 
+from qcall.errors import DeviceError
 from qcall.media.opus import Samples
 from qcall.media.playout import BLOCK
 from qcall.media.processing import Processing
@@ -95,3 +96,21 @@ def test_gain_control_lifts_quiet_speech_and_clips_no_loud_speech(voice: str) ->
     assert kept == pytest.approx(0, abs=1)
     assert clipped(still_loud) < 1e-4
     assert clipped(loud * 10 ** (lifted / 20)) > 0.1, "what the quiet speech got would have ruined the loud"
+
+
+@pytest.mark.parametrize("direction", ["process_stream", "process_reverse_stream"])
+def test_a_canceller_that_fails_is_told_once_and_lets_speech_through(
+    direction: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        raise RuntimeError("apm: bad state")
+
+    processing = Processing()
+    told: list[DeviceError] = []
+    processing.on_fault = told.append
+    monkeypatch.setattr(processing._module, direction, fail)
+    block = speech("F1")[48_000 : 48_000 + BLOCK]
+    for _ in range(3):
+        processing.heard(block)
+        assert np.array_equal(processing.spoken(block), block)
+    assert ["use a headset" in str(error) for error in told] == [True]
