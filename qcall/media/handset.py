@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 from .devices import Sink, Source
@@ -85,6 +86,7 @@ class Handset:
 
     def close(self) -> None:
         """Give both devices and the recording back."""
-        self.record(None)
-        self._mouth.source.close()
-        self._ear.sink.close()
+        with contextlib.ExitStack() as owned:  # each of them is closed, whatever another raises
+            owned.callback(self._ear.sink.close)
+            owned.callback(self._mouth.source.close)
+            owned.callback(self.record, None)

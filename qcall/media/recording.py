@@ -7,6 +7,7 @@ ceases is filled up with silence.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,7 +25,7 @@ LEAD = SAMPLE_RATE // 2
 
 
 class Recording:
-    """Fed from both ends of a call; ``close`` ends it. Raises ``DeviceError`` when it cannot be written.
+    """Fed from both ends of a call; ``close`` ends it. Raises ``DeviceError`` when it cannot be made.
 
     The file must be new: a recording never takes the place of another.
     """
@@ -37,6 +38,8 @@ class Recording:
         self._wav = WavFile(file, channels=2 if sides is Sides.BOTH else 1, new=True)
         self._own = SILENCE[:0]
         self._far = SILENCE[:0]
+        self.is_empty = True
+        """Whether nothing has been recorded yet; of that no file is left."""
 
     def spoken(self, sound: Samples) -> None:
         """Speech of this side, as it was sent."""
@@ -53,11 +56,17 @@ class Recording:
             self._write()
 
     def close(self) -> None:
-        """The file is whole; may be called twice."""
+        """The file is whole; may be called twice. What cannot be written any more, ``on_fault`` tells."""
         longest = max(len(self._own), len(self._far))
         self._own, self._far = filled(self._own, longest), filled(self._far, longest)
         self._write()
-        self._wav.close()
+        try:
+            self._wav.close()
+        except DeviceError as error:
+            self.on_fault(error)
+        if self.is_empty:
+            with contextlib.suppress(OSError):
+                self.file.unlink(missing_ok=True)
 
     def _write(self) -> None:
         lead = max(len(self._own), len(self._far)) - LEAD
@@ -69,6 +78,7 @@ class Recording:
             self._keep(pairs.reshape(-1))
 
     def _keep(self, sound: Samples) -> None:
+        self.is_empty = False
         try:
             self._wav.write(sound)
         except DeviceError as error:

@@ -98,10 +98,13 @@ class WavFile:
             self._save()
 
     def close(self) -> None:
-        """Bring the header up to date; may be called twice."""
+        """Bring the header up to date; may be called twice. What cannot be written is an error here too."""
         if not self._file.closed:
             self._save()
-            self._file.close()
+            try:
+                self._file.close()
+            except OSError as error:  # a quota, or a server, that only now says so
+                raise self._fault(error) from None
 
     def _save(self) -> None:
         size, width = min(self._size, LARGEST), 2 * self._channels

@@ -278,7 +278,7 @@ class Conversation(InCall):
             await self._attempt(lambda: self._keying.flush(deadline - time.monotonic()))
             await self._attempt(self._count)
             await self._attempt(self._work.stop)
-            self._end_recording()
+            await self._attempt(self._keep_recording)
             await self._attempt(lambda: self._voice.close(self._last_tone(reason)))
         finally:
             self._keying.close()
@@ -288,6 +288,10 @@ class Conversation(InCall):
     async def _count(self) -> None:
         """The last look at the numbers of the call, while there is a connection."""
         self._statistics = self.stats()
+
+    async def _keep_recording(self) -> None:
+        """The recording is whole, if there is one."""
+        self._end_recording()
 
     async def _account(self, reason: str) -> None:
         """Tell how it was."""

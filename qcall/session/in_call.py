@@ -183,6 +183,9 @@ class InCall(abc.ABC):
         self._end_recording()
         if self.talking:
             self._say(RecordingNotice(on=False, both=recording.sides is Sides.BOTH))
+        if recording.is_empty:
+            self._tell("unrecorded", message="the recording was stopped before it began: there is no file")
+            return
         self._tell("recording", on=False, own=True, sides=str(recording.sides), file=str(recording.file))
 
     def _end_recording(self) -> None:
@@ -201,7 +204,6 @@ class InCall(abc.ABC):
             return
         if not told:
             self._end_recording()
-            recording.file.unlink(missing_ok=True)
             if self.talking:
                 self._say(RecordingNotice(on=False, both=recording.sides is Sides.BOTH))
             self._tell("unrecorded", message="the far phone does not answer: nothing is recorded; try again")

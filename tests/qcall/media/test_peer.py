@@ -136,6 +136,30 @@ class Broken(NullSource, NullSink):
         raise self._error
 
 
+async def test_every_device_is_closed_whatever_another_raises(peer: Peer) -> None:
+    closed: list[str] = []
+
+    class Stuck:
+        """A device, or a recording, that cannot be closed."""
+
+        def __init__(self, name: str) -> None:
+            self.name = name
+            self.spoken = self.heard = lambda sound: None
+
+        def close(self) -> None:
+            closed.append(self.name)
+            raise OSError(self.name)
+
+    handset: Any = peer.handset
+    handset.record(Stuck("recording"))
+    handset.change_source(Stuck("microphone"))
+    handset.change_sink(Stuck("loudspeaker"))
+    with pytest.raises(OSError, match="loudspeaker"):
+        handset.close()
+    assert closed == ["recording", "microphone", "loudspeaker"]
+    peer._mouth.source, peer._ear.sink = NullSource(), NullSink()
+
+
 FAULTS = [
     (DeviceError("cannot write the file; choose another", code="full"), "full", "choose another"),
     (OpusError("an encoder that refuses"), "fault", "please report it"),

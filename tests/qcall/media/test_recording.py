@@ -48,7 +48,7 @@ def test_both_sides_lie_beside_each_other(tmp_path: Path) -> None:
     assert np.array_equal(sound[:, 1], ramp(7, 9_600))
 
 
-@given(st.lists(st.tuples(st.booleans(), st.integers(1, 40)), max_size=60))
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 40)), min_size=1, max_size=60))
 def test_no_sample_is_lost_and_neither_side_falls_behind(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[bool, int]]
 ) -> None:
@@ -87,8 +87,18 @@ def test_an_existing_file_stays(tmp_path: Path) -> None:
 
 
 def test_only_its_owner_may_hear_it(tmp_path: Path) -> None:
-    Recording(tmp_path / "own.wav", Sides.OWN).close()
+    recording = Recording(tmp_path / "own.wav", Sides.OWN)
+    recording.spoken(ramp(0, 960))
+    recording.close()
     assert (tmp_path / "own.wav").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("sides", Sides)
+def test_of_what_was_never_begun_no_file_is_left(tmp_path: Path, sides: Sides) -> None:
+    recording = Recording(tmp_path / "empty.wav", sides)
+    assert recording.is_empty
+    recording.close()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_full_disk_ends_the_recording_and_not_the_call(

@@ -99,7 +99,14 @@ async def test_a_call_that_nobody_answers_can_be_cancelled(
 
 @pytest.mark.parametrize(
     ("owner", "name"),
-    [(Keying, "tell_ended"), (Keying, "settle"), (Voice, "flush"), (Voice, "stats"), (Voice, "close")],
+    [
+        (Keying, "tell_ended"),
+        (Keying, "settle"),
+        (Voice, "flush"),
+        (Voice, "stats"),
+        (Conversation, "_end_recording"),
+        (Voice, "close"),
+    ],
 )
 async def test_a_fault_at_the_end_stops_no_other_step_of_it(
     conversation: Conversation,
@@ -110,11 +117,20 @@ async def test_a_fault_at_the_end_stops_no_other_step_of_it(
     owner: type,
     name: str,
 ) -> None:
+    closed: list[object] = []
+    close = Voice.close
+
+    async def watched(voice: Voice, last: object) -> None:
+        closed.append(last)
+        await close(voice, None)
+
+    monkeypatch.setattr(Voice, "close", watched)
     monkeypatch.setattr(owner, name, broken)
     with caplog.at_level(logging.ERROR):
         await end(conversation)
     assert "a fault of qcall itself" in caplog.text
     assert conversation.state is State.ENDED
+    assert len(closed) == (name != "close")
     assert [call.contact for call in records.calls()] == ["bob"]
     assert events[-1].kind == "ended"
 

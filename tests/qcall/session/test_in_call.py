@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from qcall.agreement.control import LONGEST_TEXT, Message
 from qcall.errors import DeviceError, UsageError
+from qcall.media.playout import SILENCE
 from qcall.media.recording import Recording
 from qcall.media.sides import Sides
 from qcall.session.event import Event
@@ -30,6 +32,9 @@ class Connection:
 
     def record(self, recording: Recording | None) -> None:
         before, self.recording = self.recording, recording
+        if recording is not None:
+            recording.spoken(SILENCE)
+            recording.heard(SILENCE)
         if before is not None:
             before.close()
 
@@ -156,6 +161,47 @@ async def test_nothing_is_recorded_before_the_far_phone_knows(
     assert bob.told[-1] == ("recording", {"on": False, "own": False, "sides": "both"})
 
 
+async def test_a_call_that_ends_before_the_far_phone_knows_leaves_no_file(
+    pair: tuple[Phone, Phone], tmp_path: Path
+) -> None:
+    alice, _ = pair
+    alice.start_recording(tmp_path / "call.wav")
+    await asyncio.sleep(0)
+    assert (tmp_path / "call.wav").exists()
+    alice._end_recording()
+    assert not (tmp_path / "call.wav").exists()
+
+
+async def test_a_recording_that_cannot_be_finished_is_told_to_both_users(
+    pair: tuple[Phone, Phone], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, bob = pair
+    alice.line.acknowledged.set()
+    alice.start_recording(tmp_path / "call.wav")
+    await asyncio.sleep(0.01)
+    assert alice.line.recording is not None
+    monkeypatch.setattr(alice.line.recording._wav, "_file", Full(alice.line.recording._wav._file))
+    alice.stop_recording()
+    assert [fields["message"] for kind, fields in alice.told if kind == "unrecorded"] == [
+        f"cannot write {tmp_path / 'call.wav'}: Disk quota exceeded; choose another file with --record"
+    ]
+    assert bob.recorded_by_peer is None
+
+
+class Full:
+    """A file whose server says at its end that nothing of it was kept."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def close(self) -> None:
+        self._file.close()
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+
 async def test_without_acknowledgement_nothing_is_recorded(pair: tuple[Phone, Phone], tmp_path: Path) -> None:
     alice, _ = pair
     alice.line.acknowledges = False
@@ -177,6 +223,8 @@ async def test_a_recording_stopped_at_once_never_begins(pair: tuple[Phone, Phone
     alice.line.acknowledged.set()
     await asyncio.sleep(0.01)
     assert alice.line.recording is None
+    assert [kind for kind, _ in alice.told] == ["unrecorded"]
+    assert not (tmp_path / "call.wav").exists()
 
 
 async def test_a_phone_that_only_rings_is_not_flooded(pair: tuple[Phone, Phone]) -> None:
