@@ -15,7 +15,11 @@ from .sound import Sound
 
 @dataclass(frozen=True)
 class Line:
-    """What a call needs of its phone. ``sound`` opens the devices; it raises ``DeviceError``."""
+    """What a call needs of its phone.
+
+    ``sound`` opens the devices, but for the files of those that a call on hold has kept; it raises
+    ``DeviceError``.
+    """
 
     name: str
     """What this phone's user is called."""
@@ -23,7 +27,7 @@ class Line:
     relay: Callable[[], Relay]
     qkd: QkdSource
     records: Records
-    sound: Callable[[], Awaitable[Sound]]
+    sound: Callable[[Sound | None], Awaitable[Sound]]
     tell: Callable[[Event], None]
     frame_ms: int
     bitrate: int

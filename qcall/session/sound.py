@@ -49,9 +49,17 @@ class Sound:
     processing: Processing | None = None
 
     @property
-    def is_card(self) -> bool:
-        """Whether either is a sound card, which another call may need."""
-        return isinstance(self.source, Microphone) or isinstance(self.sink, Speaker)
+    def files(self) -> tuple[Source | None, Sink | None]:
+        """Those of both that have a beginning: files and tones, not sound cards and what stands for them."""
+        source = self.source if isinstance(self.source, WavSource | ToneSource) else None
+        return source, self.sink if isinstance(self.sink, WavSink) else None
+
+    @property
+    def at_rest(self) -> Sound:
+        """These without the sound cards, which another call may need."""
+        source = NullSource() if isinstance(self.source, Microphone) else self.source
+        sink = NullSink() if isinstance(self.sink, Speaker) else self.sink
+        return replace(self, source=source, sink=sink, processing=None)
 
     def close(self, *, all_but: Sound | None = None) -> None:
         """Give the devices back, but for those that are also the other's."""
@@ -111,14 +119,19 @@ class Opener:
         self._tell = tell
         self._told_of_pyaudio = False
 
-    async def __call__(self) -> Sound:
-        """The devices of a call."""
+    async def __call__(self, before: Sound | None = None) -> Sound:
+        """The devices of a call; when it comes back from hold, the files of ``before`` go on in them.
+
+        To open a file again would be to begin it again.
+        """
         self._told_of_pyaudio = False
-        source = await open_source(self._wishes, self._say)
+        spoken, heard = (None, None) if before is None else before.files
+        source = spoken or await open_source(self._wishes, self._say)
         try:
-            sink = await open_sink(self._wishes, self._say)
+            sink = heard or await open_sink(self._wishes, self._say)
         except BaseException:
-            source.close()
+            if source is not spoken:
+                source.close()
             raise
         tones = isinstance(sink, Speaker) if self._wishes.tones == "auto" else self._wishes.tones == "on"
         return Sound(source, sink, tones, processing_for(self._wishes, source, sink, self._note))

@@ -10,7 +10,6 @@ from typing import Any
 
 from qcall.agreement import effects as agree
 from qcall.errors import QcallError, Unavailable, UsageError
-from qcall.media.devices import NullSink, NullSource
 from qcall.media.peer import Peer
 from qcall.media.quality import SILENT
 from qcall.media.srtp import SrtpKeyPair
@@ -139,7 +138,7 @@ class Voice:
         return (SILENT if self.peer.handset.muted or self.peer.handset.held else spoken), heard
 
     async def hold(self, on: bool) -> bool:
-        """Give a sound card up, or take it again; whether that was to be done, and the call lives still.
+        """Give sound cards up, or take them again; whether that was to be done, and the call lives still.
 
         Files stay open: to open one again would be to begin it again. Raises ``DeviceError`` when a card
         cannot be opened.
@@ -147,13 +146,12 @@ class Voice:
         async with self._changing:
             if self.peer is None or on is self.held:
                 return False
-            if self._sound.is_card:
-                sound = Sound(NullSource(), NullSink()) if on else await self._line.sound()
-                if self._closed:
-                    sound.close()
-                    return False
-                self.peer.handset.change_source(sound.source)
-                self.peer.handset.change_sink(sound.sink)
+            before = self._sound
+            sound = before.at_rest if on else await self._line.sound(before)
+            if self._closed:
+                sound.close(all_but=before)
+                return False
+            self._use(sound)
             self.held = on
             self._rest()
             return True
@@ -174,12 +172,18 @@ class Voice:
             if self._closed:
                 sound.close(all_but=before)
                 raise UsageError("the call has ended; the device is for the calls to come")
-            self._sound = sound
-            self.peer.handset.change_processing(sound.processing)
-            if sound.source is not before.source:
-                self.peer.handset.change_source(sound.source)
-            if sound.sink is not before.sink:
-                self.peer.handset.change_sink(sound.sink)
+            self._use(sound)
+
+    def _use(self, sound: Sound) -> None:
+        """Speak into and hear from these devices from now on; those that they replace are closed."""
+        assert self.peer is not None
+        before, self._sound = self._sound, sound
+        self.peer.handset.change_processing(sound.processing)
+        if sound.source is not before.source:
+            self.peer.handset.change_source(sound.source)
+        if sound.sink is not before.sink:
+            self.peer.handset.change_sink(sound.sink)
+        self._timing.source, self._timing.sink = sound.source, sound.sink
 
     @property
     def held_by_peer(self) -> bool:
@@ -227,7 +231,7 @@ class Voice:
     async def _open(self) -> Peer:
         guarded = self._work.guarded
         with contextlib.ExitStack() as unused:
-            self._sound = sound = await self._line.sound()
+            self._sound = sound = await self._line.sound(None)
             unused.callback(sound.source.close)
             unused.callback(sound.sink.close)
             self.peer = Peer(

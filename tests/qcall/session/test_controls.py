@@ -18,6 +18,7 @@ from qcall.media.portaudio import CardInfo
 from qcall.media.sides import Sides
 from qcall.session import commands
 from qcall.session.controls import carry_out
+from qcall.session.report import Timing
 from qcall.session.script import Script
 from qcall.session.sound import Opener, Sound, Wishes, check, wishes_of
 from qcall.session.voice import Voice
@@ -93,7 +94,7 @@ def opener() -> Opener:
 
 @pytest.fixture
 async def voice(opener: Opener) -> AsyncIterator[Any]:
-    voice: Any = Voice(None, None, None)  # type: ignore[arg-type]
+    voice: Any = Voice(None, Timing(0.0), None)  # type: ignore[arg-type]
     voice.peer, voice._sound = Peer(), await opener()
     yield voice
     voice._sound.source.close()

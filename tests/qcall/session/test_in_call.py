@@ -183,7 +183,7 @@ async def test_a_recording_that_cannot_be_finished_is_told_to_both_users(
     monkeypatch.setattr(alice.line.recording._wav, "_file", Full(alice.line.recording._wav._file))
     alice.stop_recording()
     assert [fields["message"] for kind, fields in alice.told if kind == "unrecorded"] == [
-        f"cannot write {tmp_path / 'call.wav'}: Disk quota exceeded; choose another file with --record"
+        f"cannot write {tmp_path / 'call.wav'}: Disk quota exceeded; choose another file"
     ]
     assert bob.recorded_by_peer is None
 
