@@ -177,6 +177,11 @@ class Line:
         self._run(name, effects)
         self._carry()
 
+    def finish(self, name: str) -> None:
+        """The KEM work that ``name`` has wanted last and ``hold`` kept from it is done now."""
+        side = self.sides[name]
+        self.run(name, self._compute(side.machine, side.had(fx.Compute)[-1].job))
+
     def _carry(self) -> None:
         while self._queue:
             sender, frame = self._queue.popleft()

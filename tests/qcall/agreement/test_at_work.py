@@ -19,13 +19,8 @@ def working(line, done: int) -> tuple[Line, Side]:
     call.hold = {fx.Compute}
     call.dial()
     for name in ("alice", "bob", "alice")[:done]:
-        finish(call, call.sides[name])
+        call.finish(name)
     return call, call.bob if done == 1 else call.alice
-
-
-def finish(call: Line, side: Side) -> None:
-    work = side.had(fx.Compute)[-1]
-    call.run(side.phone.name, side.machine.computed(work.job(), call.now))
 
 
 def test_nothing_is_said_before_a_kem_is_done(line) -> None:
@@ -35,7 +30,7 @@ def test_nothing_is_said_before_a_kem_is_done(line) -> None:
         before = len(side.frames)
         call.wait(1.0)
         assert len(side.frames) == before
-        finish(call, side)
+        call.finish(side.phone.name)
         assert side.frames[before][1] == said
     assert [len(side.had(fx.Compute)) for side in call.sides.values()] == [2, 1]
     call.hold = set()
@@ -47,9 +42,9 @@ def test_nothing_is_said_before_a_kem_is_done(line) -> None:
 def test_the_offer_is_gathered_meanwhile(line) -> None:
     call, _ = working(line, 0)
     assert call.alice.had(fx.NeedOffer)
-    finish(call, call.alice)
-    finish(call, call.bob)
-    finish(call, call.alice)
+    call.finish("alice")
+    call.finish("bob")
+    call.finish("alice")
     assert call.bob.agreed
 
 
@@ -58,14 +53,14 @@ def test_a_refusal_behind_m2_is_understood_though_it_comes_too_soon(line) -> Non
     declined = call.bob.machine.refuse(RefuseCode.DECLINED)
     call.run("bob", declined)
     assert alice.failure is None
-    finish(call, alice)
+    call.finish("alice")
     assert alice.failure.code == RefuseCode.DECLINED
 
 
 def test_a_cancelled_m1_is_not_answered(line) -> None:
     call, bob = working(line, 1)
     call.deliver("bob", frame(Kind.REFUSE, Refuse(RefuseCode.CANCELLED)))
-    finish(call, bob)
+    call.finish("bob")
     assert bob.failure.code == RefuseCode.CANCELLED
     assert call.alice.frames[-1][1] == Kind.M1
 
@@ -75,7 +70,7 @@ def test_what_is_out_of_turn_is_so_afterwards(line, kind: Kind) -> None:
     call, alice = working(line, 2)
     call.deliver("alice", frame(kind, Refuse(RefuseCode.BUSY)))
     assert alice.failure is None
-    finish(call, alice)
+    call.finish("alice")
     assert_dead(call)
 
 

@@ -105,8 +105,14 @@ def test_any_order_of_messages_ends_or_succeeds_and_never_hangs(line, data: st.D
         held.append((who, raw))
         return []
 
-    call = line(relay=hoard).dial()
-    for _ in range(10):
+    call = line(relay=hoard)
+    call.hold = {fx.Compute} if data.draw(st.booleans()) else set()
+    call.dial()
+    for _ in range(16):
+        working = [name for name, each in call.sides.items() if each.machine and each.machine._at_work]
+        if working and (not held or data.draw(st.booleans())):
+            call.finish(working[0])
+            continue
         if not held:
             break
         who, raw = held[data.draw(st.integers(0, len(held) - 1))]
