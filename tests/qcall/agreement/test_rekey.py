@@ -6,13 +6,14 @@ import pytest
 
 from qcall.agreement import effects as fx
 from qcall.agreement import schedule
-from qcall.agreement.control import Mute, Rekey1, Rekey2, Rekey2Body, Rekey3
+from qcall.agreement.control import Mute, Rekey1, Rekey2, Rekey2Body, Rekey3, SignaturePair
 from qcall.agreement.messages import encode
 from qcall.agreement.policy import QkdPolicy, QkdState
 from qcall.agreement.rekey import EPOCH_GRACE, GRACE_INTERVALS, LONGEST_INTERVAL, OLD_EPOCH, SIGN_EVERY, STALE
 from qcall.agreement.rekey_caller import ATTEMPT_LIMIT, FAILURES
 from qcall.agreement.states import State
 from qcall.agreement.suites import Q3
+from qcall.crypto.kdf import mac
 from qcall.crypto.secret import Secret
 from qcall.records.store import Records
 
@@ -209,6 +210,32 @@ def test_a_root_without_the_identity_does_not_pass_the_first_rekey(line, phones,
     call.pass_time(12)
     victim = call.bob if liar == "alice" else call.alice
     assert victim.failure.code == "signature"
+    assert victim.machine.state is State.ENDED
+
+
+@pytest.mark.parametrize("liar", ["alice", "bob"])
+@pytest.mark.parametrize("epoch", [1, 2], ids=["left-out", "not-due"])
+def test_identities_sign_when_it_is_due_and_only_then(line, liar: str, epoch: int) -> None:
+    """Whoever stole a root and stands in the middle would leave the signatures out."""
+    call = talking(line)
+    rekey = call.sides[liar].machine._rekey
+    honest = rekey._prove
+
+    def prove(role):
+        if rekey.epoch != epoch:
+            return honest(role)
+        own, signature = rekey.call, None
+        if epoch != 1:
+            made = own.identity.sign(role, own.transcript, own.suite.scheme)
+            signature = SignaturePair(made.ed25519, made.mldsa)
+        signed = b"" if signature is None else encode(signature)
+        with own.root.rekey_mac_key(own.direction, own.transcript) as key:
+            return signature, mac(key, own.transcript, signed)
+
+    rekey._prove = prove
+    call.pass_time(12.0 * epoch)
+    victim = call.bob if liar == "alice" else call.alice
+    assert victim.failure.code == "rekey"
     assert victim.machine.state is State.ENDED
 
 
