@@ -70,6 +70,11 @@ def counted(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
+def in_one_line(text: str) -> str:
+    """What an error quotes, a file for one, must not reach into the terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
 def print_json(line: dict[str, Any]) -> None:
     """One JSON line, at once."""
     sys.stdout.write(json.dumps(line) + "\n")
@@ -177,7 +182,7 @@ def run(work: Callable[[Stop], Awaitable[None]], *, drains: bool = False, attach
         if attached:
             print_json(error.as_event())
         else:
-            typer.echo(f"relay: {error}", err=True)
+            typer.echo(f"relay: {in_one_line(str(error))}", err=True)
         code = error.exit_code
     except OSError as error:
         # What is left in the buffer of standard output would only fail again.

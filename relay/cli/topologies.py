@@ -13,7 +13,7 @@ from relay.errors import RelayError
 from .app import Json, app
 from .completion import nodes
 from .completion import presets as complete_presets
-from .running import print_json, run
+from .running import counted, print_json, run
 
 if TYPE_CHECKING:
     from relay.network.report import HopRow, RouteReport
@@ -59,7 +59,8 @@ def topology_check(
 
     async def work(_: asyncio.Event) -> None:
         found = load(file)
-        typer.echo(f"{found.name}: {len(found.nodes)} nodes, {len(found.links)} links, {found.km:.0f} km")
+        links = counted(len(found.links), "link")
+        typer.echo(f"{found.name}: {len(found.nodes)} nodes, {links}, {found.km:.0f} km")
 
     run(work)
 
@@ -135,10 +136,11 @@ def draw(found: Topology, route: RouteReport, pools: Pools) -> None:
     """The route as a line of nodes, each hop as long as its fibre."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     longest = max((hop.km for hop in route.hops), default=1.0)
     columns = ("route", "", "km", "dB", "kb/s", "QBER", "pool", "")
-    table = Table(*columns, box=None, title=found.description, title_justify="left")
+    table = Table(*columns, box=None, title=Text(found.description), title_justify="left")
     for hop in route.hops:
         condition, pool = pools.get(frozenset((hop.a, hop.b)), ("", None))
         table.add_row(
@@ -154,6 +156,6 @@ def draw(found: Topology, route: RouteReport, pools: Pools) -> None:
     table.add_row(f"● {route.hops[-1].b}" if route.hops else "")
     Console().print(table)
     carried = f"{route.keys_per_second:.1f} end keys a second, {route.calls} calls that rekey every minute"
-    typer.echo(f"{len(route.hops)} hops, {route.km:.0f} km, {carried}; links are simulated")
+    typer.echo(f"{counted(len(route.hops), 'hop')}, {route.km:.0f} km, {carried}; links are simulated")
     if not pools:
         typer.echo("pools are shown where a relay runs with this home and topology")

@@ -44,6 +44,12 @@ SUFFIX = ".toml"
 LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,46}[a-z0-9])?")
 """RFC 1123 clause 2.1, short enough for ``kme-`` and an index in one certificate label."""
 
+MAX_FILE = 1 << 20
+"""Bytes of a file."""
+MAX_LINKS = 20_000
+MAX_DESCRIPTION = 200
+"""Characters, all on one line."""
+
 
 def kme_id(node: str) -> str:
     """The KME ID of a node's key node."""
@@ -163,12 +169,19 @@ def load(name_or_file: str) -> Topology:
         text = importlib.resources.files(__package__).joinpath(name_or_file + SUFFIX).read_text("utf-8")
         return parse(text, name_or_file)
     try:
-        return parse(Path(name_or_file).read_text("utf-8"), name_or_file)
+        with Path(name_or_file).open("rb") as file:
+            raw = file.read(MAX_FILE + 1)
+        text = raw.decode("utf-8")
     except FileNotFoundError:
         known = ", ".join(presets())
         raise UsageError(f"no topology {name_or_file}: name a file or one of {known}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read topology {name_or_file}: {error}") from None
+    except OSError as error:
+        raise UsageError(f"cannot read topology {name_or_file}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{name_or_file} is no topology: it is not text in UTF-8") from None
+    if len(raw) > MAX_FILE:
+        raise UsageError(f"{name_or_file} is no topology: it is longer than {MAX_FILE >> 20} MiB")
+    return parse(text, name_or_file)
 
 
 def parse(text: str, source: str) -> Topology:
@@ -179,8 +192,15 @@ def parse(text: str, source: str) -> Topology:
         raise _fault(text, source, *_entry_of(str(error)), str(error)) from None
     except msgspec.DecodeError as error:  # tomllib's own text names line and column
         raise UsageError(f"{source}: {error}") from None
+    except (ValueError, RecursionError):  # tomllib lets what Python says of both through
+        raise UsageError(f"{source}: a number is too long, or tables are too deep in each other") from None
     if not LABEL.fullmatch(file.name):
         raise _fault(text, source, "name", -1, _no_label(file.name, "name"))
+    if not file.description.isprintable() or len(file.description) > MAX_DESCRIPTION:
+        lengthy = f"a description is one line of at most {MAX_DESCRIPTION} characters"
+        raise _fault(text, source, "description", -1, lengthy)
+    if odd := [site for site in file.sites if not LABEL.fullmatch(site)]:
+        raise _fault(text, source, "sites", -1, _no_label(odd[0], "node name"))
     links: dict[frozenset[str], Link] = {}
     for section, index, entry in _entries(file):
         if reason := _nonsense(file, entry):
@@ -189,6 +209,8 @@ def parse(text: str, source: str) -> Topology:
             if link.quality().rate <= 0:
                 keyless = f"{link.name} makes no key over {link.km:g} km; put trusted nodes between its ends"
                 raise _fault(text, source, section, index, keyless)
+            if len(links) == MAX_LINKS:
+                raise _fault(text, source, section, index, f"more than {MAX_LINKS} links")
             if links.setdefault(frozenset((link.a, link.b)), link) is not link:
                 raise _fault(text, source, section, index, f"{link.name} is there twice")
     topology = Topology(file.name, file.description, file.sites, tuple(links.values()))

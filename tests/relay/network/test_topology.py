@@ -94,6 +94,15 @@ def test_a_span_has_a_trusted_node_every_so_often() -> None:
         ('name = "t"', 'name = ""', "t, line 1, name: '' is no name"),
         ('name = "t"', "", "t: .*missing required field `name`"),
         ("km = 20", "km = 1000", r"t, line 6, links\[1\]: b–c makes no key over 1000 km"),
+        ("km = 20", "km = " + "9" * 5000, "t: a number is too long"),
+        ("km = 20", "km = " + "[" * 5000 + "]" * 5000, "t: .*too deep"),
+        (
+            'sites = ["a", "c"]',
+            'sites = ["a", "\\u001b[31m"]',
+            r"t, line 3, sites: '\\x1b\[31m' is no node name",
+        ),
+        ("modelled", "\\u001b[31mmodelled", "t, line 2, description: .* one line"),
+        ("modelled", "m" * 300, "t, line 2, description: .* one line"),
         ("km = 20", "km = 20, extra_loss = 60", r"t, line 6, links\[1\]: b–c makes no key"),
     ],
 )
@@ -139,6 +148,31 @@ def test_a_file_of_ones_own_can_be_loaded(tmp_path: Path) -> None:
 def test_an_unknown_link_is_answered_with_the_neighbours() -> None:
     with pytest.raises(UsageError, match="no link a–x; a has links to: b, c"):
         topology.parse(GOOD, "t").link("a", "x")
+
+
+def test_a_network_has_a_bounded_number_of_links() -> None:
+    span = '{ a = "c", b = "d", km = 10000, every = 1 }, { a = "d", b = "e", km = 10000, every = 1 }'
+    text = GOOD.replace("links = [", f"spans = [{span}]\nlinks = [")
+    with pytest.raises(UsageError, match=r"t, line 4, spans\[1\]: more than 20000 links"):
+        topology.parse(text, "t")
+
+
+@pytest.mark.parametrize(
+    ("contents", "said"),
+    [
+        (b"\xff\xfe", "is no topology: it is not text in UTF-8"),
+        (b"#" * (1 << 20) + b"##", "longer than 1 MiB"),
+        (None, "cannot read topology .*: Is a directory"),
+    ],
+)
+def test_a_file_that_is_none_is_one_line(tmp_path: Path, contents: bytes | None, said: str) -> None:
+    file = tmp_path / "own.toml"
+    if contents is None:
+        file.mkdir()
+    else:
+        file.write_bytes(contents)
+    with pytest.raises(UsageError, match=said):
+        topology.load(str(file))
 
 
 @given(st.text(max_size=200))
