@@ -175,6 +175,8 @@ def decode(data: bytes, model: type[ModelT]) -> ModelT:
         return msgspec.json.decode(data or b"{}", type=model)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadFormat(str(error)) from None
+    except RecursionError:
+        raise BadFormat("its members are too deep in each other") from None
 
 
 def path(sae_id: str, method: Method) -> str:

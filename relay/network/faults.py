@@ -43,8 +43,10 @@ def understood(arguments: Mapping[str, Any], topology: Topology) -> FaultRequest
     count = len(request.names)
     if request.action in ON_LINKS and count != 2:
         raise UsageError(f"{request.action} wants the two nodes of a link")
-    if (request.action == "compromise" and count != 1) or count > 2:
-        raise UsageError(f"{request.action} wants the name of a node")
+    if request.action == "compromise" and count != 1:
+        raise UsageError("compromise wants the name of a node")
+    if count > 2:
+        raise UsageError("restore wants the two nodes of a link, the name of a node, or nothing")
     if not 0 <= request.share <= 1:
         raise UsageError(f"an eavesdropper's share of the pulses is between 0 and 1, not {request.share:g}")
     for name in request.names:

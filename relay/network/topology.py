@@ -20,6 +20,7 @@ names in certificates. The presets are modelled: no operator's node list is publ
 
 from __future__ import annotations
 
+import difflib
 import importlib.resources
 import itertools
 import math
@@ -105,7 +106,8 @@ class Topology:
     def known(self, node: str) -> None:
         """Raise :class:`UsageError` when there is no such node."""
         if node not in self.neighbours:
-            raise UsageError(f"there is no node {node}; see relay topology show {self.name}")
+            near = ", ".join(difflib.get_close_matches(node, self.nodes, cutoff=0.0))
+            raise UsageError(f"there is no node {node} in {self.name}; the nearest by name are {near}")
 
     def link(self, a: str, b: str) -> Link:
         """The link between two nodes; raises :class:`UsageError` naming the neighbours there are."""

@@ -71,6 +71,20 @@ async def test_the_node_listens_for_phones_where_it_is_told(theatre: Stage) -> N
     await node.stop()
 
 
+@pytest.mark.parametrize("name", ["jinan", "beijing"])  # a relay node, and an access site with a key store
+async def test_a_node_runs_once_in_a_home_and_the_second_spoils_nothing(theatre: Stage, name: str) -> None:
+    command = relay(theatre, "relay", "kme", "--node", name, "--json")
+    node = await theatre.start("node", *command)
+    ready = await node.event("ready")
+    second = relay(theatre, "relay", "kme", "--node", name, "--listen", "127.0.0.2:0")
+    refused = await theatre.run("second node", *second, code=1)
+    said = f"relay: node {name} runs with the home {theatre.relay_home} already; stop that one first\n"
+    assert refused.stderr == said
+    files = theatre.relay_home / "kme" / f"kme-{name}"
+    assert (files / "node.url").read_text() == ready["nodes"], "others find the first"
+    await node.stop()
+
+
 async def test_an_invite_says_where_the_relay_is(theatre: Stage) -> None:
     invite = relay(theatre, "relay", "invite", "alice", "--site", "hefei")
     before = await theatre.run("invite", *invite)

@@ -51,6 +51,12 @@ def test_a_body_of_the_wrong_shape_is_named(body: bytes) -> None:
         etsi014.decode(body, KeyRequest)
 
 
+def test_a_body_that_is_nested_beyond_measure_is_of_the_wrong_shape() -> None:
+    deep = b'{"extension_mandatory":[{"x":' + b"[" * 20_000 + b"]" * 20_000 + b"}]}"
+    with pytest.raises(BadFormat, match="too deep"):
+        etsi014.decode(deep, KeyRequest)
+
+
 @given(st.text(min_size=1), st.sampled_from(["status", "enc_keys", "dec_keys"]))
 def test_any_sae_id_survives_its_path(sae_id: str, method: etsi014.Method) -> None:
     assert etsi014.parse_path(etsi014.path(sae_id, method)) == (sae_id, method)
