@@ -182,6 +182,14 @@ async def test_a_master_that_takes_more_than_its_share_is_told_to_wait(world: Th
     assert (await world.ask("alice", "anna/enc_keys", {"number": 10, "size": 1024})).status == 200
 
 
+async def test_keys_that_were_not_had_do_not_count_against_the_share(world: ThreeSites) -> None:
+    await world.each_link("cut")
+    for _ in range(8):
+        reply = await world.ask("alice", "bob/enc_keys", {"number": 10, "size": 1024})
+        assert (reply.status, "quota" in reply.body.decode()) == (503, False)
+    assert (await world.ask("alice", "anna/enc_keys", {"number": 10, "size": 1024})).status == 200
+
+
 async def test_the_budget_of_a_status_falls_with_the_links(world: ThreeSites) -> None:
     before = (await world.ok("alice", "bob/status"))["status_extension"]["qcall_keys_left"]
     await world.key()
