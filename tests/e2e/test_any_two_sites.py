@@ -31,6 +31,7 @@ def pairs(name: str) -> list[tuple[str, str]]:
     return [FAR[name], *within, *((one, other) for one, other in more)]
 
 
+@pytest.mark.timeout(1800 if NIGHTLY else 120)  # twelve calls, and every program of each started in full
 @pytest.mark.parametrize("name", presets())
 async def test_phones_at_two_sites_place_a_call(theatre: Stage, name: str) -> None:
     await theatre.serve("--topology", name)

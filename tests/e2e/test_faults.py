@@ -239,7 +239,7 @@ async def test_a_call_that_cannot_be_keyed_is_refused_with_the_reason_under_requ
     failed = await alice.event("qkd-failed")
     assert failed["code"] == "qkd-depleted"
     assert "no path from beijing to hefei has key on every hop" in failed["message"]
-    assert "requires quantum keys" in alice.stderr
+    assert "insists on one (its policy is require)" in alice.stderr
     await bob.ended()
 
 
