@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 
 from qcall.errors import DeviceError
 from qcall.media.opus import Samples
+from qcall.media.quality import locate
 from qcall.media.recording import LEAD, Recording
 from qcall.media.sides import Sides
+
+SPEECH = Path(__file__).parents[2] / "data/speech/F1_harvard_phrases.wav"
 
 
 def read(file: Path) -> np.ndarray:
@@ -59,12 +62,60 @@ def test_no_sample_is_lost_and_neither_side_falls_behind(
         sound = np.full(480 * blocks, 1 + len(said[own]), np.int16)
         said[own].append(sound)
         (recording.spoken if own else recording.heard)(sound)
-        assert max(len(recording._own), len(recording._far)) <= LEAD
+        assert max(len(recording._own.waiting), len(recording._far.waiting)) <= LEAD
     recording.close()
     kept = read(file)
     for place, own in enumerate((True, False)):
-        track = kept[:, place]
-        assert np.array_equal(track[track > 0], np.concatenate(said[own]))
+        track, before = kept[:, place], -1
+        for sound in said[own][1:]:
+            there = np.flatnonzero(track == sound[0])
+            assert len(there) >= len(sound)
+            assert there[-1] > before
+            before = there[-1]
+
+
+def speech(seconds: int) -> Samples:
+    """A clip, over and over, in which no sample is zero."""
+    with wave.open(str(SPEECH)) as file:
+        clip = np.frombuffer(file.readframes(10**9), np.int16)
+    return np.resize(np.where(clip == 0, 1, clip).astype(np.int16), seconds * 48_000)
+
+
+@pytest.mark.parametrize("drift", [-1e-3, 0.0, 1e-3])
+def test_the_sides_stay_together_when_the_devices_clocks_do_not(tmp_path: Path, drift: float) -> None:
+    seconds = 60
+    sound, own = speech(seconds + 1), 0
+    recording = Recording(tmp_path / "both.wav", Sides.BOTH)
+    for far in range(0, seconds * 48_000, 480):
+        recording.heard(sound[far : far + 480])
+        if own + 960 <= (far + 480) * (1 + drift):
+            recording.spoken(sound[own : own + 960])
+            own += 960
+    recording.close()
+    kept = read(tmp_path / "both.wav")
+    left, right = kept[:, 0], kept[:, 1]
+    for second in range(5, seconds - 2, 5):
+        at = second * 48_000
+        match = locate(left[at : at + 24_000], right[at - 24_000 : at + 48_000])
+        apart = (match.lag - 24_000) / 48_000
+        assert match.peak > 0.95, "what was put in is not heard"
+        # Both say the same, and the slower clock says it later: by so much they are apart by nature.
+        assert apart == pytest.approx(drift * second, abs=0.03)
+    for track in (left, right):
+        silent = np.flatnonzero(track[:-4_800] == 0)
+        assert len(silent) < 480, "no holes are torn into the slower side"
+
+
+def test_a_side_that_ceased_and_is_back_lies_where_it_was_said(tmp_path: Path) -> None:
+    recording = Recording(tmp_path / "both.wav", Sides.BOTH)
+    for block in range(500):
+        recording.heard(ramp(480 * block, 480))
+        if not 100 <= block < 300:
+            recording.spoken(ramp(480 * block, 480))
+    recording.close()
+    own, far = read(tmp_path / "both.wav").T
+    assert not own[48_000:144_000].any()
+    assert np.array_equal(own[144_000:], far[144_000:])
 
 
 def test_a_side_that_ceases_is_silence(tmp_path: Path) -> None:
