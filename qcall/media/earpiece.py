@@ -45,8 +45,8 @@ class Earpiece:
         self.level = level(speech)
         if self.playing:
             self.on_heard(speech)
-        if self.tones.enabled:
-            self.tones.hear(speech)
+            if self.tones.enabled:
+                self.tones.hear(speech)
         block = self.tones.over(speech)
         if self.processing is not None:
             self.processing.heard(block)

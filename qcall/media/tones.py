@@ -1,8 +1,9 @@
 """What the phone itself has to say: it rings, the far phone rings, the line is busy, the call is held.
 
 Tones and cadences are the Chinese network's (ITU-T E.180, supplement 2): 450 Hz for all of them but the
-phone's own ringing, which no recommendation covers. Their loudness never exceeds the speech's: it is a
-nominal one until somebody has been heard, and from then on follows what was heard.
+phone's own ringing, which no recommendation covers. Their loudness never exceeds the speech's: before the
+talk it is a nominal one, in the talk it is faint until somebody has been heard, and then follows what was
+heard.
 """
 
 from __future__ import annotations
@@ -14,15 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .opus import SAMPLE_RATE, Samples
-from .playout import BLOCK, Loudness
+from .playout import BLOCK
 from .quality import level
 
 NOMINAL = -30.0
 """Decibels below full scale, RMS: 4 dB below where ITU-T P.56 wants speech on a digital line."""
+UNHEARD = -50.0
+"""The same in a talk in which nobody has been heard yet: as loud as the speech of a far too quiet phone."""
 BELOW_SPEECH = 6.0
 """Decibels that a tone stays below the speech that was heard."""
-FAINTEST = -60.0
-"""Decibels below full scale under which speech is not believed to be any."""
+FAINTEST = -80.0
+"""Decibels below full scale under which there is nothing: what silence is after the codec."""
+ABOVE_BACKGROUND, FORGET = 6.0, 0.04
+"""Decibels that speech is above the quietest that was heard lately, and by which that rises every 10 ms."""
 LEARN = 0.02
 """Weight of the newest 10 ms of speech."""
 EDGE = SAMPLE_RATE * 5 // 1000
@@ -62,7 +67,8 @@ class Tones:
         self.enabled = enabled
         self._tone: Tone | None = None
         self._at = 0
-        self._loudness = Loudness()
+        self._heard = False
+        self._background = math.inf
         self._speech: float | None = None
 
     @property
@@ -73,7 +79,9 @@ class Tones:
     @property
     def level(self) -> float:
         """Decibels relative to full scale, RMS, that a tone is played at."""
-        return NOMINAL if self._speech is None else min(NOMINAL, self._speech - BELOW_SPEECH)
+        if self._speech is None:
+            return UNHEARD if self._heard else NOMINAL
+        return min(NOMINAL, self._speech - BELOW_SPEECH)
 
     def play(self, tone: Tone) -> None:
         """Begin ``tone``, in the place of any other."""
@@ -85,9 +93,13 @@ class Tones:
         self._tone = None
 
     def hear(self, speech: Samples) -> None:
-        """Learn from what comes of the far user how loud speech is in this call."""
+        """Learn from what comes of the far user in the talk how loud speech is in it."""
+        self._heard = True
         loud = level(speech)
-        if loud < FAINTEST or self._loudness.is_background(speech):
+        if loud < FAINTEST:
+            return
+        self._background = min(loud, self._background + FORGET)
+        if loud < self._background + ABOVE_BACKGROUND:
             return
         known = loud if self._speech is None else self._speech
         self._speech = 10 * math.log10((1 - LEARN) * 10 ** (known / 10) + LEARN * 10 ** (loud / 10))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from qcall.media.opus import Samples
 from qcall.media.playout import BLOCK, SILENCE
 from qcall.media.quality import level
-from qcall.media.tones import BUSY, CONGESTION, HOLDING, NOMINAL, RING_BACK, RINGING, Tone, Tones
+from qcall.media.tones import BUSY, CONGESTION, HOLDING, NOMINAL, RING_BACK, RINGING, UNHEARD, Tone, Tones
 
 ALL = [RINGING, RING_BACK, BUSY, CONGESTION, HOLDING]
 SPEECH = Path(__file__).parents[2] / "data/speech/F1_harvard_phrases.wav"
@@ -76,7 +76,24 @@ def test_before_anybody_is_heard_a_tone_has_its_nominal_level() -> None:
     assert level(played(tones, 0.9)) == pytest.approx(NOMINAL, abs=0.3)
 
 
-@given(st.floats(-20, 0))
+def test_in_a_talk_in_which_nobody_was_heard_a_tone_is_faint() -> None:
+    tones = Tones()
+    for _ in range(100):
+        tones.hear(SILENCE)
+    tones.play(HOLDING)
+    assert level(played(tones, 0.18)) <= UNHEARD
+
+
+def test_noise_is_not_taken_for_speech() -> None:
+    tones = Tones()
+    rng = np.random.default_rng(5)
+    for _ in range(300):
+        tones.hear(rng.normal(0, 20, BLOCK).astype(np.int16))
+    tones.play(HOLDING)
+    assert level(played(tones, 0.18)) > UNHEARD - 1
+
+
+@given(st.floats(-45, 0))
 def test_a_tone_is_never_louder_than_speech(gain: float) -> None:
     tones = Tones()
     blocks = [(block * 10 ** (gain / 20)).astype(np.int16) for block in speech()]
