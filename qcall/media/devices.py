@@ -16,13 +16,13 @@ from typing import Protocol
 import numpy as np
 
 from .opus import SAMPLE_RATE, Samples
-from .playout import BLOCK, SILENCE
+from .playout import BLOCK, SILENCE, STALL
 from .wav import WavFile, open_wav, wav_blocks
 
 PERIOD = BLOCK / SAMPLE_RATE
 """Seconds of one block."""
-LATEST = 0.2
-"""Seconds that a clock may be behind (a suspended machine) before it skips instead of hurrying."""
+LATEST = STALL - PERIOD
+"""Seconds that a clock may be behind before it skips instead of hurrying, as the playout buffer then does."""
 
 
 class Source(Protocol):

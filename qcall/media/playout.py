@@ -33,7 +33,7 @@ BLOCK = SAMPLE_RATE // 100
 """Samples in one pull: 10 ms."""
 SILENCE = np.zeros(BLOCK, np.int16)
 LARGEST_GAP = SAMPLE_RATE
-"""Samples; a jump of the sender's clock beyond this is not filled but followed."""
+"""Samples; where the sender's clock jumps ahead by more, that is not filled but followed."""
 CAPACITY = 100
 """Packets kept at most: 2 s of 20 ms frames."""
 SLACK_FRAMES, LEAST_SLACK = 0.75, 0.0075
@@ -50,6 +50,8 @@ CALM, HURRIED = SAMPLE_RATE * 60 // 1000, SAMPLE_RATE * 30 // 1000
 """Samples between two changes of length, as a rule and in a hurry."""
 FADE_AFTER, FADE_UNTIL = 8 * BLOCK, 20 * BLOCK
 """Samples of uninterrupted concealment after which it grows fainter, and after which only noise is left."""
+QUIET = 15.0
+"""Root mean square below twice which nobody can be speaking."""
 STALL = 0.2
 """Seconds between two pulls after which the loudspeaker has stood still, and will not catch up."""
 LEARN_EVERY = SAMPLE_RATE // 5
@@ -91,8 +93,9 @@ class Loudness:
         """Whether nobody speaks in ``sound``; every sound is to be shown, in order."""
         loud = sound.astype(np.float32)
         level = math.sqrt(float(loud @ loud) / len(loud)) if len(loud) else 0.0
-        self._floor = min(level, self._floor * 1.005)
-        return level < max(30.0, 2 * self._floor)
+        # After digital silence (mute, hold) the floor would take half a minute to come back from nothing.
+        self._floor = max(QUIET, min(level, self._floor * 1.005))
+        return level < 2 * self._floor
 
 
 class Playout:

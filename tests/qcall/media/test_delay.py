@@ -98,3 +98,9 @@ def test_drift_of_the_clocks_looks_like_no_delay(drift: float) -> None:
     transit = Transit()
     delays = [transit.observe(0.02 * n, 0.02 * n * (1 + drift)) for n in range(50_000)]
     assert max(delays) <= WINDOW * abs(drift) + 1e-9
+
+
+@pytest.mark.parametrize(("every", "waits"), [(50, False), (26, True)])
+def test_lateness_is_waited_for_while_a_percent_costs_less_than_10_ms(every: int, waits: bool) -> None:
+    target = learned([0.03 if packet % every == 0 else 0.0 for packet in range(2_000)])
+    assert (target.seconds > 0.03) == waits

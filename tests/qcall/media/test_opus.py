@@ -54,7 +54,7 @@ def test_speech_survives_the_codec(speech: Samples, frame_ms: int) -> None:
 @pytest.mark.parametrize("loss", [0.0, 0.1])
 def test_every_packet_has_the_same_size(speech: Samples, frame_ms: int, bitrate: int, loss: float) -> None:
     encoder = Encoder(frame_ms=frame_ms, bitrate=bitrate, expected_loss=loss)
-    silence = np.zeros(10 * encoder.frame_samples, np.int16)
+    silence = np.zeros(48_000, np.int16)  # DTX, if it were on, would begin after 400 ms
     packets = encode(np.concatenate((silence, speech[:48_000], silence)), encoder)
     assert {len(packet) for packet in packets} == {bitrate * frame_ms // 8000}
     assert {duration(packet) for packet in packets} == {encoder.frame_samples}

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+import wave
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qcall.media.opus import OpusError, Samples
-from qcall.media.playout import BLOCK, CAPACITY, FADE_UNTIL, Playout, Unwrapper
+from qcall.media.opus import Decoder, Encoder, OpusError, Samples
+from qcall.media.playout import BLOCK, CAPACITY, FADE_UNTIL, Loudness, Playout, Unwrapper
+
+SPEECH = Path(__file__).parents[2] / "data/speech"
 
 FRAME = 960
 STEP = 0.02
@@ -299,6 +305,35 @@ def test_after_a_stall_the_delay_is_back_in_three_seconds() -> None:
     assert playout.counts.removed > 0.4 * 48_000
 
 
+@functools.cache
+def speech_packets(speaker: str) -> list[bytes]:
+    """A speaker's phrases, coded, with noise in the background."""
+    with wave.open(str(SPEECH / f"{speaker}_harvard_phrases.wav")) as file:
+        spoken = np.frombuffer(file.readframes(10**9), np.int16)
+    noisy = spoken + np.random.default_rng(5).normal(0, 60, len(spoken))
+    noisy, encoder = np.clip(noisy, -32_768, 32_767).astype(np.int16), Encoder()
+    return [encoder.encode(noisy[at : at + FRAME]) for at in range(0, len(noisy) - FRAME, FRAME)]
+
+
+@pytest.mark.parametrize("speaker", ["F1", "M1"])
+@pytest.mark.parametrize("stall", [4.0, 6.65, 9.3])
+def test_after_a_stall_in_speech_the_delay_is_back_in_three_seconds(speaker: str, stall: float) -> None:
+    playout, packets, off = Playout(Decoder()), speech_packets(speaker), list[float]()
+    due = [
+        (0.02 * number if not stall <= 0.02 * number < stall + 0.5 else stall + 0.5, number)
+        for number in range(round((stall + 4.5) / 0.02))
+    ]
+    for tick in range(round(100 * (stall + 4.5))):
+        now = tick / 100 + 0.004
+        while due and due[0][0] <= now:
+            at, number = due.pop(0)
+            playout.push(number * FRAME, packets[number % len(packets)], at)
+        playout.pull(now)
+        if now > stall + 0.5 + 3:
+            off.append(playout.delay - playout.target)
+    assert max(off) < 0.04
+
+
 def test_jitter_is_played_at_the_target() -> None:
     draws = np.random.default_rng(11).exponential(0.03, 3_000)
     jittered = [(at + late, number) for (at, number), late in zip(steady(3_000), draws, strict=True)]
@@ -385,3 +420,11 @@ def test_a_loss_in_silence_makes_room_for_the_repair_of_the_next(configuration: 
         for later in (0.004, 0.014):
             playout.pull(now + later)
     assert (playout.target >= STEP) == waits
+
+
+def test_the_background_is_known_again_soon_after_digital_silence() -> None:
+    loudness, noise = Loudness(), np.random.default_rng(2).normal(0, 60, (250, FRAME)).astype(np.int16)
+    for _ in range(500):
+        loudness.is_background(np.zeros(FRAME, np.int16))
+    known = [loudness.is_background(sound) for sound in noise]
+    assert all(known[200:]), "within four seconds"
