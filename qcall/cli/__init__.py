@@ -57,7 +57,9 @@ def main() -> None:
     home = home_of(sys.argv[1:], os.environ)
     if home is not None:
         sys.exit(start(home))
-    commands(sys.argv[1:] or completed(os.environ))(prog_name="qcall")
+    from .program import run_program
+
+    sys.exit(run_program(commands(sys.argv[1:] or completed(os.environ)), sys.argv[1:], "qcall"))
 
 
 def completed(environment: Mapping[str, str]) -> Sequence[str]:

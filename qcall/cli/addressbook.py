@@ -51,7 +51,13 @@ def add(
     note: Annotated[str, typer.Option(help="A note.")] = "",
 ) -> None:
     """Write somebody into the address book; an entry of that name is replaced."""
-    with_book(context, lambda book: book.save(Entry(name, shown, note)))
+
+    def write(book: AddressBook) -> None:
+        known = any(entry.name == name for entry in book.entries)
+        book.save(Entry(name, shown, note))
+        typer.echo(f"{name} is {'changed' if known else 'added'}; call them: qcall call {name}")
+
+    with_book(context, write)
 
 
 @contacts.command()
@@ -69,6 +75,7 @@ def edit(
             raise UsageError(f"{name} is not in the address book; add them: qcall contacts add {name}")
         kept = Entry(name, known.shown if shown is None else shown, known.note if note is None else note)
         book.save(kept)
+        typer.echo(f"{name} is changed")
 
     with_book(context, change)
 
@@ -79,7 +86,8 @@ def remove(context: typer.Context, name: Known) -> None:
 
     def take_out(book: AddressBook) -> None:
         if not book.remove(name):
-            raise UsageError(f"{name} is not in the address book")
+            raise UsageError(f"{name} is not in the address book; see who is: qcall contacts search")
+        typer.echo(f"{name} is taken out; a pinned identity stays")
 
     with_book(context, take_out)
 
@@ -93,7 +101,10 @@ def search(
     """Find entries by name or note, in any case."""
 
     def show(book: AddressBook) -> None:
-        for entry in book.find(text):
+        found = book.find(text)
+        if not found and not as_json:
+            typer.echo(f"nobody with {text!r} in it" if text else "nobody yet; run: qcall contacts add NAME")
+        for entry in found:
             if as_json:
                 fields = {"name": entry.name, "shown": entry.shown, "note": entry.note}
                 json_lines(Event("entry", 0.0, fields))

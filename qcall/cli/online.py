@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from qcall.config import Home, Settings
 from qcall.crypto.identity import Identity
@@ -20,7 +21,7 @@ from qcall.session.wording import line_of
 
 from .lines import json_lines, put
 from .options import PhoneOptions
-from .passphrases import unlock
+from .passphrases import at_terminal, unlock
 from .running import run
 
 
@@ -64,4 +65,11 @@ def with_phone(
 def text_lines(event: Event) -> None:
     """Print an event for people; what they need not know is left out."""
     if line := line_of(event):
-        put(f"{line} (Ctrl-C hangs up)" if event.kind == "media" else line)
+        put(line + (how_to_hang_up(event.fields) if event.kind == "media" else ""))
+
+
+def how_to_hang_up(call: Mapping[str, Any]) -> str:
+    """Which key does it: a phone that listens goes on listening."""
+    if call["outgoing"]:
+        return " (Ctrl-C hangs up)"
+    return " (h and Enter hang up)" if at_terminal() else ""

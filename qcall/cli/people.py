@@ -30,14 +30,18 @@ app.add_typer(contacts, name="contacts")
 
 @contacts.callback()
 def list_contacts(context: typer.Context, as_json: Json = False) -> None:
-    """Everyone this phone has talked to, and how far their identity is known."""
+    """Everyone this phone has talked to or has in its address book, and how far their identity is known."""
+    home: Home = context.find_root().obj
 
     def show(records: Records) -> None:
         from qcall.agreement.peer import judge
         from qcall.crypto.identity import Fingerprint
+        from qcall.records.addressbook import AddressBook
 
         known = records.contacts()
-        if not known and not as_json:
+        met = {each.name for each in known}
+        written = [entry for entry in AddressBook(home.address_book).entries if entry.name not in met]
+        if not known and not written and not as_json:
             typer.echo("nobody yet: an identity is pinned in the first call; run: qcall call NAME")
         for each in known:
             status = str(judge(each, Fingerprint(each.fingerprint)))
@@ -54,6 +58,13 @@ def list_contacts(context: typer.Context, as_json: Json = False) -> None:
             if offered is not None:
                 accept = f"BLOCKED until you run: qcall contacts accept-new-key {each.name}"
                 typer.echo(f"{'':16}{'claims':14}{offered}   {accept}")
+
+        for entry in written:
+            if as_json:
+                unmet = {"fingerprint": None, "status": "new", "changed": False, "offered": None}
+                json_lines(Event("contact", time.monotonic(), {"name": entry.name, **unmet}))
+            else:
+                typer.echo(f"{entry.name:16}{'new':14}an identity is pinned in the first call")
 
     if context.invoked_subcommand is None:
         with_records(context.obj, show)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -93,10 +94,12 @@ def tell_fault(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None
 
 
 def cannot_write(error: OSError) -> int:
-    """Say that standard output takes no more; what is left in its buffer would only fail again."""
+    """Say that standard output takes no more, unless its reader had enough and left; the exit code."""
     with open(os.devnull, "w") as nowhere:
+        # What is left in its buffer would only fail again.
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
-    typer.echo(f"qcall: cannot write the output: {error.strerror or error}", err=True)
+    if error.errno != errno.EPIPE:
+        typer.echo(f"qcall: cannot write the output: {error.strerror or error}", err=True)
     return 1
 
 

@@ -70,7 +70,7 @@ def read(file: Path) -> list[Entry]:
         with file.open("rb") as opened:
             data = opened.read(LARGEST + 1)
     except OSError as error:
-        raise StorageError(f"cannot read {file}: {error.strerror}") from None
+        raise StorageError(f"cannot read {file}: {error.strerror}; give a vCard file (.vcf)") from None
     if len(data) > LARGEST:
         raise StorageError(f"{file} is too large for an address book; give a vCard file of at most 1 MB")
     try:

@@ -68,6 +68,7 @@ class Desk:
             site=account.site,
             relay=account.relay,
             key_node=account.kme_id,
+            last_dialled=next((call.contact for call in phone.records.calls() if call.outgoing), ""),
         )
         self._list_people()
 

@@ -49,7 +49,9 @@ def main() -> None:
     signal.signal(signal.SIGINT, lambda *_: os._exit(130))
     # No matrix here is worth a thread, and starting numpy's takes longer than the rest of it.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    commands(sys.argv[1:] or completed(os.environ))(prog_name="relay")
+    from .program import run_program
+
+    sys.exit(run_program(commands(sys.argv[1:] or completed(os.environ)), sys.argv[1:], "relay"))
 
 
 def completed(environment: Mapping[str, str]) -> Sequence[str]:

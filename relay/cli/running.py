@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import gc
 import json
 import os
@@ -137,6 +138,16 @@ def lift_descriptor_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
+def cannot_write(error: OSError) -> int:
+    """Say that standard output takes no more, unless its reader had enough and left; the exit code."""
+    with open(os.devnull, "w") as nowhere:
+        # What is left in its buffer would only fail again.
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+    if error.errno != errno.EPIPE:
+        typer.echo(f"relay: cannot write the output: {error.strerror or error}", err=True)
+    return 1
+
+
 def run(work: Callable[[Stop], Awaitable[None]], *, drains: bool = False, attached: bool = False) -> None:
     """Run ``work`` on uvloop where it is available; Ctrl-C and SIGTERM stop it.
 
@@ -185,11 +196,7 @@ def run(work: Callable[[Stop], Awaitable[None]], *, drains: bool = False, attach
             typer.echo(f"relay: {in_one_line(str(error))}", err=True)
         code = error.exit_code
     except OSError as error:
-        # What is left in the buffer of standard output would only fail again.
-        with open(os.devnull, "w") as nowhere:
-            os.dup2(nowhere.fileno(), sys.stdout.fileno())
-        typer.echo(f"relay: cannot write the output: {error.strerror or error}", err=True)
-        code = 1
+        code = cannot_write(error)
     except asyncio.CancelledError:
         code = 130
     raise typer.Exit(code)

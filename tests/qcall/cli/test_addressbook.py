@@ -45,3 +45,28 @@ def test_import_and_export_are_each_other_s_reverse(home, qcall, tmp_path):
 def test_what_cannot_be_is_one_line(qcall, words, code):
     result = qcall("contacts", *words, code=code)
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_everybody_in_the_book_is_a_contact_and_who_has_a_pin_is_one_once(home, records, qcall):
+    records.pin("bob", b"f" * 48)
+    assert "bob is added; call them: qcall call bob" in qcall("contacts", "add", "bob").output
+    qcall("contacts", "add", "carol")
+    assert [line.split()[:2] for line in qcall("contacts").output.splitlines()] == [
+        ["bob", "pinned"],
+        ["carol", "new"],
+    ]
+    listed = [json.loads(line) for line in qcall("contacts", "--json").output.splitlines()]
+    assert [(each["name"], each["status"], each["fingerprint"] is None) for each in listed] == [
+        ("bob", "pinned", False),
+        ("carol", "new", True),
+    ]
+
+
+def test_what_was_done_is_said(home, qcall):
+    assert "nobody yet" in qcall("contacts", "search").output
+    qcall("contacts", "add", "bob")
+    assert "bob is changed" in qcall("contacts", "add", "bob", "--shown", "B").output
+    assert "bob is changed" in qcall("contacts", "edit", "bob", "--note", "x").output
+    assert "nobody with 'zz'" in qcall("contacts", "search", "zz").output
+    assert "bob is taken out" in qcall("contacts", "remove", "bob").output
+    assert "see who is: qcall contacts search" in qcall("contacts", "remove", "bob", code=2).stderr

@@ -1,0 +1,81 @@
+"""Wrong usage is one line that says where to look, whichever of both programs it is."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+import pytest
+
+from qcall.cli import commands as qcall
+from qcall.cli import program as phone
+from relay.cli import commands as relay
+from relay.cli import program as house
+from scripts.demonstration.stage import BIN
+
+RUN = {
+    "qcall": lambda line: phone.run_program(qcall(), line, "qcall"),
+    "relay": lambda line: house.run_program(relay(), line, "relay"),
+}
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("qcall frob", "no such command 'frob'; see: qcall --help"),
+        ("qcall call", "missing argument 'contact'; see: qcall call --help"),
+        ("qcall call bob --nosuch", "no such option: --nosuch; see: qcall call --help"),
+        (
+            "qcall call bob --qkd maybe",
+            "--qkd: 'maybe' is not one of 'require', 'prefer', 'off'; see: ",
+        ),
+        (
+            "qcall history --limit 0",
+            "--limit: input should be greater than or equal to 1; see: ",
+        ),
+        ("qcall contacts add", "missing argument 'name'; see: qcall contacts add --help"),
+        ("relay fault cut a", "missing argument 'b'; see: relay fault cut --help"),
+        ("relay serve --loss x", "--loss: input should be a valid number"),
+    ],
+)
+def test_wrong_usage_is_one_line(line: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    program, *words = line.split()
+    assert RUN[program](words) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"{program}: {said}")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("line", ["qcall control", "relay", "relay fault"])
+def test_nothing_named_is_answered_with_the_help(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    program, *words = line.split()
+    assert RUN[program](words) == 2
+    out, err = capsys.readouterr()
+    assert "Usage: " in out + err
+    assert "see: " not in out + err
+
+
+@pytest.mark.parametrize("line", ["qcall --help", "relay topology --help", "qcall --version"])
+def test_help_is_no_fault(line: str) -> None:
+    program, *words = line.split()
+    assert RUN[program](words) == 0
+
+
+@pytest.mark.parametrize("command", ["{qcall} --home {home} history", "{relay} topology list"])
+@pytest.mark.parametrize(("closed", "said"), [(">&-", ""), ("> /dev/full", "No space left on device")])
+def test_an_output_that_takes_nothing_is_no_traceback(home, command: str, closed: str, said: str) -> None:
+    line = command.format(qcall=BIN / "qcall", relay=BIN / "relay", home=home.directory)
+    done = subprocess.run(["sh", "-c", f"{line} {closed}"], capture_output=True, text=True)
+    assert done.returncode == (1 if said else 0)
+    assert said in done.stderr
+    assert done.stderr.count("\n") == (1 if said else 0)
+
+
+def test_a_reader_that_has_had_enough_is_no_fault(home) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    line = [BIN / "qcall", "--home", home.directory, "history"]
+    done = subprocess.run(line, stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, "")
