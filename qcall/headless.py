@@ -23,6 +23,8 @@ from qcall.session.wording import doubt_line
 
 NORMAL = frozenset({Reason.HANGUP, Reason.REMOTE_HANGUP})
 """How a call ends that was a success."""
+MISSED = frozenset({Reason.CANCELLED, Reason.NO_ANSWER})
+"""How a call to this phone ends that is missed and no fault; its event says so."""
 ASK = "type a to answer or d to decline, then Enter\n"
 KEYS = (
     "keys, each with Enter: a answer, d decline, h hang up, m microphone off or on, ? these; Ctrl-C leaves\n"
@@ -92,7 +94,8 @@ async def attend_all(
         except QcallError as error:
             if once:
                 raise
-            sys.stderr.write(f"qcall: {error}\n")
+            if error.code not in MISSED:
+                sys.stderr.write(f"qcall: {error}\n")
             continue
         if once:
             return code

@@ -15,7 +15,7 @@ from qcall.session.event import Event
 
 from .completion import contacts as complete_contacts
 from .completion import entries
-from .lines import json_lines
+from .lines import json_line
 from .options import Json
 from .people import contacts
 from .running import report
@@ -107,7 +107,7 @@ def search(
         for entry in found:
             if as_json:
                 fields = {"name": entry.name, "shown": entry.shown, "note": entry.note}
-                json_lines(Event("entry", 0.0, fields))
+                json_line(Event("entry", 0.0, fields))
             else:
                 typer.echo(f"{entry.name:20}{entry.shown:24}{entry.note}")
 

@@ -13,7 +13,7 @@ from qcall.errors import QcallError
 from qcall.session.event import Event
 
 from .app import app
-from .lines import json_lines
+from .lines import json_line
 from .options import Json
 from .running import report, run_briefly
 
@@ -46,7 +46,7 @@ def doctor(context: typer.Context, as_json: Json = False) -> None:
             sound = sound and (finding.well or not finding.needed)
             if as_json:
                 fields = {name: getattr(finding, name) for name in finding.__slots__}
-                json_lines(Event("finding", time.monotonic(), fields))
+                json_line(Event("finding", time.monotonic(), fields))
                 continue
             word = "ok" if finding.well else "FAULT" if finding.needed else "note"
             typer.echo(f"{word:6}{finding.what:10}{finding.text}")
@@ -73,16 +73,21 @@ def devices(
         from qcall.session.soundtest import SoundTest
 
         tester = SoundTest()
-        for kind, names in zip(("microphone", "speaker"), tester.cards(), strict=True):
+        cards = tester.cards()
+        if not any(cards) and not as_json:
+            typer.echo(
+                "no microphone and no loudspeaker; calls work in silence, or with --input and --output"
+            )
+        for kind, names in zip(("microphone", "speaker"), cards, strict=True):
             for name in names:
                 if as_json:
-                    json_lines(Event("device", 0.0, {"kind": kind, "name": name}))
+                    json_line(Event("device", 0.0, {"kind": kind, "name": name}))
                 else:
                     typer.echo(f"{kind:12}{name}")
         if test:
             level = tester.run(microphone, speaker)
             if as_json:
-                json_lines(Event("level", 0.0, {"dbfs": round(level, 1)}))
+                json_line(Event("level", 0.0, {"dbfs": round(level, 1)}))
             else:
                 typer.echo(f"level       {level:.0f} dB below full scale at the loudest")
         return 0

@@ -12,7 +12,7 @@ from qcall.config import Home
 from qcall.session.event import Event
 
 from .app import app, next_steps
-from .lines import json_lines
+from .lines import json_line
 from .options import Json
 from .running import run_briefly
 
@@ -40,7 +40,7 @@ def init(
         account = await enrol(home, name, relay, invite, passphrase)
         if as_json:
             fields = {"name": account.name, "site": account.site, "sae_id": account.sae_id}
-            json_lines(Event("enrolled", time.monotonic(), fields))
+            json_line(Event("enrolled", time.monotonic(), fields))
         else:
             typer.echo(f"{account.name} is enrolled at {account.site}; {next_steps(context)}")
         return 0

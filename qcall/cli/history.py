@@ -15,7 +15,7 @@ from qcall.session.wording import reason_line
 
 from .app import app
 from .completion import calls
-from .lines import json_lines
+from .lines import json_line
 from .options import Json
 from .running import with_records
 
@@ -87,7 +87,7 @@ def listed(call: CallRecord, as_json: bool) -> None:
             "receipt": security.get("receipt") is not None,
             "security": kept,
         }
-        json_lines(Event("call", time.monotonic(), fields))
+        json_line(Event("call", time.monotonic(), fields))
         return
     began = time.strftime("%Y-%m-%d %H:%M", time.localtime(call.began_at))
     qkd = kept["qkd"] or {}

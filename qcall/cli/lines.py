@@ -12,13 +12,19 @@ from qcall.errors import StorageError
 from qcall.session.event import Event
 
 
+def json_line(event: Event) -> None:
+    """Print what a command found, for programs. Raises ``OSError``."""
+    sys.stdout.write(json.dumps(event.as_line()) + "\n")
+    sys.stdout.flush()
+
+
 def json_lines(event: Event) -> None:
-    """Print an event for programs."""
+    """Print what happened in a phone, for programs, as ``put`` does."""
     put(json.dumps(event.as_line()))
 
 
 def put(line: str) -> None:
-    """Print ``line`` at once. Raises ``StorageError``, once, when it cannot be: its reader is gone.
+    """Print a ``line`` of a phone at once. Raises ``StorageError``, once, when its reader is gone.
 
     A terminal that is gone is no fault: SIGHUP ends the program, or it was told to go on without one.
     """

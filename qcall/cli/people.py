@@ -17,7 +17,7 @@ from qcall.session.wording import doubt_line
 from .app import app
 from .completion import blocked
 from .completion import contacts as complete_contacts
-from .lines import json_lines
+from .lines import json_line
 from .options import Json
 from .running import report, with_records
 
@@ -50,7 +50,7 @@ def list_contacts(context: typer.Context, as_json: Json = False) -> None:
             if as_json:
                 fields = {"name": each.name, "fingerprint": fingerprint, "status": status}
                 changes = {"changed": offered is not None, "offered": offered}
-                json_lines(Event("contact", time.monotonic(), fields | changes))
+                json_line(Event("contact", time.monotonic(), fields | changes))
                 continue
             typer.echo(f"{each.name:16}{status:14}{fingerprint}")
             if each.doubted:
@@ -62,7 +62,7 @@ def list_contacts(context: typer.Context, as_json: Json = False) -> None:
         for entry in written:
             if as_json:
                 unmet = {"fingerprint": None, "status": "new", "changed": False, "offered": None}
-                json_lines(Event("contact", time.monotonic(), {"name": entry.name, **unmet}))
+                json_line(Event("contact", time.monotonic(), {"name": entry.name, **unmet}))
             else:
                 typer.echo(f"{entry.name:16}{'new':14}an identity is pinned in the first call")
 

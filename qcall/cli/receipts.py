@@ -19,7 +19,7 @@ from qcall.session.event import Event
 from qcall.session.report import CROSS, TICK
 from qcall.session.wording import harmless, reason_line
 
-from .lines import json_lines
+from .lines import json_line
 
 LABEL = 10
 """Cells of what stands before each line."""
@@ -158,7 +158,7 @@ def verify(
     name, receipt = call.call_id.hex(), own.receipt
     if as_json:
         fields = {"call_id": name, "equal": not found, "problems": found}
-        json_lines(Event("receipt", time.monotonic(), fields))
+        json_line(Event("receipt", time.monotonic(), fields))
     elif found:
         for each in found:
             typer.echo(harmless(f"NOT PROVED: {each}"))

@@ -94,7 +94,9 @@ def links(rows: Sequence[Row]) -> str:
     wrong = [row for row in rows if row["condition"] != "up"]
     states = f"{len(wrong)} not up" if wrong else "all up"
     pools = [row["pool"] / row["capacity"] for row in rows if row["capacity"]]
-    full = f"; pools {100 * min(pools):.0f} to {100 * max(pools):.0f} % full" if pools else ""
+    emptiest, fullest = (f"{100 * bound(pools, default=0):.0f}" for bound in (min, max))
+    spread = fullest if emptiest == fullest else f"{emptiest} to {fullest}"
+    full = f"; pools {spread} % full" if pools else ""
     rates = [row["rate"] for row in rows if row["rate"]]
     slowest = (
         f", the slowest makes {min(rates) / 1000:.1f} kb/s, {min(rates) / BLOCK_BITS:.1f} keys/s"

@@ -72,10 +72,11 @@ def test_an_output_that_takes_nothing_is_no_traceback(home, command: str, closed
     assert done.stderr.count("\n") == (1 if said else 0)
 
 
-def test_a_reader_that_has_had_enough_is_no_fault(home) -> None:
+@pytest.mark.parametrize("words", [("history",), ("doctor", "--json")])
+def test_a_reader_that_has_had_enough_is_no_fault(home, words: tuple[str, ...]) -> None:
     reading, writing = os.pipe()
     os.close(reading)
-    line = [BIN / "qcall", "--home", home.directory, "history"]
+    line = [BIN / "qcall", "--home", home.directory, *words]
     done = subprocess.run(line, stdout=writing, stderr=subprocess.PIPE, text=True)
     os.close(writing)
     assert (done.returncode, done.stderr) == (1, "")

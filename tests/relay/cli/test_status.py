@@ -78,7 +78,7 @@ def test_a_relay_that_is_well_is_one_page_with_units() -> None:
         (changed("signalling", **{"envelopes-failed-offline": 2}), "phones", "14 messages delivered, 2 not"),
         (changed("keys", compromised={"xuzhou": 12}), "keys", "412 relayed, xuzhou READS KEYS (12)"),
         (changed("keys", down=["jinan"], relays_rejected=1), "keys", "1 rejected, jinan is DOWN"),
-        ({**FOUND, "links": [{**LINK, "condition": "cut"}]}, "links", "1, 1 not up"),
+        ({**FOUND, "links": [{**LINK, "condition": "cut"}]}, "links", "1, 1 not up; pools 72 % full, "),
         ({**FOUND, "links": [{**LINK, "condition": "cut", "rate": 0.0}]}, "links", "suzhou: cut, QBER"),
         ({**FOUND, "links": [{**LINK, "eve": 0.5}]}, "links", "an eavesdropper on 50 % of the pulses"),
         ({**FOUND, "links": [{**LINK, "pool": 5_120}]}, "links", "up, QBER 1.6 %, 10 keys left, 0 %"),
