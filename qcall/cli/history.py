@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from qcall.errors import UsageError
+from qcall.errors import StorageError, UsageError
 from qcall.session.event import Event
 from qcall.session.wording import reason_line
 
 from .app import app
-from .completion import calls
+from .completion import calls as complete_calls
+from .completion import contacts
 from .lines import json_line
 from .options import Json
 from .running import with_records
@@ -22,6 +24,8 @@ from .running import with_records
 if TYPE_CHECKING:
     from qcall.records.store import CallRecord, Records
 
+ALL = 1_000_000
+"""Calls: more than a phone has."""
 ID_SHOWN = 8
 """Hexadecimal digits by which a call is named in the list."""
 
@@ -30,12 +34,22 @@ ID_SHOWN = 8
 def history(
     context: typer.Context,
     limit: Annotated[int, typer.Option(min=1, help="How many calls, newest first.")] = 20,
+    contact: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="Only calls with them.", show_default=False, autocompletion=contacts
+        ),
+    ] = "",
+    export: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write all calls into a new file, one JSON object a line."),
+    ] = None,
     receipt: Annotated[
         str | None,
         typer.Option(
             metavar="CALL",
             help="The receipt of one call; with --json as a file for the other phone.",
-            autocompletion=calls,
+            autocompletion=complete_calls,
         ),
     ] = None,
     verify: Annotated[
@@ -50,10 +64,13 @@ def history(
         if verify is not None and receipt is None:
             raise UsageError("--verify compares one receipt; say of which call with --receipt CALL")
         if receipt is None:
-            found = records.calls(limit)
+            found = records.calls_with(contact) if contact else records.calls(ALL if export else limit)
+            if export is not None:
+                return write(export, found)
             if not found and not as_json:
-                typer.echo("no calls yet; run: qcall call NAME, or qcall listen")
-            for call in found:
+                with_whom = f"with {contact} " if contact else ""
+                typer.echo(f"no calls {with_whom}yet; run: qcall call NAME, or qcall listen")
+            for call in found[:limit]:
                 listed(call, as_json)
             return 0
         from . import receipts
@@ -68,6 +85,19 @@ def history(
         return 0
 
     with_records(context.obj, show)
+
+
+def write(file: Path, calls: Sequence[CallRecord]) -> int:
+    """Every call as a JSON object on a line of its own; a file that is there stays."""
+    from qcall.session.books import as_json
+
+    try:
+        with file.open("x") as opened:
+            opened.writelines(json.dumps(as_json(call)) + "\n" for call in calls)
+    except OSError as error:
+        raise StorageError(f"cannot write {file}: {error.strerror}; give a new file") from None
+    typer.echo(f"{len(calls)} calls are in {file}")
+    return 0
 
 
 def listed(call: CallRecord, as_json: bool) -> None:
@@ -98,7 +128,10 @@ def listed(call: CallRecord, as_json: bool) -> None:
     seconds = f"{call.ended_at - call.began_at if talked is None else talked:.0f} s"
     name = call.call_id.hex()[:ID_SHOWN] or "-"
     ended = reason_line(call.reason, outgoing=call.outgoing)
-    typer.echo(f"{name:{ID_SHOWN}}  {began}  {arrow} {call.contact:16}{seconds:>8}  {ended:14}{layers}")
+    mos = (security.get("quality") or {}).get("mos")
+    quality = "" if mos is None else f"MOS {mos:.1f}"
+    line = f"{name:{ID_SHOWN}}  {began}  {arrow} {call.contact:9}{seconds:>7}  {ended:14}{layers:11}{quality}"
+    typer.echo(line.rstrip())
 
 
 def one_call(found: Sequence[CallRecord], wanted: str) -> CallRecord:

@@ -53,6 +53,38 @@ def test_calls_are_listed_newest_first(qcall, talked) -> None:
     assert listed[0]["reason"] == "hangup"
 
 
+def test_a_call_with_all_that_is_known_of_it_fits_80_columns(qcall, records) -> None:
+    security = {"suite": "Q5", "qkd": {"state": "absent"}, "quality": {"mos": 4.31}, "talked": 3599.6}
+    call = CallRecord(b"\xab" * 16, "bob", True, 1_790_000_000.0, 1_790_003_600.0, "remote-hangup", security)
+    records.add_call(call)
+    (line,) = qcall("history").output.splitlines()
+    assert line.endswith("3600 s  they hung up  Q5, no QKD MOS 4.3")
+    assert len(line) <= 80
+
+
+def test_calls_with_one_contact(qcall, talked) -> None:
+    talked.add_call(CallRecord(b"\xad" * 16, "carol", True, 3.0, 4.0, "hangup", {}))
+    assert [line.split()[4] for line in qcall("history", "--contact", "carol").output.splitlines()] == [
+        "carol"
+    ]
+    assert "no calls with dave yet" in qcall("history", "--contact", "dave").output
+
+
+def test_all_calls_are_exported_as_json_lines_into_a_new_file(qcall, talked, tmp_path: Path) -> None:
+    for number in range(30):
+        talked.add_call(CallRecord(b"", "carol", True, float(number), 99.0, "offline", {}))
+    file = tmp_path / "calls.jsonl"
+    assert qcall("history", "--export", file).output == f"32 calls are in {file}\n"
+    written = [json.loads(line) for line in file.read_text().splitlines()]
+    assert len(written) == 32
+    assert (written[0]["direction"], written[0]["reason"], written[0]["security"]["suite"]) == (
+        "outgoing",
+        "hangup",
+        "Q5",
+    )
+    assert "give a new file" in qcall("history", "--export", file, code=1).stderr
+
+
 def test_a_receipt_is_printed_as_a_file_for_the_other_phone(qcall, talked) -> None:
     printed = qcall("history", "--receipt", "ABAB", "--json").output
     assert msgspec.json.decode(printed, type=SignedReceipt) == SIGNED
