@@ -43,10 +43,15 @@ from .turning import (
 def serve(
     context: typer.Context,
     topology: TopologyName = "beijing-hefei",
-    listen: Annotated[str, typer.Option(help="HOST:PORT of signalling.")] = "127.0.0.1:7480",
-    turn: Annotated[str, typer.Option(help="HOST:PORT of the media relay.")] = "127.0.0.1:3478",
+    listen: Annotated[str, typer.Option(metavar="HOST:PORT", help="Signalling.")] = "127.0.0.1:7480",
+    turn: Annotated[str, typer.Option(metavar="HOST:PORT", help="The media relay.")] = "127.0.0.1:3478",
     kme: Annotated[
-        str | None, typer.Option(help="HOST:PORT of the first site's key node; the others follow.")
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="The first site's key node; the others follow.",
+            show_default="any free ports",
+        ),
     ] = None,
     loss: Loss = 0.0,
     burst: Burst = 1.0,

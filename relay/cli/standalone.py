@@ -25,7 +25,7 @@ from .turning import (
     Jitter,
     JitterShape,
     Loss,
-    Metrics,
+    OwnMetrics,
     Queue,
     QuotaAllocations,
     QuotaBandwidth,
@@ -53,7 +53,7 @@ STANDARD_INPUT = Path("-")
 
 @app.command("turn")
 def turn_alone(
-    listen: Annotated[str, typer.Option(help="HOST:PORT.")] = "127.0.0.1:3478",
+    listen: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where it serves.")] = "127.0.0.1:3478",
     realm: Annotated[str, typer.Option(help="Realm of the credentials.")] = "qcall",
     user: Annotated[list[str] | None, typer.Option(help="NAME:PASSWORD; may be given again.")] = None,
     secret: Annotated[
@@ -81,7 +81,7 @@ def turn_alone(
     rate: Rate = None,
     queue: Queue = None,
     seed: Seed = None,
-    metrics: Metrics | None = None,
+    metrics: OwnMetrics = None,
     tls_port: TlsPort = None,
     tls_cert: TlsCertificate = None,
     tls_key: TlsKey = None,

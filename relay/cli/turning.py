@@ -15,40 +15,78 @@ from relay.turn.quotas import Quotas
 
 USUAL = Quotas()
 
-Loss = Annotated[float, typer.Option(help="Probability that a packet is lost from site to site.")]
-Burst = Annotated[float, typer.Option(help="Packets lost in a row, in the mean; 1: at random.")]
+Loss = Annotated[
+    float, typer.Option(metavar="P", help="Probability that a packet is lost from site to site, 0 to 1.")
+]
+Burst = Annotated[
+    float, typer.Option(metavar="PACKETS", help="Packets lost in a row, in the mean; 1: at random.")
+]
 Jitter = Annotated[
-    float | None, typer.Option(help="Milliseconds: standard deviation of the path's delay.", min=0.0)
+    float | None,
+    typer.Option(
+        metavar="MS",
+        help="Standard deviation of the path's delay, in milliseconds.",
+        min=0.0,
+        show_default="0.02 ms by hop",
+    ),
 ]
 JitterShape = Annotated[Shape, typer.Option(help="Distribution of what jitter adds.")]
-Rate = Annotated[float | None, typer.Option(help="Kilobits a second that every link carries each way.")]
+Rate = Annotated[
+    float | None,
+    typer.Option(
+        metavar="KBIT/S",
+        help="Kilobits a second that every link carries each way.",
+        show_default="no limit",
+    ),
+]
 Queue = Annotated[
     int | None,
-    typer.Option(help="Packets that may wait in front of a link with a --rate.", min=0),
+    typer.Option(metavar="PACKETS", help="Packets that may wait in front of a link with a --rate.", min=0),
 ]
 Reorder = Annotated[bool, typer.Option("--reorder", help="Let jitter put packets out of order.")]
-Seed = Annotated[int | None, typer.Option(help="Seed of the modelled path; random if not given.")]
-Metrics = Annotated[str, typer.Option(help="HOST:PORT of /metrics, /healthz and /readyz.")]
+Seed = Annotated[
+    int | None, typer.Option(help="Seed of the modelled path's chances.", show_default="another each time")
+]
+METRICS = "Where /metrics, /healthz and /readyz are."
+Metrics = Annotated[str, typer.Option(metavar="HOST:PORT", help=METRICS)]
+OwnMetrics = Annotated[str | None, typer.Option(metavar="HOST:PORT", help=METRICS, show_default="nowhere")]
 Alternate = Annotated[
     str | None,
-    typer.Option(help="HOST:PORT of the TURN server that clients are sent to while this one drains."),
+    typer.Option(
+        metavar="HOST:PORT",
+        help="The TURN server that clients are sent to while this one drains.",
+        show_default="none",
+    ),
 ]
 
-TlsPort = Annotated[int | None, typer.Option(help="TCP port of TURN over TLS (turns:).", min=0, max=65_535)]
+TlsPort = Annotated[
+    int | None,
+    typer.Option(
+        metavar="PORT", help="TCP port of TURN over TLS (turns:).", min=0, max=65_535, show_default="none"
+    ),
+]
 TlsCertificate = Annotated[
     Path | None, typer.Option(help="PEM file of the certificate for TURN over TLS, with its chain.")
 ]
 TlsKey = Annotated[Path | None, typer.Option(help="PEM file of its private key.")]
 RelayAddresses = Annotated[
     list[str] | None,
-    typer.Option(help="IP that relayed addresses are on, one IPv4 and one IPv6 at most.", metavar="IP"),
+    typer.Option(
+        help="IP that relayed addresses are on, one IPv4 and one IPv6 at most.",
+        metavar="IP",
+        show_default="that of the TURN server",
+    ),
 ]
 QuotaAllocations = Annotated[int, typer.Option(help="Allocations that a user may have.", min=1)]
 QuotaPermissions = Annotated[int, typer.Option(help="Permissions that a user may have.", min=1)]
 QuotaChannels = Annotated[int, typer.Option(help="Channels that a user may have.", min=1)]
 QuotaBandwidth = Annotated[
     float | None,
-    typer.Option(help="Kilobits of payload a second that a user may send and get; no limit if not given."),
+    typer.Option(
+        metavar="KBIT/S",
+        help="Kilobits of payload a second that a user may send and get.",
+        show_default="no limit",
+    ),
 ]
 
 
