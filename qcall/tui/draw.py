@@ -51,6 +51,12 @@ def time_of_day(unix: float) -> str:
     return time.strftime("%H:%M:%S", time.localtime(unix))
 
 
+def on_screen(fault: str, advice: str) -> str:
+    """A ``fault`` of sound whose own advice is a flag of the command line, with ``advice`` in its place."""
+    what, _, flag = fault.rpartition("; ")
+    return f"{what}; {advice}" if what and "--" in flag else fault
+
+
 def sparkline(samples: Sequence[float], width: int, low: float, high: float) -> str:
     """The newest ``width`` samples between ``low`` and ``high``, the newest at the right."""
     shown = samples[-width:]

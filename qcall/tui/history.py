@@ -34,6 +34,11 @@ def layers(security: dict[str, Any]) -> tuple[str, str]:
     return (f"3 layers {TICK}", GOOD) if present else (f"QKD {CROSS}", FAIR)
 
 
+def why(call: dict[str, Any]) -> str:
+    """How a call ended."""
+    return reason_line(call["reason"], outgoing=call["direction"] == "outgoing")
+
+
 def direction(call: dict[str, Any]) -> tuple[str, str]:
     """Which way a call went."""
     if call["direction"] == "outgoing":
@@ -72,7 +77,7 @@ class HistoryScreen(TablePage[dict[str, Any]]):
 
     def matches(self, each: dict[str, Any], wanted: str) -> bool:
         """By name, reason and direction, in any order of the words."""
-        ended = f"{reason_line(each['reason'])} {each['reason']}"
+        ended = f"{why(each)} {each['reason']}"
         text = f"{each['contact']} {ended} {direction(each)[0]}".casefold()
         return all(word in text for word in wanted.casefold().split())
 
@@ -86,7 +91,7 @@ class HistoryScreen(TablePage[dict[str, Any]]):
             Content.styled(way, way_colour),
             each["contact"],
             draw.clock(each["seconds"]) if each["seconds"] else "–",
-            reason_line(each["reason"]),
+            why(each),
             Content.styled(held, colour),
             "–" if mos is None else f"{mos:.2f}",
         )
@@ -95,7 +100,7 @@ class HistoryScreen(TablePage[dict[str, Any]]):
         """The security line, the words, the losses."""
         security, quality = each["security"], each.get("quality") or {}
         when = time.strftime("%A %d %B %Y, %H:%M:%S", time.localtime(each["began_at"]))
-        ended = reason_line(each["reason"])
+        ended = why(each)
         lines = [Content.assemble((each["contact"], "bold"), (f"  {when}  {ended}", MUTED))]
         if security:
             qkd = security.get("qkd") or {}

@@ -28,6 +28,9 @@ WAITING = {
     Phase.INVITED: "somebody calls; it rings when all signatures are verified",
     Phase.ANSWERING: "answered; confirming the keys",
 }
+MISSED = "missed"
+MISSING = {"cancelled": "they called, and gave up before anybody answered"}
+"""How a call is missed, by its reason."""
 AFTERWARDS = {"dial": "dial", "redial": "redial", "history": "calls"}
 """IDs of keys, and what they are for when a call has ended."""
 
@@ -58,17 +61,22 @@ class CallPane(Pane):
                              (self.key("dial"), "bold $accent"), " dials a name"),
             Content.assemble((self.key("redial"), "bold $accent"), f" calls {again} again")
             if again else Content(""),
-            Content.styled(self.snapshot.sound, FAIR) if self.snapshot.sound else Content(""),
+            Content.styled(draw.on_screen(self.snapshot.sound, self._sound()), FAIR),
         ]  # fmt: skip
         if self.snapshot.link is not Link.ONLINE:
             why = self.snapshot.trouble or "connecting to the relay; calls are possible once it answers"
             lines[0] = Content.assemble((f"{self.snapshot.link}".capitalize() + ".  ", f"bold {FAIR}"), why)
         return lines
 
+    def _sound(self) -> str:
+        return f"plug one in, or choose another: {self.key('settings')}"
+
     def _lines(self, call: Call) -> Sequence[Content]:
         talked = draw.clock(call.talked(self.snapshot.at))
         head: list[str | tuple[str, str]] = [(f"{self._label(call)}  ", "bold")]
-        head.append((str(call.phase).upper(), PHASES.get(call.phase, FAIR)))
+        why = reason_line(call.reason, outgoing=call.outgoing) if call.phase is Phase.ENDED else ""
+        word = MISSED if why == MISSED else str(call.phase)
+        head.append((word.upper(), PHASES.get(call.phase, FAIR)))
         if call.talking_at is not None:
             head.append((f"  {talked}", "bold"))
         head += [(f"  {word}", FAIR) for word in self._conditions(call)]
@@ -78,8 +86,8 @@ class CallPane(Pane):
         width = max(6, min(30, self.room - 20))
         lines = [Content.assemble(*head)]
         if call.phase is Phase.ENDED:
-            why = call.failure or f"ended: {reason_line(call.reason)}"
-            lines.append(Content.styled(why, POOR if call.failure else ""))
+            why = MISSING.get(call.reason, "nobody answered") if why == MISSED else f"ended: {why}"
+            lines.append(Content.styled(call.failure or why, POOR if call.failure else ""))
             keys = (f"{self.key(id)} {what}" for id, what in AFTERWARDS.items())
             lines.append(Content.styled("   ".join(keys), MUTED))
             return lines

@@ -36,6 +36,7 @@ POLICIES: Choices = (
     ("do without quantum keys", "off"),
 )
 LOOKS: Choices = [(name.removeprefix("qcall-"), name) for name in NAMES]
+NO_CARD = "plug one in and test again, or choose another above"
 LABEL, VALUE = 12, 28
 """Cells of the first two columns."""
 EDGES = 5
@@ -133,7 +134,7 @@ class SettingsScreen(Page):
         try:
             cards = await asyncio.to_thread(self.app.sound_test.cards)
         except QcallError as error:
-            self._say(Content.styled(str(error), FAIR))
+            self._say(Content.styled(draw.on_screen(str(error), NO_CARD), FAIR))
             return
         settings = self.app.settings
         for id, found in zip(("microphone", "speaker"), cards, strict=True):
@@ -194,7 +195,7 @@ class SettingsScreen(Page):
                 self.app.sound_test.run, settings.microphone, settings.speaker
             )  # fmt: skip
         except QcallError as error:
-            self._say(Content.styled(str(error), FAIR))
+            self._say(Content.styled(draw.on_screen(str(error), NO_CARD), FAIR))
             return
         word = "nothing was heard: is the microphone off?" if level <= QUIET + 20 else "it works"
         colour = FAIR if level <= QUIET + 20 else GOOD

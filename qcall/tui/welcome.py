@@ -27,6 +27,7 @@ from .link import SoundTester
 STEPS = ("name", "relay", "sound")
 LONGEST = 32
 """Characters of a name."""
+NO_CARD = "plug one in and test again, or go on without"
 UNUSABLE = re.compile(r"[^a-z0-9._-]")
 MENDED_IN = {
     "invite": ("relay", "invite"),
@@ -180,7 +181,7 @@ class WelcomeScreen(ModalScreen[bool]):
         try:
             level = await asyncio.to_thread(self._sound.run, "", "")
         except QcallError as error:
-            shown.update(Content.styled(str(error), FAIR))
+            shown.update(Content.styled(draw.on_screen(str(error), NO_CARD), FAIR))
         else:
             shown.update(Content.assemble(draw.meter(level, 20), f"  {draw.loudness(level)}"))
         self.query_one("#finish").focus()

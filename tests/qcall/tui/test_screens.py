@@ -219,6 +219,44 @@ async def test_the_sound_test_says_what_was_heard(running):
         assert "it works" in str(app.screen.query_one("#level").render())
 
 
+async def test_without_a_sound_card_the_advice_is_for_the_screen(running):
+    def missing(microphone, speaker):
+        raise DeviceError(
+            "no loudspeaker can be opened (none); plug one in, or give a WAV file with --output"
+        )
+
+    fault = "no microphone can be opened (none); plug one in, or give a WAV file with --input"
+    async with running(replace(IDLE, sound=fault)) as (app, _link, pilot):
+        said = str(app.query_one(CallPane).render())
+        assert said.endswith("no microphone can be opened (none); plug one in, or choose another: s")
+        app.sound_test.run = missing
+        await pilot.press("s", "p")
+        await app.workers.wait_for_complete()
+        await pilot.pause()
+        tested = str(app.screen.query_one("#level").render())
+        assert (
+            tested
+            == "no loudspeaker can be opened (none); plug one in and test again, or choose another above"
+        )
+
+
+@pytest.mark.parametrize(
+    ("reason", "outgoing", "head", "said"),
+    [
+        ("cancelled", False, "MISSED", "they called, and gave up before anybody answered"),
+        ("no-answer", False, "MISSED", "nobody answered"),
+        ("cancelled", True, "ENDED", "ended: you gave up"),
+        ("hangup", True, "ENDED", "ended: you hung up"),
+    ],
+)
+async def test_how_a_call_ended_is_said_as_people_say_it(running, reason, outgoing, head, said):
+    call = replace(TALKING, phase=Phase.ENDED, talking_at=None, reason=reason, outgoing=outgoing)
+    async with running(replace(IDLE, calls=(call,))) as (app, _link, _pilot):
+        lines = str(app.query_one(CallPane).render()).splitlines()
+        assert lines[0].rstrip() == f"Bob  {head}"
+        assert lines[1] == said
+
+
 # The command line
 
 
