@@ -140,7 +140,7 @@ class CommandLine(Over[None]):
 
     def _hint(self, text: str) -> None:
         found = completions(text, self.app.snapshot)  # type: ignore[attr-defined]
-        name = text.split(" ")[0]
+        name = found[0] if len(found) == 1 and " " not in text else text.split(" ")[0]
         line = usage(name) if name in names() else "  ".join(each.rpartition(" ")[2] for each in found)
         self.query_one("#hints", Static).update(
             Content.styled(line or "no such command", MUTED if line else POOR)

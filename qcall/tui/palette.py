@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from textual.binding import BindingType
 from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
 
-from .keys import DIALOG, KEYS, states
+from .keys import DIALOG, KEYS, states, written
 from .strips import InTurns
 
 
@@ -30,7 +30,8 @@ class PhoneCommands(Provider):
         now = states(app.snapshot)
         for key in KEYS:
             if key.when in now and key.id != "palette":
-                yield key.label, key.help, partial(app.run_action, key.action)
+                does = f"{key.help} ({written(app.chosen_keys, key.id)})"
+                yield key.label, does, partial(app.run_action, key.action)
         for person in app.snapshot.people:
             yield f"Call {person.label}", f"{person.presence}, {person.trust}", partial(app.dial, person.name)
 

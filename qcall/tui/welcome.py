@@ -25,6 +25,12 @@ from .keys import DIALOG
 from .link import SoundTester
 
 STEPS = ("name", "relay", "sound")
+HOW = {
+    "name": "Enter goes on   ^q leaves   F1 helps",
+    "relay": "Enter goes on   Esc goes back   ^q leaves   F1 helps",
+    "sound": "Tab chooses   Enter takes it   ^q leaves   F1 helps",
+}
+"""The keys of each step."""
 LONGEST = 32
 """Characters of a name."""
 NO_CARD = "plug one in and test again, or go on without"
@@ -91,7 +97,7 @@ class WelcomeScreen(ModalScreen[bool]):
                         yield Button("Finish", id="finish", variant="success")
                     yield Static("", id="level")
             yield Static("", id="problem", markup=False)
-            yield Label("Enter goes on   Esc goes back   ^q leaves", classes="hint")
+            yield Label("", id="how", classes="hint")
 
     def on_mount(self) -> None:
         """Begin with the name."""
@@ -108,6 +114,7 @@ class WelcomeScreen(ModalScreen[bool]):
             parts.append((f"{draw.TICK if done else number + 1} {label}    ", style))
         self.query_one("#steps", Static).update(Content.assemble(*parts))
         self._problem("")
+        self.query_one("#how", Label).update(HOW[step])
         self.query_one({"name": "#who", "relay": "#url", "sound": "#test"}[step]).focus()
 
     def _problem(self, text: str, colour: str = POOR) -> None:

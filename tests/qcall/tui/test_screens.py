@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qcall.config import Home
 from qcall.errors import DeviceError, StorageError
 from qcall.session import commands
 from qcall.session.snapshot import Hop, Phase, Route
@@ -196,6 +198,16 @@ async def test_ctrl_c_says_which_key_quits(running):
         await pilot.press("ctrl+c")
         await pilot.pause()
         assert [notice.message[:7] for notice in app._notifications] == ["q quits"]
+
+
+@pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("QCALL_REDUCED_MOTION", "1"), ("", "")])
+async def test_nothing_moves_where_the_environment_says_so(running, monkeypatch, tmp_path, name, value):
+    if name:
+        monkeypatch.setenv(name, value)
+    settings = Home(tmp_path).settings({}, os.environ)
+    async with running(IDLE, settings=settings) as (app, _link, _pilot):
+        assert app.animation_level == ("none" if name else "full")
+        assert app.theme == ("qcall-plain" if name == "NO_COLOR" else "qcall-night")
 
 
 async def test_a_setting_that_cannot_be_written_stays_as_it_was(running):
