@@ -246,7 +246,7 @@ class QcallApp(Actions):
 
     def action_help_quit(self) -> None:
         """Ctrl+C, which Textual takes for somebody who looks for the way out."""
-        # Where letters are typed, or a dialog has the keys, only Textual's own key leaves.
+        # Where letters are typed, or a dialog has the keys, only this key leaves.
         dialog = isinstance(self.focused, Input) or self.screen.is_modal
         key = "^q" if dialog else written(self.chosen_keys, "quit")
         self.notify(f"{key} quits, and asks first if a call is up; F1 lists every key", timeout=NOTICE)

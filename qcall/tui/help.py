@@ -15,7 +15,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from .helptexts import TEXTS
-from .keys import KEYS, shown
+from .keys import DIALOG, KEYS, shown
 from .strips import Headed, SecurityStrip, TitleBar
 
 COLUMN = 11
@@ -49,8 +49,8 @@ class HelpScreen(Headed, ModalScreen[None]):
     """Over whatever is on the screen."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
+        *DIALOG,
         Binding("escape,q", "dismiss(None)", "Back"),
-        Binding("f1", "dismiss(None)", "Back", id="help"),
     ]
 
     def compose(self) -> ComposeResult:

@@ -73,6 +73,7 @@ SPECIAL = {"colon": ":", "ctrl+": "^", "escape": "Esc", "question_mark": "?", "s
 """Names of keys and how people write them."""
 DIALOG = (
     Binding(BY_ID["help"].key, "app.page('help')", "Help", id="help", show=False),
+    Binding("ctrl+q", "app.quit_phone", "Quit", show=False),
     Binding("ctrl+c", "app.help_quit", show=False, system=True),
 )
 """For dialogs, which have none of the application's keys."""

@@ -62,7 +62,6 @@ class WelcomeScreen(ModalScreen[bool]):
     BINDINGS: ClassVar[list[BindingType]] = [
         *DIALOG,
         Binding("escape", "back", "Back"),
-        Binding("ctrl+q", "app.quit", "Quit"),
     ]
 
     def __init__(self, enrol: Enrol, sound: SoundTester) -> None:

@@ -138,7 +138,7 @@ def main() -> int:
         help="one call through a cut, an eavesdropper, drained pools, a spy",
     )
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
-    parser.add_argument("--tui", action="store_true", help="open two phones side by side in tmux instead")
+    parser.add_argument("--tui", action="store_true", help="open two phones in one tmux instead")
     options = parser.parse_args()
     if not 2 <= options.seconds <= 3000:
         parser.error("--seconds: between 2 and 3000")
