@@ -57,11 +57,17 @@ class Trust:
 
         Its private key is read only where the node has no certificate that will do, for one to be issued.
         """
-        with contextlib.suppress(OSError, ValueError, StorageError):
+        try:
             trust = cls(home, x509.load_pem_x509_certificate((home / "ca.pem").read_bytes()))
+        except (OSError, ValueError):
+            return Authority.open_or_create(home)
+        try:
             trust.kme_files(directory, kme_id, hosts)
-            return trust
-        return Authority.open_or_create(home)
+        except StorageError as lacking:
+            if (home / "ca.key").exists():
+                return Authority.open_or_create(home)
+            raise StorageError(f"{lacking}, and {home / 'ca.key'} is not there") from None
+        return trust
 
     def kme_files(self, directory: Path, kme_id: str, hosts: Sequence[str]) -> tuple[Path, Path]:
         """Files of the certificate and key for ``kme_id`` that ``directory`` holds.

@@ -61,6 +61,21 @@ async def test_a_certificate_that_expires_while_the_connection_is_warm_is_refuse
     assert refused.value.code == "qkd-unauthorized"
 
 
+async def test_a_key_node_that_cannot_tell_who_is_revoked_gives_no_key_and_its_log_says_why(
+    town: Town, caplog: pytest.LogCaptureFixture
+) -> None:
+    town.enrol("alice")
+    kept = town.authority.crl.read_bytes()
+    async with town.node("alice") as node:
+        town.authority.crl.unlink()
+        with pytest.raises(Unavailable, match="cannot tell which certificates are revoked") as refused:
+            await node.enc_keys("sae-alice")
+        assert str(town.directory) not in str(refused.value)
+        assert any(str(town.authority.crl) in message for message in caplog.messages)
+        town.authority.crl.write_bytes(kept)
+        assert await node.enc_keys("sae-alice")
+
+
 async def test_a_key_node_that_is_revoked_while_the_connection_is_warm_is_sent_nothing_more_on_it(
     town: Town,
 ) -> None:

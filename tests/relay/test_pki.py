@@ -150,6 +150,16 @@ def test_a_key_node_without_a_certificate_that_will_do_is_issued_one(
     assert not isinstance(Trust.of_node(tmp_path / "ca", directory, name, hosts), Authority)
 
 
+def test_a_key_node_whose_certificate_is_revoked_says_what_it_lacks_where_none_can_be_issued(
+    authority: Authority, tmp_path: Path
+) -> None:
+    issued(authority, tmp_path / "kme")
+    authority.revoke_kme("kme-a", tmp_path / "kme")
+    (tmp_path / "ca" / "ca.key").unlink()
+    with pytest.raises(StorageError, match=r"no valid certificate for kme-a; .*, and .*ca\.key is not there"):
+        Trust.of_node(tmp_path / "ca", tmp_path / "kme", "kme-a", HOSTS)
+
+
 def test_the_home_of_an_sae_is_known_to_every_process_that_shares_the_authority(
     authority: Authority, tmp_path: Path
 ) -> None:
