@@ -61,6 +61,7 @@ class Trust:
             trust = cls(home, x509.load_pem_x509_certificate((home / "ca.pem").read_bytes()))
         except (OSError, ValueError):
             return Authority.open_or_create(home)
+        trust.revocations()  # without a list there is no telling which certificate will do
         try:
             trust.kme_files(directory, kme_id, hosts)
         except StorageError as lacking:
@@ -187,7 +188,8 @@ class Authority(Trust):
                 if authority.revocations().number == 0:  # from before lists had one
                     authority._write_list(frozenset())
         except OSError as error:
-            raise StorageError(f"cannot use the authority in {home}: {error.strerror}") from None
+            file = error.filename or home
+            raise StorageError(f"cannot use the authority in {home}: {file}: {error.strerror}") from None
         except ValueError:
             raise StorageError(f"the authority in {home} is damaged; restore it, or remove it") from None
         return authority
