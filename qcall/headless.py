@@ -26,9 +26,7 @@ NORMAL = frozenset({Reason.HANGUP, Reason.REMOTE_HANGUP})
 MISSED = frozenset({Reason.CANCELLED, Reason.NO_ANSWER})
 """How a call to this phone ends that is missed and no fault; its event says so."""
 ASK = "type a to answer or d to decline, then Enter\n"
-KEYS = (
-    "keys, each with Enter: a answer, d decline, h hang up, m microphone off or on, ? these; Ctrl-C leaves\n"
-)
+KEYS = "keys: a answer, d decline, h hang up, m mute, ? these; then Enter. Ctrl-C leaves\n"
 WORDS = {"answer": "a", "decline": "d", "hang up": "h", "hangup": "h", "mute": "m", "help": "?"}
 """What may be typed in the place of a key."""
 RINGING = (State.ALERTING, State.ALERTING_SECURED)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qcall.config import Home
-from qcall.errors import StorageError, UsageError
-from qcall.records.vcard import Entry, dump
+from qcall.errors import UsageError
+from qcall.records.vcard import Entry
 from qcall.session.event import Event
 
 from .completion import contacts as complete_contacts
@@ -122,10 +122,12 @@ def import_cards(
 
     def take(book: AddressBook) -> None:
         from qcall.records.addressbook import read
+        from qcall.records.vcard import number
 
         entries = read(file)
         book.save(*entries)
-        typer.echo(f"{len(entries)} imported")
+        others = number(file.read_text()) - len(entries)
+        typer.echo(f"{len(entries)} imported" + (f", {others} left out: no qcall: address" if others else ""))
 
     with_book(context, take)
 
@@ -136,11 +138,4 @@ def export_cards(
 ) -> None:
     """Write the address book to a vCard file."""
 
-    def give(book: AddressBook) -> None:
-        try:
-            file.write_text(dump(book.entries))
-        except OSError as error:
-            raise StorageError(f"cannot write {file}: {error.strerror}; give another file") from None
-        typer.echo(f"{len(book.entries)} exported")
-
-    with_book(context, give)
+    with_book(context, lambda book: typer.echo(f"{book.export(file)} exported"))

@@ -60,6 +60,25 @@ class AddressBook:
         self._write(entries)
         return True
 
+    def export(self, file: Path) -> int:
+        """Write everyone into ``file``; how many that are. Raises ``StorageError``.
+
+        A file that is there is replaced if it holds vCards, such as an earlier export.
+        """
+        if file.is_file():
+            try:
+                read(file)
+            except StorageError:
+                raise StorageError(
+                    f"{file} is there already and is no address book; give another file"
+                ) from None
+        everyone = self.entries
+        try:
+            file.write_text(dump(everyone))
+        except OSError as error:
+            raise StorageError(f"cannot write {file}: {error.strerror}; give another file") from None
+        return len(everyone)
+
     def _write(self, entries: dict[str, Entry]) -> None:
         write_private(self._file, dump(sorted(entries.values())).encode())
 

@@ -60,6 +60,11 @@ def load(text: str) -> list[Entry]:
     return entries
 
 
+def number(text: str) -> int:
+    """How many cards there are in ``text``, with a call name or without."""
+    return sum((name, value.strip().upper()) == ("BEGIN", "VCARD") for name, value in _lines(text))
+
+
 def _card(entry: Entry) -> str:
     lines = ["BEGIN:VCARD", "VERSION:4.0", f"FN:{_escaped(entry.shown or entry.name)}"]
     lines.append(f"IMPP:{SCHEME}{quote(entry.name)}")

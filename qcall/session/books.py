@@ -6,7 +6,6 @@ They need neither a call nor a relay; the desk hands on what concerns only them.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from qcall.agreement.peer import judge
@@ -70,17 +69,8 @@ class Books:
                 self._book.save(*entries)
                 return {"imported": len(entries)}
             case commands.Export(file):
-                self._export(commands.located(file))
-                return {"exported": len(self._book.entries), "file": file}
+                return {"exported": self._book.export(commands.located(file)), "file": file}
         raise UsageError(f"the books know no {type(command).__name__.lower()}")
-
-    def _export(self, file: Path) -> None:
-        from qcall.records.vcard import dump
-
-        try:
-            file.write_text(dump(self._book.entries))
-        except OSError as error:
-            raise UsageError(f"cannot write {file}: {error.strerror}; give another file") from None
 
 
 def person(name: str, met: Contact | None, written: Entry | None, presence: Presence) -> Person:

@@ -68,6 +68,6 @@ def test_without_a_call_there_is_nothing_to_end(line: str) -> None:
 
 def test_the_keys_are_told_when_asked_for_and_when_something_else_was_typed() -> None:
     assert obey(None, "?") == obey(None, "help") == KEYS
-    assert obey(None, "perhaps").startswith("'perhaps' is none of the keys, each with Enter: a answer, ")
+    assert obey(None, "perhaps").startswith("'perhaps' is none of the keys: a answer, ")
     for key in WORDS.values():
         assert f" {key} " in KEYS

@@ -70,3 +70,21 @@ def test_what_was_done_is_said(home, qcall):
     assert "nobody with 'zz'" in qcall("contacts", "search", "zz").output
     assert "bob is taken out" in qcall("contacts", "remove", "bob").output
     assert "see who is: qcall contacts search" in qcall("contacts", "remove", "bob", code=2).stderr
+
+
+def test_a_file_of_something_else_is_not_written_over(qcall, tmp_path):
+    qcall("contacts", "add", "bob")
+    other, earlier = tmp_path / "diary.txt", tmp_path / "all.vcf"
+    other.write_text("dear diary")
+    assert "no address book; give another file" in qcall("contacts", "export", other, code=1).stderr
+    assert other.read_text() == "dear diary"
+    qcall("contacts", "export", earlier)
+    assert qcall("contacts", "export", earlier).stdout == "1 exported\n"
+    assert qcall("contacts", "export", tmp_path / "no" / "all.vcf", code=1).stderr.count("\n") == 1
+
+
+def test_cards_without_an_address_are_counted(qcall, tmp_path):
+    file = tmp_path / "phone.vcf"
+    card = "BEGIN:VCARD\nVERSION:4.0\nFN:{}\n{}END:VCARD\n"
+    file.write_text(card.format("Bob", "IMPP:qcall:bob\n") + card.format("Aunt", "TEL:+49 30 1\n"))
+    assert qcall("contacts", "import", file).stdout == "1 imported, 1 left out: no qcall: address\n"
