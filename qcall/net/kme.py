@@ -179,6 +179,11 @@ class KeyNode:
         """Warm the connection: the TLS handshake is done before the first call needs a key."""
         await self.status(self.sae_id)
 
+    @property
+    def url(self) -> str:
+        """Where it is asked."""
+        return self._url
+
     def move(self, url: str) -> None:
         """Ask at ``url`` from the next request on: a relay that starts again may put its key nodes elsewhere.
 

@@ -149,7 +149,8 @@ class Desk:
                 self._stir()
                 return answer
             case commands.Status():
-                return status(self.snapshot)
+                node = None if self._phone is None else self._phone.key_node
+                return {**status(self.snapshot), "key_node_url": None if node is None else node.url}
             case commands.Seen():
                 self._show(replace(board.cleared(self.snapshot), missed=0))
                 return {}

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import aiohttp
 
@@ -98,10 +98,13 @@ async def network(home: Home, account: Account, identity: Identity | None) -> As
         mend = "start it (relay serve), or look at the network between here and there"
         yield Finding("relay", False, f"{account.relay} does not answer: {reason}", mend)
         return
-    running = await running_phone(home)
-    if running is not None:
-        yield running
-    if running is not None or identity is None:
+    told = await asked_phone(home)
+    if told is not None:
+        yield running_phone(told)
+        if told["key_node_url"]:
+            authority = KnownAuthority(home.ca(), home.revocations)
+            yield await key_node(home, account, told["key_node_url"], authority)
+    if told is not None or identity is None:
         return
     try:
         client = await SignallingClient.connect(account.relay, account.name, RelaySigner(identity), home.ca())
@@ -135,12 +138,17 @@ async def clock(home: Home, account: Account) -> Finding:
     return Finding("clock", False, f"{abs(off):.0f} s {way} the relay's", "set it: timedatectl set-ntp true")
 
 
-async def running_phone(home: Home) -> Finding | None:
-    """What a phone that runs with this home says of itself; ``None`` when there is none."""
+async def asked_phone(home: Home) -> dict[str, Any] | None:
+    """The status of the phone that runs with this home; ``None`` when there is none."""
     try:
-        told = await ask(home.control, {"command": "status"})
+        told: dict[str, Any] = await ask(home.control, {"command": "status"})
     except QcallError:
         return None
+    return told
+
+
+def running_phone(told: Mapping[str, Any]) -> Finding:
+    """Whether a phone that runs is online: it is asked, since another login would throw it out."""
     well = told["state"] == "online"
     return Finding(
         "relay", well, f"a phone runs here: {told['state']} {told['trouble']}".strip(), "see its log"

@@ -19,6 +19,7 @@ async def test_a_phone_that_runs_is_asked_and_not_thrown_out(phones: Stage) -> N
     alice = await phones.listen("alice", "--input", "null", "--output", "null")
     found = by_name((await phones.run("doctor", *phones.phone("alice", "doctor", "--json"))).events)
     assert "a phone runs here: online" in found["relay"]["text"]
+    assert found["key node"]["well"]
     assert [event["event"] for event in alice.events if event["event"] == "gone"] == []
 
 
