@@ -126,6 +126,8 @@ def verify(
     def compare(records: Records) -> None:
         from qcall.crypto.identity import Fingerprint
 
+        from .passphrases import at_terminal
+
         known = records.contact(contact)
         running = call_that_is_up(asked_of_phone(home, {"command": "status"}), contact)
         ended = (call.security for call in records.calls_with(contact) if "words" in call.security)
@@ -139,6 +141,8 @@ def verify(
         typer.echo(f"fingerprint of {contact}: {fingerprint}")
         which = "the last call" if running is None else "the call that is up"
         typer.echo(f"words of {which}: {' '.join(security['words'])}")
+        if same is None and not at_terminal():
+            raise UsageError("there is no terminal to ask at; answer with --same or --different")
         answer = typer.confirm(f"Does {contact}'s phone show the same words?") if same is None else same
         told = {"command": "verify", "contact": contact, "same": answer}
         if running is None or asked_of_phone(home, told) is None:

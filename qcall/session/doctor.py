@@ -94,7 +94,8 @@ async def network(home: Home, account: Account, identity: Identity | None) -> As
     try:
         yield await clock(home, account)
     except (aiohttp.ClientError, OSError, TimeoutError, QcallError) as error:
-        reason = str(error) or type(error).__name__
+        number = error.errno if isinstance(error, OSError) else None
+        reason = os.strerror(number).lower() if number and number > 0 else str(error) or type(error).__name__
         mend = "start it (relay serve), or look at the network between here and there"
         yield Finding("relay", False, f"{account.relay} does not answer: {reason}", mend)
         return

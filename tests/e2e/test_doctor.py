@@ -26,6 +26,7 @@ async def test_a_phone_that_runs_is_asked_and_not_thrown_out(phones: Stage) -> N
 async def test_a_relay_that_is_away_is_a_fault_and_says_what_to_do(homes: Stage) -> None:
     found = by_name((await homes.run("doctor", *homes.phone("alice", "doctor", "--json"), code=1)).events)
     assert not found["relay"]["well"]
+    assert found["relay"]["text"].endswith(" does not answer: connection refused")
     assert "relay serve" in found["relay"]["mend"]
 
 

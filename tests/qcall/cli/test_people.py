@@ -111,3 +111,11 @@ def test_a_call_that_is_up_has_its_own_words_or_none_yet() -> None:
     assert call_that_is_up({"calls": [ended, {**ended, "state": "ringing"}]}, "bob") == {"words": WORDS}
     with pytest.raises(UsageError, match="no words yet"):
         call_that_is_up({"calls": [{**ended, "state": "dialling", "security": {}}]}, "bob")
+
+
+def test_without_a_terminal_the_answer_is_an_option(qcall, records) -> None:
+    talked(records)
+    asked = qcall("verify", "bob", code=2)
+    assert " ".join(WORDS) in asked.stdout
+    assert "--same or --different" in asked.stderr
+    assert not records.contact("bob").verified
