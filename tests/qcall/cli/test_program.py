@@ -9,6 +9,8 @@ import pytest
 
 from qcall.cli import commands as qcall
 from qcall.cli import program as phone
+from qcall.records.addressbook import AddressBook
+from qcall.records.vcard import Entry
 from relay.cli import commands as relay
 from relay.cli import program as house
 from scripts.demonstration.stage import BIN
@@ -62,9 +64,10 @@ def test_help_is_no_fault(line: str) -> None:
     assert RUN[program](words) == 0
 
 
-@pytest.mark.parametrize("command", ["{qcall} --home {home} history", "{relay} topology list"])
+@pytest.mark.parametrize("command", ["{qcall} --home {home} contacts --json", "{relay} topology list"])
 @pytest.mark.parametrize(("closed", "said"), [(">&-", ""), ("> /dev/full", "No space left on device")])
 def test_an_output_that_takes_nothing_is_no_traceback(home, command: str, closed: str, said: str) -> None:
+    AddressBook(home.address_book).save(Entry("bob"))
     line = command.format(qcall=BIN / "qcall", relay=BIN / "relay", home=home.directory)
     done = subprocess.run(["sh", "-c", f"{line} {closed}"], capture_output=True, text=True)
     assert done.returncode == (1 if said else 0)
