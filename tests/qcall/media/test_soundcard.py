@@ -1,174 +1,111 @@
-"""A microphone whose card stalls, in virtual time: what is said keeps its place in time."""
+"""What lies between a card's thread and the program: bounded, fresh when a call begins, supplied ahead."""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
-import selectors
-import time
-from collections.abc import Coroutine, Iterable
-from typing import Any
 
 import numpy as np
 import pytest
 
-from qcall.media import soundcard
 from qcall.media.opus import Samples
-from qcall.media.playout import BLOCK
-from qcall.media.soundcard import PATIENCE, RING, Microphone
-
-PERIOD = 0.01
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop whose clock jumps to whatever is due next."""
-
-    def __init__(self) -> None:
-        self.now = 1_000.0
-        super().__init__(Jumping(self))
-
-    def time(self) -> float:
-        return self.now
+from qcall.media.playout import BLOCK, SILENCE
+from qcall.media.soundcard import AHEAD, FAR_AHEAD, RING, STEADY, Microphone, Speaker, is_headset
+from tests.qcall.media.cards import Cards, plugged_in
 
 
-class Jumping(selectors.DefaultSelector):
-    """Instead of waiting, moves the clock of ``loop``."""
-
-    def __init__(self, loop: VirtualLoop) -> None:
-        super().__init__()
-        self._loop = loop
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        assert timeout is not None, "nothing is due, and everything waits"
-        self._loop.now += max(0.0, timeout)
-        return super().select(0)
+@pytest.fixture
+def cards(monkeypatch: pytest.MonkeyPatch) -> Cards:
+    return plugged_in(monkeypatch)
 
 
-class StubCard:
-    """A card that is open, by name."""
-
-    name = "stub"
-
-    def close(self) -> None:
-        pass
+def block(value: int) -> Samples:
+    return np.full(BLOCK, value, np.int16)
 
 
-class Capture:
-    """Calls back at the given moments, each time with the number of the block that ends then."""
-
-    def __init__(self, moments: Iterable[float]) -> None:
-        self._moments = list(moments)
-
-    async def open(self, name: Any, *, input: bool, callback: Any, on_start: Any) -> StubCard:
-        loop = asyncio.get_running_loop()
-        on_start()
-        for moment in self._moments:
-            loop.call_at(loop.time() + moment, self._call, callback, round(moment / PERIOD))
-        return StubCard()
-
-    @staticmethod
-    def _call(callback: Any, number: int) -> None:
-        callback(np.full(BLOCK, number, np.int16).tobytes(), BLOCK)
+async def read(microphone: Microphone, blocks: int) -> list[int]:
+    """The values of the next blocks."""
+    return [int((await asyncio.wait_for(microphone.read(), 1))[0]) for _ in range(blocks)]
 
 
-def run(monkeypatch: pytest.MonkeyPatch, capture: Capture, reading: Coroutine[Any, Any, Any]) -> Any:
-    """The result of ``reading``, in virtual time."""
-    loop = VirtualLoop()
-    monkeypatch.setattr(time, "monotonic", loop.time)
-    monkeypatch.setattr(soundcard, "open_card", capture.open)
-    try:
-        return loop.run_until_complete(reading)
-    finally:
-        loop.close()
+async def begun(microphone: Microphone, cards: Cards) -> None:
+    """The first block of a call is read."""
+    reading = asyncio.create_task(microphone.read())
+    await asyncio.sleep(0)
+    cards.streams[-1].record(block(1))
+    await reading
 
 
-async def listened(seconds: float, pause: tuple[float, float] | None = None) -> tuple[list[int], int, float]:
-    """What each block read was, how many were dropped, and how far the clock is ahead of all of these.
-
-    ``pause`` is when the program is busy with something else, and for how long.
-    """
-    notices: list[str] = []
-    microphone = await Microphone.open(None, notices.append)
-    loop, heard = asyncio.get_running_loop(), list[Samples]()
-    began = loop.time()
-    while loop.time() < began + seconds:
-        if pause is not None and loop.time() >= began + pause[0]:
-            await asyncio.sleep(pause[1])
-            pause = None
-        heard.append(await microphone.read())
-    ahead = loop.time() - began - PERIOD * (len(heard) + microphone.dropped)
+async def test_what_was_captured_before_the_first_read_is_not_sent(cards: Cards) -> None:
+    microphone = await Microphone.open()
+    for _ in range(5):
+        cards.streams[0].record(block(9))
+    reading = asyncio.create_task(microphone.read())
+    await asyncio.sleep(0)
+    assert not reading.done()
+    cards.streams[0].record(block(7))
+    assert np.array_equal(await asyncio.wait_for(reading, 1), block(7))
     microphone.close()
-    assert not notices
-    return [int(block[0]) for block in heard], microphone.dropped, ahead
 
 
-def steady(until: float, *, stalled: tuple[float, float] = (9e9, 9e9), backlog: bool = False) -> list[float]:
-    """A callback every 10 ms, none between two moments; with ``backlog`` they come after that at once."""
-    every = [PERIOD * n for n in range(1, round(until / PERIOD))]
-    begin, end = stalled
-    if backlog:
-        return [max(at, end) if begin < at < end else at for at in every]
-    return [at for at in every if not begin < at < end]
+async def test_of_what_nobody_reads_in_time_only_the_newest_is_kept(cards: Cards) -> None:
+    microphone = await Microphone.open()
+    await begun(microphone, cards)
+    assert RING * BLOCK <= 48_000 // 10, "no more than 100 ms of delay"
+    for value in range(100, 100 + 5 * RING):
+        cards.streams[0].record(block(value))
+    assert await read(microphone, RING) == list(range(100 + 4 * RING, 100 + 5 * RING))
+    microphone.close()
 
 
-def test_every_block_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    heard, dropped, ahead = run(monkeypatch, Capture(steady(2)), listened(1))
-    assert heard == list(range(1, len(heard) + 1))
-    assert dropped == 0
-    assert abs(ahead) < PERIOD
+async def settled() -> None:
+    """Whoever was called has done what there is to do."""
+    for _ in range(5):
+        await asyncio.sleep(0)
 
 
-@pytest.mark.parametrize("stall", [0.15, 0.5, PATIENCE - 0.1])
-@pytest.mark.parametrize("backlog", [False, True])
-def test_silence_stands_in_for_a_card_that_stalls(
-    monkeypatch: pytest.MonkeyPatch, stall: float, backlog: bool
-) -> None:
-    capture = Capture(steady(4, stalled=(1, 1 + stall), backlog=backlog))
-    heard, _, ahead = run(monkeypatch, capture, listened(3))
-    assert abs(ahead) < 2 * PERIOD
-    late = [abs(number - at) for at, number in enumerate(heard, 1) if number]
-    assert max(late) <= 2, "what was said before and after has its place in time"
-    assert heard.count(0) == pytest.approx(stall / PERIOD, abs=2)
+async def supply(speaker: Speaker) -> None:
+    """Write blocks for as long as the speaker wants them."""
+    while True:
+        await speaker.wanted()
+        speaker.write(block(3))
 
 
-def test_what_a_busy_program_did_not_read_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    heard, dropped, ahead = run(monkeypatch, Capture(steady(4)), listened(3, pause=(1.0, 0.5)))
-    assert dropped == pytest.approx(50 - RING, abs=1)
-    assert abs(ahead) < 2 * PERIOD
-    assert 0 not in heard
+async def test_a_loudspeaker_is_supplied_ahead_and_farther_once_it_was_left_without(cards: Cards) -> None:
+    speaker = await Speaker.open()
+    call = cards.streams[0].callback
+    supplying = asyncio.create_task(supply(speaker))
+    for _ in range(2 * STEADY):
+        await settled()
+        assert len(speaker._ring) == AHEAD
+        assert call(None, BLOCK)[0] == block(3).tobytes()
+    assert call(None, BLOCK)[0] == SILENCE.tobytes()
+    await settled()
+    assert len(speaker._ring) == FAR_AHEAD
+    supplying.cancel()
+    speaker.close()
 
 
-def test_a_busy_program_hears_what_was_said_last(monkeypatch: pytest.MonkeyPatch) -> None:
-    heard, dropped, _ = run(monkeypatch, Capture(steady(4)), listened(2, pause=(1.0, 0.5)))
-    jump = next(at for at, (one, other) in enumerate(itertools.pairwise(heard)) if other > one + 1)
-    assert heard[jump + 1] - heard[jump] == dropped + 1
+async def test_silence_at_the_start_of_a_loudspeaker_costs_no_delay(cards: Cards) -> None:
+    speaker = await Speaker.open()
+    for _ in range(STEADY):
+        cards.streams[0].callback(None, BLOCK)
+    supplying = asyncio.create_task(supply(speaker))
+    await settled()
+    assert len(speaker._ring) == AHEAD
+    supplying.cancel()
+    speaker.close()
 
 
-def test_a_call_begins_with_what_is_said_then(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def read() -> int:
-        microphone = await Microphone.open()
-        await asyncio.sleep(1.005)
-        first = await microphone.read()
-        assert microphone.dropped == 0
-        microphone.close()
-        return int(first[0])
-
-    assert run(monkeypatch, Capture(steady(4)), read()) == 101
-
-
-def test_a_card_that_stays_away_is_missed_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    notices: list[str] = []
-
-    async def read() -> int:
-        microphone = await Microphone.open(None, notices.append)
-        silent = 0
-        for _ in range(600):
-            silent += not (await microphone.read()).any()
-        microphone.close()
-        return silent
-
-    # Opened again, it calls as it did before: for a second, and then no more.
-    assert run(monkeypatch, Capture(steady(1)), read()) > 350
-    assert notices[0].startswith("the microphone is gone")
-    assert notices[1] == "the microphone is back"
-    assert len(notices) in (2, 3)
+@pytest.mark.parametrize(
+    ("name", "worn"),
+    [
+        ("Jabra Evolve Headset: USB Audio", True),
+        ("Sony WH-1000 Headphones", True),
+        ("AirPods Pro", True),
+        ("HDA Intel PCH: ALC257 Analog", False),
+        ("Built-in Speakers", False),
+        ("", False),
+    ],
+)
+def test_what_is_worn_is_known_by_its_name(name: str, worn: bool) -> None:
+    assert is_headset(name) is worn
