@@ -9,9 +9,9 @@ import pytest
 
 from qcall.errors import DeviceError
 from qcall.media.devices import NullSink, NullSource
-from qcall.session.event import Event
 from qcall.media.processing import Processing
 from qcall.session import sound as devices
+from qcall.session.event import Event
 from qcall.session.sound import Opener, Wishes
 from tests.qcall.media.cards import plugged_in
 
