@@ -65,6 +65,16 @@ class SoundServer:
             self.process.terminate()
         await self.process.wait()
 
+    async def echo(self, speaker: str, microphone: str) -> None:
+        """From now on ``microphone`` hears what comes out of ``speaker``, about 30 ms later."""
+        asked = await asyncio.create_subprocess_exec(
+            "pactl", f"--server={self.socket}", "load-module", "module-loopback",
+            f"source={speaker}.monitor", f"sink={microphone}", "latency_msec=30",
+            stdout=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
+        if await asked.wait():
+            raise RuntimeError("PulseAudio connects no loudspeaker to a microphone (module-loopback)")
+
     async def play(self, sink: str, sound: Samples) -> asyncio.subprocess.Process:
         """Play ``sound`` into ``sink``; the player ends by itself."""
         player = await asyncio.create_subprocess_exec(

@@ -20,11 +20,12 @@ import pytest
 pytest.importorskip("pyaudio", reason="PyAudio is not installed")
 
 from qcall.errors import DeviceError
-from qcall.media.opus import Samples
+from qcall.media.opus import SAMPLE_RATE, Samples
 from qcall.media.playout import SILENCE
 from qcall.media.portaudio import Card, cards, settle
-from qcall.media.quality import locate
+from qcall.media.quality import level, locate
 from qcall.media.soundcard import SEARCH, Microphone, Speaker
+from scripts.benchmarks.calls import read_wav, write_wav
 from scripts.demonstration.soundserver import SoundServer, is_available
 from scripts.demonstration.stage import Stage
 from tests.e2e.real_time import REAL_TIME, best_likeness
@@ -85,6 +86,29 @@ async def test_two_phones_talk_through_their_sound_cards(server: SoundServer, ph
     for name, sound in heard.items():
         parts = [said[name][at : at + 12_000] for at in range(24_000, 96_000, 12_000)]
         assert np.median([locate(part, sound).peak for part in parts]) > 0.9
+
+
+@REAL_TIME
+async def test_a_loudspeaker_that_the_microphone_hears_gives_the_far_user_no_echo(
+    server: SoundServer, phones: Stage, tmp_path: Path
+) -> None:
+    pytest.importorskip("livekit", reason="livekit is not installed")
+    said = write_wav(tmp_path / "said.wav", speech("F1"))
+    heard = tmp_path / "heard.wav"
+    await server.echo("ear-of-bob", "mouth-of-bob")
+    devices = ("--microphone", "mouth-of-bob", "--speaker", "ear-of-bob", "--processing", "on")
+    bob = await phones.listen("bob", "--auto-answer", "--once", "--ring-tones", "off", *devices)
+    alice = await phones.call("alice", "bob", "--duration", "11", "--input", said, "--output", heard)
+    await asyncio.gather(alice.event("media"), bob.event("media"))
+    microphone = await server.record("mouth-of-bob", 6.5)
+    player = await server.play("mouth-of-bob", speech("M1"))
+    assert (await alice.ended(), await bob.ended()) == (0, 0), alice.account() + bob.account()
+    await player.wait()
+    assert best_likeness(speech("F1"), microphone) > 0.95, "it hears what alice says"
+    back = read_wav(heard)
+    settled = back[3 * SAMPLE_RATE : 5 * SAMPLE_RATE]
+    assert level(settled) < level(microphone[3 * SAMPLE_RATE : 5 * SAMPLE_RATE]) - 30
+    assert best_likeness(speech("M1"), back) > 0.7, "alice hears what bob says"
 
 
 async def unplug(device: Microphone | Speaker) -> None:
