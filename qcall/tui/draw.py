@@ -20,6 +20,8 @@ ALARM_QBER = 0.11
 LOW_POOL = 0.2
 LEAST_NAME = 6
 """Cells that tell a node's name from others."""
+TABLE = 6
+"""Lines of the chain with all its figures, and with the hop to worry about."""
 LABEL = 8
 """Cells before the figures of the route."""
 
@@ -131,8 +133,8 @@ def colour_of(hop: Hop) -> str:
     return {"": GOOD, "pool low": FAIR}.get(word, POOR)
 
 
-def weakest(route: Route) -> int:
-    """The hop to worry about first."""
+def by_worry(route: Route) -> list[int]:
+    """The hops, the one to worry about first."""
 
     def worth(index: int) -> tuple[float, ...]:
         hop = route.hops[index]
@@ -140,7 +142,7 @@ def weakest(route: Route) -> int:
         rate = 1e12 if hop.rate is None else hop.rate
         return (hop.state in ("", "up"), not trouble_of(hop), pool, rate, -(hop.qber or 0.0))
 
-    return min(range(len(route.hops)), key=worth, default=0)
+    return sorted(range(len(route.hops)), key=worth)
 
 
 def hop_line(route: Route, index: int, width: int, *, prefix: str = "") -> Content:
@@ -187,11 +189,11 @@ def between(one: str, other: str, width: int) -> str:
     return f"{cut}–{other if len(other) <= second else other[: second - 1] + '…'}"
 
 
-def picture(route: Route, width: int, chosen: int | None = None) -> list[Content]:
+def picture(route: Route, width: int, chosen: int | None = None, *, height: int = TABLE) -> list[Content]:
     """The chain of nodes, under every hop its pool, rate and QBER; with little room, its pool as a bar."""
     hops = max(1, len(route.hops))
     cell = (width - LABEL - 1) // hops
-    if cell >= 4:
+    if cell >= 4 and height >= TABLE:
         ends = route.nodes[0].ljust(LABEL + cell * hops + 1 - len(route.nodes[-1])) + route.nodes[-1]
         return [
             Content.styled(ends, "bold"),

@@ -130,8 +130,9 @@ class CallPane(Pane):
         if call.digits:
             return Content.assemble(("sent ", MUTED), call.digits)
         if call.words and call.security.get("trust") == "new":
-            how = f" ({self.key('verify')} verifies)"
-            return Content.assemble(("words ", MUTED), " ".join(call.words), (how, MUTED))
+            words, how = " ".join(call.words), f" ({self.key('verify')} verifies)"
+            fits = len("words ") + len(words + how) <= self.room
+            return Content.assemble(("words ", MUTED), words, (how if fits else "", MUTED))
         return Content("")
 
 
@@ -156,11 +157,18 @@ class RoutePane(Pane, can_focus=True):
             return Content.styled(self._absent(call), MUTED)
         route, width = call.route, self.room
         chosen = None if self.chosen is None else min(self.chosen, len(route.hops) - 1)
-        lines = draw.picture(route, width, chosen)
-        index = draw.weakest(route) if chosen is None else chosen
-        prefix = f"hop {index + 1}/{len(route.hops)}  " if chosen is not None else "weakest  "
-        lines.append(draw.hop_line(route, index, width, prefix=prefix))
         height = max(1, self.content_size.height)
+        lines = draw.picture(route, width, chosen, height=height)
+        worst = draw.by_worry(route)
+        if chosen is not None:
+            lines.append(draw.hop_line(route, chosen, width, prefix=f"hop {chosen + 1}/{len(worst)}  "))
+        else:
+            # What room there is besides is for the hops to worry about next.
+            shown = worst if not route.now else worst[:1]
+            lines += [
+                draw.hop_line(route, index, width, prefix="weakest  " if index == worst[0] else "then     ")
+                for index in shown[: max(1, height - len(lines))]
+            ]
         if route.now:  # Keys have left the drawn way: with little room its figures give place.
             lines = [*lines[:-1][: max(1, height - 2)], lines[-1], draw.other_way(route, width)]
         fitting = lines[:height]

@@ -111,7 +111,7 @@ def test_a_link_of_the_chain_that_was_cut_is_the_one_to_worry_about_though_keys_
     seen = board.supplied(talking(), CALL, cut)
     route = seen.call.route
     assert [hop.state for hop in route.hops] == ["", "cut"]
-    assert draw.weakest(route) == 1
+    assert draw.by_worry(route)[0] == 1
     assert draw.hop_line(route, 1, 60).plain.startswith("jinan–hefei  cut")
     assert "╳" in draw.picture(route, 60)[1].plain
     assert route.now == ()

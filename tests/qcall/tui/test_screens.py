@@ -361,6 +361,24 @@ async def test_arrows_walk_along_the_route(running):
         assert "hop 1/15" in str(pane.render())
 
 
+@pytest.mark.parametrize("size", [(80, 24), (99, 59), (100, 40), (120, 40), (120, 30)])
+async def test_the_hop_to_worry_about_is_in_sight_at_every_size(running, size):
+    async with running(IN_CALL, size=size) as (app, _link, _pilot):
+        pane = app.query_one(RoutePane)
+        lines = str(pane.render()).splitlines()
+        assert len(lines) <= pane.content_size.height
+        assert [line[:22] for line in lines if "weakest" in line] == ["weakest  xuzhou–suzhou"]
+
+
+async def test_room_below_the_chain_is_for_the_hops_to_worry_about_next(running):
+    async with running(IN_CALL, size=(100, 40)) as (app, _link, pilot):
+        pane = app.query_one(RoutePane)
+        assert [line[:9] for line in str(pane.render()).splitlines()[3:]] == ["then     "] * 3
+        pane.action_choose(1)
+        await pilot.pause()
+        assert "then" not in str(pane.render())
+
+
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
 async def test_the_cut_and_the_way_around_it_are_on_the_route_together(running, size):
     call = IN_CALL.call
