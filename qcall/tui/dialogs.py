@@ -103,9 +103,10 @@ class Choose(Over[int | None]):
 class Question(Over[Any]):
     """A question with a few answers, each a button with a key of its own.
 
-    ``answers`` are (key, label, value, variant); the first has the focus. With ``escapes`` Escape is none of
-    them and gives ``None``.
+    ``answers`` are (key, label, value, variant); the first has the focus. Escape is none of them: ``None``.
     """
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Leave")]
 
     def __init__(
         self,
@@ -113,16 +114,12 @@ class Question(Over[Any]):
         text: Content | str,
         answers: Sequence[tuple[str, str, Any, str]],
         *,
-        grave: bool = False,
-        escapes: bool = True,
         name: str | None = None,
     ) -> None:
-        super().__init__(name, classes="grave" if grave else None)
+        super().__init__(name)
         self._title = title
         self._text = text
         self._answers = {key: (label, value, variant) for key, label, value, variant in answers}
-        if escapes:
-            self._bindings.bind("escape", "dismiss(None)", "Leave")
         for key, (label, _, _) in self._answers.items():
             self._bindings.bind(key, f"choose('{key}')", label)
 

@@ -114,6 +114,7 @@ CASES = (
     Case("ChangedScreen", "T", commands.Accept("bob"), CHANGED),
     Case("ChangedScreen", "escape", MainScreen, CHANGED),
     Case("Ask", "escape", MainScreen, IDLE, ("d",)),
+    Case("Question", "escape", MainScreen, IN_CALL, ("q",)),
     Case("Choose", "escape", SettingsScreen, IDLE, ("s", "enter")),
     Case("CommandLine", "tab", lambda app: typed(app) == "redial ", IDLE, ("colon", "r", "e", "d")),
     Case("CommandLine", "up", lambda app: typed(app) == "redial",

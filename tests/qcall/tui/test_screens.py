@@ -361,6 +361,13 @@ async def test_arrows_walk_along_the_route(running):
         assert "hop 1/15" in str(pane.render())
 
 
+@pytest.mark.parametrize("size", [(120, 40), (159, 40), (160, 40), (200, 60)])
+async def test_where_there_is_room_every_hop_has_its_figures(running, size):
+    async with running(IN_CALL, size=size) as (app, _link, _pilot):
+        labels = [line[:8].strip() for line in str(app.query_one(RoutePane).render()).splitlines()]
+        assert labels == ["beijing", "", "pool %", "kb/s", "QBER %", "weakest"]
+
+
 @pytest.mark.parametrize("size", [(80, 24), (99, 59), (100, 40), (120, 40), (120, 30)])
 async def test_the_hop_to_worry_about_is_in_sight_at_every_size(running, size):
     async with running(IN_CALL, size=size) as (app, _link, _pilot):
