@@ -24,6 +24,7 @@ from qcall.media.opus import SAMPLE_RATE
 from qcall.media.quality import CHIRP_PERIOD, chirp_delays, chirps, chirps_due
 from scripts.benchmarks.calls import CALLEE, CALLER, OTHER, Placed, Slot, read_wav, slot, write_wav
 from scripts.benchmarks.crowd import gather
+from scripts.benchmarks.directions import price
 from scripts.benchmarks.findings import Findings, Promise
 from scripts.benchmarks.rivals import VERSIONS, Heard, ours, stock
 from scripts.demonstration.soundserver import SoundServer, is_available
@@ -113,7 +114,8 @@ async def measure(options: argparse.Namespace, scratch: Path) -> Findings:
                 Promise("mouth to ear with PulseAudio, path included, p95, ms", p95, 110),
                 survived(real, rows[-1]),
             ]
-    figures = await processor(options, rows, files[CHIRP_PERIOD], scratch)
+    assert clean is not None
+    figures = setup(clean) | await processor(options, rows, files[CHIRP_PERIOD], scratch)
     return Findings(
         "Mouth to ear, milliseconds, the modelled path included",
         [{key: value for key, value in each.items() if key != "samples"} for each in rows],
@@ -156,18 +158,31 @@ def survived(condition: Condition, line: Mapping[str, Any]) -> Promise:
     return Promise(what, round(100 * line["chirps"] / max(1, line["of"]), 1), SURVIVE, at_most=False)
 
 
+def setup(placed: Placed) -> dict[str, float]:
+    """How long the caller of a call waited, the path included."""
+    timing = placed.ended[CALLER]["timing"]
+    return {
+        "ms from dial to ringing, path included": round(timing["dial_to_ringing_ms"], 1),
+        "ms from answer to first audio, path included": round(timing["answered_to_audio_ms"], 1),
+    }
+
+
 async def processor(
     options: argparse.Namespace, rows: Sequence[Mapping[str, Any]], speech: Path, scratch: Path
 ) -> dict[str, float]:
-    """What a call takes of a core, alone and beside others."""
-    alone = float(rows[0]["cpu % per phone"])
-    found = {"% of a core for one direction of a call, of a phone alone": round(alone / 2, 2)}
+    """What a call takes of a core, alone and beside others, and of that its voice in either direction."""
+    voice = await asyncio.to_thread(price, read_wav(speech), options.seed)
+    found = {
+        "% of a core for a phone in a call, both directions": float(rows[0]["cpu % per phone"]),
+        "% of a core for its voice as it is sent": round(100 * voice.sending, 2),
+        "% of a core for its voice as it is heard": round(100 * voice.receiving, 2),
+    }
     if options.phones:
         crowd = await gather(scratch / "crowd", options.phones, options.seconds, speech)
         found |= {
             "headless phones in calls at once": crowd.phones,
             "% of a core for each of them": round(100 * crowd.share, 2),
-            "headless phones that a core carries": round(crowd.per_core, 1),
+            "headless phones that a core carries at that price": round(crowd.per_core, 1),
             "% of a core for their relay": round(100 * crowd.relay, 1),
             "worst MOS among them (E-model)": round(crowd.mos, 2),
         }

@@ -89,7 +89,7 @@ class VirtualCall:
             piece = sound[number * frame : (number + 1) * frame]
             self._at((number + 1) * frame / SAMPLE_RATE, lambda n=number, p=piece: self._say(n, p))
         for tick in range(round(100 * seconds)):
-            self._at(tick / 100 + PULL_PHASE, lambda: self._heard.append(self._inbound.pull(self._now)))
+            self._at(tick / 100 + PULL_PHASE, self._pull)
         for number in range(1, int(seconds / REPORTS)):
             self._at(REPORTS * number, self._report)
         while self._due:
@@ -125,6 +125,9 @@ class VirtualCall:
         plain = self._listener.unprotect(packet)
         sequence, timestamp = struct.unpack_from("!HI", plain, 2)
         self._inbound.packet(sequence, timestamp, plain[12:], self._now)
+
+    def _pull(self) -> None:
+        self._heard.append(self._inbound.pull(self._now))
 
     def _report(self) -> None:
         report = self._listener.protect_rtcp(bytes(RtcpRrPacket(ssrc=9)))
