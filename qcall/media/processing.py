@@ -26,8 +26,8 @@ FAILED = "the echo canceller failed and is off now; use a headset if the far use
 class Processing:
     """Blocks of 10 ms: first ``heard`` what is played, then ``spoken`` what the microphone picked up.
 
-    Raises ``DeviceError`` where the wheel is not installed. What fails in it later is told by ``on_fault``,
-    once; from then on speech goes through as it is.
+    Raises ``DeviceError`` where the wheel is not installed, or does not run. What fails in it later is told
+    by ``on_fault``, once; from then on speech goes through as it is.
     """
 
     def __init__(
@@ -42,16 +42,20 @@ class Processing:
             ) from None
         self.on_fault: Callable[[DeviceError], None] = lambda error: None
         self._frame = AudioFrame
-        self._module: Any = AudioProcessingModule(
-            echo_cancellation=echo_cancellation,
-            noise_suppression=noise_suppression,
-            high_pass_filter=False,
-            auto_gain_control=gain_control,
-        )
         self._working = True
         self._echo = echo_cancellation
-        if self._echo:
-            self._module.set_stream_delay_ms(DEVICE_DELAY)
+        try:
+            self._module: Any = AudioProcessingModule(
+                echo_cancellation=echo_cancellation,
+                noise_suppression=noise_suppression,
+                high_pass_filter=False,
+                auto_gain_control=gain_control,
+            )
+            if self._echo:
+                self._module.set_stream_delay_ms(DEVICE_DELAY)
+        except Exception as error:  # whatever the library raises, in its own words
+            text = f"the echo canceller cannot be started ({error}); use a headset"
+            raise DeviceError(text) from None
 
     def heard(self, block: Samples) -> None:
         """``block`` goes to the loudspeaker: its echo is to be expected."""

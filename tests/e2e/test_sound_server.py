@@ -29,6 +29,7 @@ from scripts.benchmarks.calls import read_wav, write_wav
 from scripts.demonstration.soundserver import SoundServer, is_available
 from scripts.demonstration.stage import Stage
 from tests.e2e.real_time import REAL_TIME, best_likeness
+from tests.e2e.test_remote_control import control
 
 pytestmark = pytest.mark.skipif(
     not is_available(),
@@ -175,12 +176,35 @@ async def test_a_sound_server_that_restarts_is_survived_and_told(
             await again.stop()
 
 
-async def recordings(server: SoundServer) -> list[str]:
-    """Who listens to the server's microphones."""
-    command = ["pactl", f"--server={server.socket}", "list", "short", "source-outputs"]
+async def recordings(server: SoundServer, kind: str = "source-outputs") -> list[str]:
+    """Who listens to the server's microphones, or plays into its loudspeakers."""
+    command = ["pactl", f"--server={server.socket}", "list", "short", kind]
     asked = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     listed, _ = await asked.communicate()
     return listed.decode().splitlines()
+
+
+async def test_a_call_on_hold_leaves_the_sound_cards_to_others_and_takes_them_again(
+    server: SoundServer, phones: Stage, spoken: Path
+) -> None:
+    async def in_use(streams: int) -> None:
+        async with asyncio.timeout(10):
+            for kind in ("source-outputs", "sink-inputs"):
+                while len(await recordings(server, kind)) != streams:
+                    pass
+
+    cards = ("--microphone", "mouth-of-bob", "--speaker", "ear-of-bob", "--processing", "off")
+    bob = await phones.listen("bob", "--auto-answer", "--once", *cards)
+    alice = await phones.call("alice", "bob", "--input", spoken, "--output", "null")
+    await bob.event("media")
+    await in_use(1)
+    assert await control(phones, "bob", "hold") == {"held": True}
+    await in_use(0)
+    assert await control(phones, "bob", "hold", "off") == {"held": False}
+    await in_use(1)
+    await control(phones, "bob", "hangup")
+    await asyncio.gather(alice.ended(), bob.ended())
+    await in_use(0)
 
 
 async def test_a_microphone_that_comes_back_after_the_call_is_given_back(

@@ -98,6 +98,15 @@ def test_gain_control_lifts_quiet_speech_and_clips_no_loud_speech(voice: str) ->
     assert clipped(loud * 10 ** (lifted / 20)) > 0.1, "what the quiet speech got would have ruined the loud"
 
 
+def test_a_canceller_that_does_not_start_is_a_device_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("apm: no such stream")
+
+    monkeypatch.setattr("livekit.rtc.apm.AudioProcessingModule.set_stream_delay_ms", fail)
+    with pytest.raises(DeviceError, match=r"cannot be started \(apm: no such stream\); use a headset"):
+        Processing()
+
+
 @pytest.mark.parametrize("direction", ["process_stream", "process_reverse_stream"])
 def test_a_canceller_that_fails_is_told_once_and_lets_speech_through(
     direction: str, monkeypatch: pytest.MonkeyPatch
