@@ -26,7 +26,7 @@ LEAD = SAMPLE_RATE // 2
 """Samples that one side may be ahead of the other before the other counts as having ceased."""
 OFF = SAMPLE_RATE * 15 // 1000
 """Samples that a side may be behind on average before its next pause is made longer."""
-FAR_OFF = SAMPLE_RATE * 60 // 1000
+FAR_OFF = SAMPLE_RATE * 25 // 1000
 """The same before speech itself is, where that is inaudible."""
 AVERAGE = 2 * SAMPLE_RATE
 """Samples over which the average is taken: sound comes in frames, and from a busy machine in bursts."""

@@ -100,7 +100,7 @@ def test_the_sides_stay_together_when_the_devices_clocks_do_not(tmp_path: Path, 
         apart = (match.lag - 24_000) / 48_000
         assert match.peak > 0.95, "what was put in is not heard"
         # Both say the same, and the slower clock says it later: by so much they are apart by nature.
-        assert apart == pytest.approx(drift * second, abs=0.03)
+        assert apart == pytest.approx(drift * second, abs=0.04)
     for track in (left, right):
         silent = np.flatnonzero(track[:-4_800] == 0)
         assert len(silent) < 480, "no holes are torn into the slower side"
