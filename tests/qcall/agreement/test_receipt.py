@@ -171,3 +171,26 @@ def test_hanging_up_is_for_confirmed_calls(line) -> None:
     call = line().dial()
     with pytest.raises(OutOfTurn):
         call.alice.machine.hang_up("hangup", call.now)
+
+
+def test_an_epoch_that_this_phone_does_not_know_is_not_signed(line) -> None:
+    call = talked(line)
+    control = call.alice.machine._control
+    honest = control.seal
+    control.seal = lambda message: honest(
+        msgspec.structs.replace(message, epoch=99) if isinstance(message, Hangup) else message
+    )
+    call.run("alice", call.alice.machine.hang_up("hangup", call.now))
+    assert [type(effect.message) for effect in call.bob.had(fx.Received)] == [Hangup]
+    assert not call.bob.had(fx.ReceiptReady)
+    call.wait(RECEIPT_LIMIT)
+    (alone,) = receipts(call)
+    assert alone.problems() == ["the callee bob did not sign"]
+
+
+def test_a_receipt_under_an_unknown_scheme_is_signed_by_nobody(line) -> None:
+    call = talked(line, 0.0)
+    call.run("alice", call.alice.machine.hang_up("hangup", call.now))
+    signed = receipts(call)[0]
+    other = msgspec.structs.replace(signed.receipt, scheme="ML-DSA-44")
+    assert len(msgspec.structs.replace(signed, receipt=other).problems()) == 2
