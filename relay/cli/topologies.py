@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from relay.config import RelayHome
-from relay.errors import RelayError
+from relay.errors import RelayError, UsageError
 
 from .app import Json, app
 from .completion import nodes
@@ -90,7 +90,10 @@ def topology_show(
         found = load(name)
         for node in filter(None, (start, end)):
             found.known(node)
-        route = planned_route(found, start or found.sites[0], end or found.sites[-1])
+        ends = start or found.sites[0], end or found.sites[-1]
+        if ends[0] == ends[1]:
+            raise UsageError(f"{ends[0]} is one node: within a site keys cross no link; name two")
+        route = planned_route(found, *ends)
         pools = await running_pools(home, found)
         if as_json:
             rows = [hop_json(hop, pools) for hop in route.hops]

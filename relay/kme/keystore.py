@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from cryptography.exceptions import InvalidTag
@@ -158,7 +159,7 @@ class SqliteKeyStore:
         found = []
         for table in ("stock", "waiting"):
             name = "unit" if table == "stock" else "key_id"
-            rows = self._db.execute(f"SELECT {name}, sealed, origin, ready FROM {table}").fetchall()  # noqa: S608 - names of ours
+            rows = self._read(f"SELECT {name}, sealed, origin, ready FROM {table}", ())  # noqa: S608 - names of ours
             found += [self._key(table, *row) for row in rows]
         return found
 
@@ -295,7 +296,7 @@ class SqliteKeyStore:
             raise StorageError("the key store does not match its node key; move it away") from None
         return EndKey(key_id, key, came.paths, came.qber, came.age, ready)
 
-    def _read(self, query: str, values: tuple[object, ...]) -> list[tuple[int, ...]]:
+    def _read(self, query: str, values: tuple[object, ...]) -> list[Any]:
         try:
             return self._db.execute(query, values).fetchall()
         except sqlite3.Error as error:
