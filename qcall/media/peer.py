@@ -14,9 +14,10 @@ and aioice are taken hold of; each has a contract test, and the versions are pin
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from aiortc import (
@@ -327,10 +328,20 @@ class Peer:
 
     def _on_packet(self, packet: RtpPacket) -> None:
         self.heard_at = now = time.monotonic()
-        self._inbound.packet(packet.sequence_number, packet.timestamp, packet.payload, now)
+        with self._told():
+            self._inbound.packet(packet.sequence_number, packet.timestamp, packet.payload, now)
 
     def _on_copy(self, timestamp: int, payload: bytes) -> None:
-        self._inbound.copy(timestamp, payload, time.monotonic())
+        with self._told():
+            self._inbound.copy(timestamp, payload, time.monotonic())
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """A fault is told as ours: aiortc would close the connection, as if the far phone had hung up."""
+        try:
+            yield
+        except Exception as error:
+            self._on_fault(error)
 
     def _on_protection(self, protection: Protection) -> None:
         self._mouth.encoder.expected_loss = protection.expected_loss
@@ -357,6 +368,8 @@ class Peer:
 
     def _on_fault(self, error: Exception) -> None:
         """Sound cannot go on in one of its directions: neither does the call."""
+        if self._failed:
+            return
         if not isinstance(error, QcallError):
             log.error("a fault of qcall itself ended the sound of a call", exc_info=error)
             error = LocalFault("a fault of qcall itself ended the call; please report it", code="fault")

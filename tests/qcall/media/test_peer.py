@@ -17,6 +17,7 @@ from aioice import ice, turn
 from aiortc import RTCPeerConnection, RTCRtpReceiver
 from aiortc.mediastreams import MediaStreamError
 from aiortc.rtcdtlstransport import RTCDtlsTransport, State
+from aiortc.rtp import RtpPacket
 
 from qcall.crypto.secret import Secret
 from qcall.errors import DeviceError, QcallError
@@ -188,3 +189,20 @@ async def test_sound_that_fails_in_one_direction_fails_the_call_once_and_tells_w
     assert failed.empty()
     faults = [record for record in caplog.records if record.levelno >= logging.ERROR]
     assert len(faults) == (code == "fault"), "what is no user's doing is logged, with where it happened"
+
+
+async def test_a_fault_in_what_takes_packets_in_is_ours_and_no_goodbye_of_the_far_phone(
+    peer: Peer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("a fault")
+
+    told: list[str] = []
+    peer.on_failed = lambda error: told.append(error.code)
+    monkeypatch.setattr(peer._inbound, "packet", fail)
+    monkeypatch.setattr(peer._inbound, "copy", fail)
+    for number in range(3):
+        peer._receiver._RTCRtpReceiver__jitter_buffer.add(RtpPacket(sequence_number=number))
+        peer._on_copy(0, b"")
+    assert told == ["fault"]
+    assert len(caplog.records) == 1
