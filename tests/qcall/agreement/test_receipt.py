@@ -6,10 +6,11 @@ import msgspec
 import pytest
 
 from qcall.agreement import effects as fx
-from qcall.agreement.control import Farewell, Hangup
+from qcall.agreement.control import Farewell, Hangup, SignaturePair
 from qcall.agreement.receipt import SignedReceipt, compare, load
 from qcall.agreement.states import RECEIPT_LIMIT, OutOfTurn, State
 from qcall.agreement.suites import Q3
+from qcall.crypto.identity import Role
 from qcall.errors import UsageError
 
 
@@ -193,4 +194,6 @@ def test_a_receipt_under_an_unknown_scheme_is_signed_by_nobody(line) -> None:
     call.run("alice", call.alice.machine.hang_up("hangup", call.now))
     signed = receipts(call)[0]
     other = msgspec.structs.replace(signed.receipt, scheme="ML-DSA-44")
-    assert len(msgspec.structs.replace(signed, receipt=other).problems()) == 2
+    made = call.alice.phone.identity.sign(Role.RECEIPT, other._digest())
+    pair = SignaturePair(made.ed25519, made.mldsa)
+    assert len(SignedReceipt(other, pair, pair).problems()) == 2
