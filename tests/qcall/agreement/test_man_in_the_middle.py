@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from qcall.agreement import effects as fx
+from qcall.agreement.messages import Kind, Refuse, RefuseCode, frame
 from qcall.crypto.identity import Identity
 
 from .tampering import assert_dead
@@ -87,3 +88,12 @@ def test_a_signature_meant_for_another_callee_does_not_count(line, phones) -> No
     machine.peer = replace(machine.peer, fingerprint=phones("mallory").identity.fingerprint)
     call.run("alice", machine.offer("v=0\r\ns=offer\r\n", call.now))
     assert call.bob.failure.code == "redirected"
+
+
+def test_a_refusal_without_a_seal_is_not_laid_to_the_peer(line) -> None:
+    """The callee is known and authenticated, but anybody on the way may have said this."""
+    call = line(relay=lambda who, count, raw: [] if raw[1] == Kind.M4 else [raw]).dial()
+    assert call.alice.machine.peer is not None
+    call.deliver("alice", frame(Kind.REFUSE, Refuse(RefuseCode.DECLINED)))
+    assert call.alice.failure.code == "declined"
+    assert call.alice.had(fx.Abort)[0].peer is None

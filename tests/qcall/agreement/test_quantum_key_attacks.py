@@ -121,3 +121,9 @@ def test_a_caller_that_leaves_quantum_keys_out_against_the_policy_is_refused(lin
     call = line(bob={"policy": QkdPolicy.REQUIRE})
     forge_terms(call, state=state, keys=(), master_sae=None, slave_sae=None)
     assert call.bob.failure.code == "policy"
+
+
+def test_a_callee_that_names_the_callers_sae_gets_no_key_drawn(line) -> None:
+    call = line(bob={"sae_id": "sae-alice"}).dial()
+    assert call.alice.failure.code == "sae"
+    assert call.nodes.asked == []
