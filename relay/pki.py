@@ -27,7 +27,9 @@ from relay import certificates
 from relay.errors import Refused, StorageError
 
 RENEWED_BEFORE = datetime.timedelta(days=30)
-"""How long before its end a key node's certificate is replaced when the node starts."""
+"""How long before its end a key node's certificate will do no more when the node starts."""
+REPLACED_BEFORE = datetime.timedelta(days=200)
+"""The same where the authority can issue another at once: what starts now may run for long."""
 HOMES_CACHED = 65_536
 PEM = serialization.Encoding.PEM
 
@@ -37,6 +39,8 @@ class Trust:
 
     Key nodes that are processes of their own need no more, once somebody has given them their certificates.
     """
+
+    _least = RENEWED_BEFORE
 
     def __init__(self, home: Path, certificate: x509.Certificate) -> None:
         self._home = home
@@ -86,7 +90,7 @@ class Trust:
             )
         except (OSError, ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
             fits = False
-        if not fits or _ends_soon(certificate) or certificate.serial_number in self.revoked():
+        if not fits or _ends_within(certificate, self._least) or certificate.serial_number in self.revoked():
             lacking = f"{directory} has no valid certificate for {kme_id}; its authority has to issue one"
             raise StorageError(lacking)
         return files
@@ -162,6 +166,8 @@ class Trust:
 
 class Authority(Trust):
     """An opened certificate authority. Safe to open, and to write with, from several processes at once."""
+
+    _least = REPLACED_BEFORE
 
     def __init__(self, home: Path, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate) -> None:
         super().__init__(home, certificate)
@@ -339,8 +345,8 @@ def _now() -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC)
 
 
-def _ends_soon(certificate: x509.Certificate) -> bool:
-    return certificate.not_valid_after_utc - _now() < RENEWED_BEFORE
+def _ends_within(certificate: x509.Certificate, time: datetime.timedelta) -> bool:
+    return certificate.not_valid_after_utc - _now() < time
 
 
 def _is_over(certificate: x509.Certificate) -> bool:

@@ -205,6 +205,16 @@ def test_a_key_node_keeps_its_certificate_when_it_starts_again(authority: Author
     assert issued(authority, tmp_path / "kme") == issued(authority, tmp_path / "kme")
 
 
+def test_an_old_certificate_is_replaced_by_who_can_and_does_for_who_cannot(
+    authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.certificates.LEAF_DAYS", 100)
+    old = issued(authority, tmp_path / "kme")
+    trust = Trust.of_node(tmp_path / "ca", tmp_path / "kme", "kme-a", HOSTS)
+    assert not isinstance(trust, Authority)
+    assert issued(authority, tmp_path / "kme") != old
+
+
 def test_every_certificate_of_a_key_node_is_revoked_also_those_of_before(
     authority: Authority, tmp_path: Path
 ) -> None:
