@@ -127,3 +127,12 @@ def test_a_callee_that_names_the_callers_sae_gets_no_key_drawn(line) -> None:
     call = line(bob={"sae_id": "sae-alice"}).dial()
     assert call.alice.failure.code == "sae"
     assert call.nodes.asked == []
+
+
+@pytest.mark.parametrize("number", [0, 2])
+def test_a_key_node_that_delivers_another_number_of_keys_counts_as_none(line, number: int) -> None:
+    call = line()
+    call.hold = {fx.FetchEncKeys}
+    call.dial()
+    call.run("alice", call.alice.machine.qkd_keys(call.nodes.enc("sae-bob", number), call.now))
+    assert call.bob.machine.security.qkd.reason == "bad-key"

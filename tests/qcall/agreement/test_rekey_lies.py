@@ -113,3 +113,13 @@ def test_a_short_quantum_key_in_a_rekey_counts_as_none(line) -> None:
     call.run("bob", call.bob.machine.qkd_keys(short, call.now))
     assert_together(call, 1)
     assert call.bob.machine.security.qkd.reason == "peer-bad-key"
+
+
+@pytest.mark.parametrize("number", [0, 2])
+def test_another_number_of_quantum_keys_in_a_rekey_counts_as_none(line, number: int) -> None:
+    call = talking(line)
+    call.hold = {fx.FetchEncKeys}
+    call.pass_time(12)
+    call.run("alice", call.alice.machine.qkd_keys(call.nodes.enc("sae-bob", number), call.now))
+    assert_together(call, 1)
+    assert call.bob.machine.security.qkd.reason == "bad-key"
