@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
 import typer
 
@@ -72,21 +73,22 @@ def existing(variable: str, question: str) -> str:
 
 def ask(question: str, variable: str) -> str:
     """One answer, which is not shown while it is typed. UsageError without a terminal."""
-    if not at_terminal():
-        raise UsageError(f"a passphrase is needed and there is no terminal to ask at; set {variable}")
-    return str(typer.prompt(question, hide_input=True, err=True))
+    return _prompt(question, variable)
 
 
 def ask_twice(question: str, variable: str = CURRENT, *, optional: bool = False) -> str:
     """One answer that was typed twice."""
+    default = "" if optional else None
+    return _prompt(question, variable, confirmation_prompt=True, default=default, show_default=False)
+
+
+def _prompt(question: str, variable: str, **how: Any) -> str:
     if not at_terminal():
         raise UsageError(f"a passphrase is needed and there is no terminal to ask at; set {variable}")
-    default = "" if optional else None
-    return str(
-        typer.prompt(
-            question, hide_input=True, confirmation_prompt=True, default=default, show_default=False, err=True
-        )
-    )
+    try:
+        return str(typer.prompt(question, hide_input=True, err=True, **how))
+    except UnicodeDecodeError:
+        raise UsageError(f"what was typed is no UTF-8; set the terminal to that, or set {variable}") from None
 
 
 def at_terminal() -> bool:

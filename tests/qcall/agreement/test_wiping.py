@@ -117,3 +117,15 @@ def test_after_a_call_that_ends_while_a_kem_of_its_handshake_is_at_work(
     late = side.had(fx.Compute)[-1].job()
     assert side.machine.computed(late, call.now) == ()
     assert left(made, call) == []
+
+
+def test_a_second_attempt_leaves_nothing_of_the_first(line: Callable) -> None:
+    call = line()
+    call.hold = {fx.FetchDecKeys}
+    call.dial()
+    first = {name: list(side.machine._secrets) for name, side in call.sides.items()}
+    call.hold = {fx.NeedAnswer}
+    call.run("bob", call.bob.machine.qkd_failed("pool-empty", call.now))
+    for secrets in first.values():
+        assert len(secrets) >= 2
+        assert all(getattr(each, "_secret", each).wiped for each in secrets)

@@ -63,7 +63,7 @@ class Terminal:
         if self._process == 0:
             os.execv(sys.executable, [sys.executable, "-m", "qcall.cli", *map(str, command)])
 
-    def answer(self, question: str, typed: str) -> None:
+    def answer(self, question: str, typed: str | bytes) -> None:
         """Wait until it has asked and shows nothing any more, then type."""
         self._read_until(lambda: question in self.said)
         deadline = time.monotonic() + LIMIT
@@ -71,7 +71,7 @@ class Terminal:
             assert time.monotonic() < deadline, self.said
             select.select([], [], [], 0.01)
         self.said = ""
-        os.write(self._terminal, typed.encode() + b"\n")
+        os.write(self._terminal, (typed.encode() if isinstance(typed, str) else typed) + b"\n")
 
     def ended(self) -> int:
         """The exit code."""
@@ -104,6 +104,16 @@ def test_a_terminal_is_asked_and_shows_nothing(home: Home, tmp_path: Path, monke
     program.answer("Passphrase of the phone", "simsim")
     program.answer("does not open", "open sesame")
     assert program.ended() == 0
+    assert not is_protected(home)
+
+
+@pytest.mark.filterwarnings("ignore:.*forkpty:DeprecationWarning")
+def test_a_terminal_of_another_encoding_is_told_so(home: Home) -> None:
+    program = Terminal("--home", home.directory, "passphrase")
+    program.answer("New passphrase", "pässphrase".encode("latin-1"))
+    assert program.ended() == 2
+    assert "no UTF-8" in program.said
+    assert "Traceback" not in program.said
     assert not is_protected(home)
 
 
