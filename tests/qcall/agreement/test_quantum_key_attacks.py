@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import msgspec
 import pytest
 
@@ -136,3 +138,19 @@ def test_a_key_node_that_delivers_another_number_of_keys_counts_as_none(line, nu
     call.dial()
     call.run("alice", call.alice.machine.qkd_keys(call.nodes.enc("sae-bob", number), call.now))
     assert call.bob.machine.security.qkd.reason == "bad-key"
+
+
+@pytest.mark.parametrize("changes", [{"keys": ()}, {"state": QkdState.ABSENT}], ids=["no-key", "key-unused"])
+def test_what_is_said_of_quantum_keys_and_what_is_named_agree(line, changes) -> None:
+    """A call that says it has quantum keys and names none would be shown as protected by them."""
+    assert forge_terms(line(), **changes).bob.failure.code == "malformed"
+
+
+def test_a_short_key_of_the_callees_key_node_counts_as_none(line) -> None:
+    call = line()
+    call.hold = {fx.FetchDecKeys}
+    call.dial()
+    wanted = call.bob.had(fx.FetchDecKeys)[-1].key_ids
+    short = [replace(key, key=Secret(bytes(31))) for key in call.nodes.dec("sae-bob", wanted)]
+    call.run("bob", call.bob.machine.qkd_keys(short, call.now))
+    assert call.bob.machine.security.qkd.reason == "peer-key-node"

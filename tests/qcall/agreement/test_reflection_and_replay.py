@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from qcall.agreement.messages import M1, Kind
+from qcall.agreement.policy import QkdPolicy
 
 from .tampering import UPWARDS, assert_dead, edit_m2_clear, touch
 
@@ -46,6 +47,14 @@ def test_a_message_reflected_to_its_sender_ends_the_call(line, sender: str, numb
 def test_a_replayed_m1_is_known_after_a_restart(line) -> None:
     first = line().dial().connect()
     after = line(bob={"restart": True})
+    after.deliver("bob", first.alice.frames[0])
+    assert after.bob.failure.code == "replayed-call"
+
+
+def test_a_replayed_m1_of_a_call_without_quantum_keys_is_known_too(line) -> None:
+    without = {"policy": QkdPolicy.OFF}
+    first = line(alice=without, bob=without).dial().connect()
+    after = line(bob=without | {"restart": True})
     after.deliver("bob", first.alice.frames[0])
     assert after.bob.failure.code == "replayed-call"
 
