@@ -78,7 +78,7 @@ class Carrier:
     ``on_copy(timestamp, payload)`` is called with every older frame that came once more, before the packet
     that carried it goes on; ``on_protection`` when the far phone's reports ask for another protection;
     ``on_digit`` with each digit that the far user presses. Ours are given to ``digits``. ``copies``: whether
-    frames may travel twice.
+    frames may travel twice. ``on_fault`` is told of what nobody foresaw in sending: aiortc would only stop.
     """
 
     def __init__(
@@ -88,6 +88,7 @@ class Carrier:
         on_copy: Callable[[int, bytes], None],
         on_protection: Callable[[Protection], None],
         on_digit: Callable[[str], None],
+        on_fault: Callable[[Exception], None],
         copies: bool = True,
     ) -> None:
         self.model = LossModel(copies=copies)
@@ -99,6 +100,7 @@ class Carrier:
         self._on_copy = on_copy
         self._on_protection = on_protection
         self._on_digit = on_digit
+        self._on_fault = on_fault
         self.digits = DigitSender()
         self._digits_heard = DigitReceiver()
         self._sent: deque[Block] = deque(maxlen=KEPT)
@@ -106,6 +108,13 @@ class Carrier:
 
     def protect(self, packet: bytes) -> bytes:
         """An outgoing RTP packet as SRTP, with a digit, or with an older frame where that helps."""
+        try:
+            return self._srtp.protect(self._packed(packet))
+        except Exception as error:
+            self._on_fault(error)
+            raise
+
+    def _packed(self, packet: bytes) -> bytes:
         header, payload = packet[:HEADER], packet[HEADER:]
         payload_type, timestamp = header[1] & 0x7F, int.from_bytes(header[4:8], "big")
         beside = self._beside(timestamp, len(payload))
@@ -114,14 +123,14 @@ class Carrier:
             payload = redundancy.pack(payload_type, timestamp, payload, beside)
             header = header[:1] + bytes([header[1] & 0x80 | REDUNDANT]) + header[2:]
         self.bytes_sent += len(payload)
-        return self._srtp.protect(header + payload)
+        return header + payload
 
     def _beside(self, timestamp: int, size: int) -> Block | None:
         """What travels with the voice frame of ``size`` bytes at ``timestamp``."""
         if (event := self.digits.with_frame(timestamp, size)) is not None:
             return Block(dtmf.PAYLOAD_TYPE, event.timestamp, event.payload)
         lag = self.model.protection.lag
-        if not 0 < lag <= len(self._sent):
+        if not 0 < lag <= len(self._sent) or not redundancy.is_young(timestamp, self._sent[-lag]):
             return None
         self.copies_sent += 1
         return self._sent[-lag]

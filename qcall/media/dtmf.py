@@ -13,6 +13,8 @@ import struct
 from collections import deque
 from dataclasses import dataclass
 
+from . import redundancy
+
 PAYLOAD_TYPE = 101
 EVENTS = "0123456789*#ABCD"
 """Event codes 0 to 15 (RFC 4733, section 3.2)."""
@@ -61,12 +63,14 @@ class DigitSender:
     def with_frame(self, timestamp: int, size: int) -> Event | None:
         """The event to send with the voice frame of ``size`` bytes at ``timestamp``, if any.
 
-        It must be asked for every frame, and tells what has been of the digit by the end of that frame.
+        It must be asked for every frame, and tells what has been of the digit by the end of that frame. A
+        digit that a gap in the voice falls into is given up: its beginning is too long ago to be named.
         """
         previous, self._previous = self._previous, timestamp
         frame = LONGEST_FRAME if previous is None else min(LONGEST_FRAME, (timestamp - previous) & 0xFFFFFFFF)
         passed = (timestamp - self._began) & 0xFFFFFFFF
-        if self._digit is None or (self._ends == ENDS and passed >= TONE + PAUSE):
+        over = passed >= TONE + PAUSE if self._ends == ENDS else passed > redundancy.LARGEST_OFFSET
+        if self._digit is None or over:
             self._digit = self._waiting.popleft() if self._waiting else None
             self._began, self._ends, passed = timestamp, 0, 0
         if self._digit is None or self._ends == ENDS:

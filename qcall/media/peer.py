@@ -310,6 +310,7 @@ class Peer:
             on_copy=self._on_copy,
             on_protection=self._on_protection,
             on_digit=lambda digit: self.on_digit(digit),
+            on_fault=self._on_fault,
             copies=self._copies,
         )
         self._on_protection(self._carrier.model.protection)

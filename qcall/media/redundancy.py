@@ -24,11 +24,16 @@ class Block(NamedTuple):
     payload: bytes
 
 
+def is_young(timestamp: int, block: Block) -> bool:
+    """Whether ``block`` can still travel in a packet at ``timestamp``."""
+    return (timestamp - block.timestamp) & 0xFFFFFFFF <= LARGEST_OFFSET
+
+
 def pack(payload_type: int, timestamp: int, payload: bytes, block: Block) -> bytes:
     """The redundant payload of a packet at ``timestamp``, whose new frame has ``payload_type``."""
-    offset = (timestamp - block.timestamp) & 0xFFFFFFFF
-    if offset > LARGEST_OFFSET or len(block.payload) > LARGEST_COPY:
+    if not is_young(timestamp, block) or len(block.payload) > LARGEST_COPY:
         raise ValueError("the copy is too old or too long")
+    offset = (timestamp - block.timestamp) & 0xFFFFFFFF
     header = 1 << 31 | block.payload_type << 24 | offset << 10 | len(block.payload)
     return header.to_bytes(4, "big") + bytes([payload_type]) + block.payload + payload
 

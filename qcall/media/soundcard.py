@@ -58,7 +58,6 @@ class Device(abc.ABC):
         self._name = name
         self._notice = notice
         self._loop = asyncio.get_running_loop()
-        self._ring: deque[Samples] = deque(maxlen=RING)
         self._called = asyncio.Event()
         self._beat = Beat()
         self._search: asyncio.Task[None] | None = None
@@ -132,7 +131,6 @@ class Device(abc.ABC):
         self.name = self._card.name
 
     def _on_start(self) -> None:
-        self._ring.clear()
         self._calls = 0
         self._called_at = time.monotonic()
 
@@ -146,6 +144,33 @@ class Device(abc.ABC):
     def _on_block(self, data: bytes | None, frames: int, *_: object) -> tuple[bytes | None, int]: ...
 
 
+class Captured:
+    """Blocks as a card captures them, each with its place in time, counted in blocks.
+
+    ``add`` is for the card's thread. Time goes on where the card does not call; what it had held up comes
+    all at once then, too late for its places, and is dropped.
+    """
+
+    def __init__(self) -> None:
+        self.ring: deque[tuple[int, Samples]] = deque(maxlen=RING)
+        self._place = 0
+        self._last: float | None = None
+        self._resumed: float | None = None
+
+    def add(self, block: Samples, now: float) -> None:
+        """A block was captured at ``now``."""
+        gap = 0.0 if self._last is None else now - self._last
+        if gap > HELD_UP:
+            self._resumed = self._resumed or now
+            if now < self._resumed + PERIOD / 2:
+                return
+            self._resumed = None
+            self._place += round(gap / PERIOD) - 1
+        self._last = now
+        self.ring.append((self._place, block))
+        self._place += 1
+
+
 class Microphone(Device):
     """A microphone, which ``open`` gives. What it says belongs to the moment: late blocks are dropped."""
 
@@ -153,41 +178,56 @@ class Microphone(Device):
 
     def __init__(self, name: str | None, notice: Notice) -> None:
         self.started: float | None = None
-        self._overrun = 0
+        self.dropped = 0
+        self._captured = Captured()
+        self._next: int | None = None
+        """The place of the next block; unknown before the first."""
         self._silent = False
         super().__init__(name, notice)
-
-    @property
-    def dropped(self) -> int:
-        """Blocks that were captured, or stood in for, and not read in time."""
-        return self._overrun + self._beat.skipped
 
     async def read(self, blocks: int = 1) -> Samples:
         """The next blocks; silence, at their pace, while the device delivers none."""
         if self.started is None:
-            self._ring.clear()
+            self._captured.ring.clear()
             self.started = self._loop.time()
         return np.concatenate([await self._next_block() for _ in range(blocks)])
 
     async def _next_block(self) -> Samples:
         asked = time.monotonic()
-        if self._silent and self._ring:
-            # It is back. What it had held up is of the time for which silence stood in.
-            self._ring.clear()
-            self._silent = False
-        while not self._ring and not self._closed:
+        while not self._closed:
+            while self._captured.ring:
+                place, block = self._captured.ring.popleft()
+                self._silent = False
+                if self._next is None or place >= self._next:
+                    self.dropped += 0 if self._next is None else place - self._next
+                    self._next = place + 1
+                    return block
             if self._silent or not await self._next_call(HELD_UP):
-                if not self._silent:
-                    self._silent = True
-                    self._beat.next = asked + PERIOD
-                self._miss()
-                await self._beat.tick()
-                return SILENCE
-        return self._ring.popleft() if self._ring else SILENCE
+                if self._captured.ring:
+                    continue  # The program was busy, not the card.
+                return await self._silence(asked)
+        return SILENCE
+
+    async def _silence(self, since: float) -> Samples:
+        """A block of it, when it is due; the first one for the time that began at ``since``."""
+        if not self._silent:
+            self._silent = True
+            self._beat.next = since + PERIOD
+        self._miss()
+        skipped = self._beat.skipped
+        await self._beat.tick()
+        if self._next is not None:
+            skipped = self._beat.skipped - skipped
+            self.dropped += skipped
+            self._next += skipped + 1
+        return SILENCE
+
+    def _on_start(self) -> None:
+        self._captured.ring.clear()
+        super()._on_start()
 
     def _on_block(self, data: bytes | None, frames: int, *_: object) -> tuple[bytes | None, int]:
-        self._overrun += self.started is not None and not self._silent and len(self._ring) == RING
-        self._ring.append(np.frombuffer(data or b"", np.int16))
+        self._captured.add(np.frombuffer(data or b"", np.int16), time.monotonic())
         self._wake()
         return None, 0  # paContinue
 
@@ -200,6 +240,7 @@ class Speaker(Device):
     def __init__(self, name: str | None, notice: Notice) -> None:
         self._ahead = AHEAD
         self.started: float | None = None
+        self._ring: deque[Samples] = deque(maxlen=RING)
         super().__init__(name, notice)
 
     async def wanted(self) -> None:
@@ -216,6 +257,10 @@ class Speaker(Device):
     def write(self, block: Samples) -> None:
         """Play ``block`` behind what waits already."""
         self._ring.append(block)
+
+    def _on_start(self) -> None:
+        self._ring.clear()
+        super()._on_start()
 
     def _on_block(self, data: bytes | None, frames: int, *_: object) -> tuple[bytes | None, int]:
         if self._ring:

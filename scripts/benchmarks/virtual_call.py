@@ -105,6 +105,7 @@ class VirtualCall:
             on_copy=lambda timestamp, payload: self._inbound.copy(timestamp, payload, self._now),
             on_protection=lambda wanted: setattr(self._encoder, "expected_loss", wanted.expected_loss),
             on_digit=lambda digit: None,
+            on_fault=lambda error: None,
             copies=self._copies,
         )
 

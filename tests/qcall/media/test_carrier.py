@@ -28,12 +28,14 @@ class Phone:
         self.copies: list[tuple[int, bytes]] = []
         self.protections: list[Protection] = []
         self.digits: list[str] = []
+        self.faults: list[Exception] = []
         keys = SrtpKeyPair(Secret(bytes([send]) * 44), Secret(bytes([receive]) * 44))
         self.carrier = Carrier(
             SrtpEpochs(keys),
             on_copy=lambda timestamp, payload: self.copies.append((timestamp, payload)),
             on_protection=self.protections.append,
             on_digit=self.digits.append,
+            on_fault=self.faults.append,
             copies=copies,
         )
 
@@ -179,3 +181,29 @@ def test_a_header_that_is_not_ours_goes_on_as_it_is() -> None:
     alice, bob = pair()
     padded = rtp(1, first=0xA0)[:-1] + b"\x01"
     assert bob.carrier.unprotect(alice.carrier._srtp.protect(padded)) == padded
+
+
+@pytest.mark.parametrize("gap", [1, 17, 18, 50, 10_000])
+def test_after_a_gap_in_the_voice_no_copy_is_sent_that_is_too_old(gap: int) -> None:
+    alice, bob = pair()
+    send(alice, bob, range(5), set())
+    before = alice.carrier.copies_sent
+    assert bob.carrier.unprotect(alice.carrier.protect(rtp(4 + gap))) == rtp(4 + gap)
+    assert (alice.carrier.copies_sent > before) == (gap <= 17)
+    assert not alice.faults
+
+
+def test_a_digit_that_a_gap_fell_into_is_given_up_and_the_next_is_sent() -> None:
+    alice, bob = Phone(1, 2, copies=False), Phone(2, 1)
+    alice.carrier.digits.press("58")
+    send(alice, bob, range(2), set())
+    send(alice, bob, range(50, 70), set())
+    assert bob.digits == ["5", "8"]
+    assert not alice.faults
+
+
+def test_a_fault_in_sending_is_told() -> None:
+    alice, _ = pair()
+    with pytest.raises(IndexError):
+        alice.carrier.protect(b"")
+    assert [type(fault) for fault in alice.faults] == [IndexError]

@@ -38,6 +38,7 @@ def carrier(send: int, receive: int, inbound: Inbound | None, encoder: Encoder |
         on_copy=lambda timestamp, payload: inbound.copy(timestamp, payload, clock[0]) if inbound else None,
         on_protection=lambda wanted: setattr(encoder, "expected_loss", wanted.expected_loss),
         on_digit=lambda digit: None,
+        on_fault=lambda error: None,
     )
 
 
