@@ -256,7 +256,7 @@ def measured(board: Snapshot, id: str, stats: Mapping[str, Any]) -> Snapshot:
     expected = stats["packetsExpected"] - before.totals.get("packetsExpected", 0)
     lost = stats["packetsLost"] - before.totals.get("packetsLost", 0)
     quality = Quality(
-        delay=before.delay.then(float(now["oneWayDelay"])) if now else before.delay,
+        delay=before.delay.then(float(now["oneWayDelay"])) if "oneWayDelay" in now else before.delay,
         loss=before.loss.then(min(1.0, max(0.0, lost / expected)) if expected > 0 else 0.0),
         jitter=before.jitter.then(float(stats["jitter"])),
         mos=before.mos.then(float(now["mos"])) if now else before.mos,

@@ -117,13 +117,15 @@ def verdict(stats: Mapping[str, float], frame_ms: int) -> dict[str, Any]:
     """The E-model's verdict on webrtc-stats; empty when nothing was to be heard: there is nothing to judge.
 
     The delay it judges is what this phone can know: one frame, half the round trip, the playout buffer. The
-    loss is what repair has left of it (``unrepairedLoss``, 0 to 1): what came in a copy is heard.
+    loss is what repair has left of it (``unrepairedLoss``, 0 to 1): what came in a copy is heard. Where all
+    of the sound had to be made up there is no ``oneWayDelay``.
     """
     if stats["totalSamplesReceived"] <= 0:
         return {}
-    emitted = max(1, stats["jitterBufferEmittedCount"])
-    one_way = frame_ms / 1000 + stats.get("roundTripTime", 0.0) / 2 + stats["relativePlayoutDelay"] / emitted
+    emitted = stats["jitterBufferEmittedCount"]
+    buffered = stats["relativePlayoutDelay"] / emitted if emitted else 0.0
+    one_way = frame_ms / 1000 + stats.get("roundTripTime", 0.0) / 2 + buffered
     loss, bursts = unrepaired(stats, frame_ms * SAMPLE_RATE // 1000)
     r = rating(one_way, loss, bursts)
-    found = {"oneWayDelay": round(one_way, 4), "r": round(r, 1), "mos": round(opinion_score(r), 2)}
-    return {**found, "unrepairedLoss": round(loss, 4)}
+    found = {"r": round(r, 1), "mos": round(opinion_score(r), 2), "unrepairedLoss": round(loss, 4)}
+    return {**found, "oneWayDelay": round(one_way, 4)} if emitted else found

@@ -190,7 +190,7 @@ def ended_line(fields: Mapping[str, Any], at: float) -> str:
             return f"call ended: no answer from {contact}{seconds and f' in {seconds}'}"
     ended = f"call ended: {reason_line(reason, outgoing=outgoing)}"
     quality = fields["quality"]
-    if not quality or not quality["packetsExpected"]:
+    if "mos" not in quality:
         return ended
     lost = f"{quality['packetsLost']} of {quality['packetsExpected']} packets lost"
     return f"{ended}; {lost}, MOS {quality['mos']}"

@@ -108,7 +108,7 @@ class HistoryScreen(TablePage[dict[str, Any]]):
                 Content.styled(str(security.get("line", "")), GOOD if qkd.get("state") == "present" else FAIR)
             )
             lines.append(Content.assemble(("words ", MUTED), " ".join(security.get("words", ()))))
-        if quality.get("packetsExpected"):
+        if "mos" in quality:
             lost = f"{quality['packetsLost']} of {quality['packetsExpected']} packets lost"
             lines.append(Content.assemble(("sound ", MUTED), f"{lost}, MOS {quality['mos']}"))
         return Content("\n").join(lines)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from qcall.session.event import Event
 from qcall.session.report import SUMS, lately, quality
+from qcall.session.wording import line_of
 
 STATS = {
     "packetsReceived": 900,
@@ -70,3 +72,14 @@ def test_a_second_without_any_packet_is_the_worst() -> None:
     nothing = after(STATS, packetsReceived=0, jitterBufferEmittedCount=0, relativePlayoutDelay=0)
     silent = {**nothing, "concealedSamples": 48_000.0, "concealmentEvents": 1}
     assert lately(quality(silent, 20), quality(STATS, 20))["mos"] < 1.1
+
+
+def test_where_all_was_made_up_no_delay_can_be_told() -> None:
+    second = after(STATS, jitterBufferEmittedCount=0, concealedSamples=48_000, concealmentEvents=1)
+    assert "oneWayDelay" not in lately(quality(second, 20), quality(STATS, 20))
+
+
+def test_a_call_that_ended_before_it_was_heard_has_words_all_the_same() -> None:
+    told = quality({**STATS, "totalSamplesReceived": 0}, 20)
+    fields = {"contact": "bob", "outgoing": True, "reason": "hangup", "quality": told, "timing": {}}
+    assert line_of(Event("ended", 1.0, fields)) == "call ended: you hung up"
