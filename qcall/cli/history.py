@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from qcall.errors import StorageError, UsageError
+from qcall.errors import UsageError
+from qcall.session.commands import ALL_CALLS
 from qcall.session.event import Event
 from qcall.session.wording import reason_line
 
@@ -24,8 +24,6 @@ from .running import with_records
 if TYPE_CHECKING:
     from qcall.records.store import CallRecord, Records
 
-ALL = 1_000_000
-"""Calls: more than a phone has."""
 ID_SHOWN = 8
 """Hexadecimal digits by which a call is named in the list."""
 
@@ -63,10 +61,12 @@ def history(
     def show(records: Records) -> int:
         if verify is not None and receipt is None:
             raise UsageError("--verify compares one receipt; say of which call with --receipt CALL")
+        if export is not None and receipt is not None:
+            raise UsageError("--export writes all calls and --receipt is of one; give one of them")
         if receipt is None:
-            found = records.calls_with(contact) if contact else records.calls(ALL if export else limit)
+            found = records.calls_with(contact) if contact else records.calls(ALL_CALLS if export else limit)
             if export is not None:
-                return write(export, found)
+                return write(export, found, as_json)
             if not found and not as_json:
                 with_whom = f"with {contact} " if contact else ""
                 typer.echo(f"no calls {with_whom}yet; run: qcall call NAME, or qcall listen")
@@ -87,16 +87,15 @@ def history(
     with_records(context.obj, show)
 
 
-def write(file: Path, calls: Sequence[CallRecord]) -> int:
+def write(file: Path, calls: Sequence[CallRecord], as_json: bool) -> int:
     """Every call as a JSON object on a line of its own; a file that is there stays."""
-    from qcall.session.books import as_json
+    from qcall.session import books
 
-    try:
-        with file.open("x") as opened:
-            opened.writelines(json.dumps(as_json(call)) + "\n" for call in calls)
-    except OSError as error:
-        raise StorageError(f"cannot write {file}: {error.strerror}; give a new file") from None
-    typer.echo(f"{len(calls)} calls are in {file}")
+    said = books.write_calls(file, [books.as_json(call) for call in calls])
+    if as_json:
+        json_line(Event("exported", time.monotonic(), {"file": str(file), "calls": len(calls)}))
+    else:
+        typer.echo(said)
     return 0
 
 

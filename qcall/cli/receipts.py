@@ -15,6 +15,7 @@ from qcall.agreement.receipt import EpochRecord, Receipt, SignedReceipt, compare
 from qcall.agreement.suites import SECOND_KEMS, STANDARD
 from qcall.errors import StorageError, UsageError
 from qcall.records.store import CallRecord, Records
+from qcall.session.books import counted
 from qcall.session.event import Event
 from qcall.session.report import CROSS, TICK
 from qcall.session.wording import harmless, reason_line
@@ -126,11 +127,6 @@ def quantum(run: Sequence[EpochRecord]) -> str:
     hops = counted(len(first.path) - 1, "hop")
     way = f"{first.path[0]} to {first.path[-1]}, {hops}" if first.path else "way unknown"
     return f"QKD {TICK} {counted(keys, 'key')}, {way}{worst}"
-
-
-def counted(number: int, what: str) -> str:
-    """1 key, 2 keys."""
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def identity_of_peer(call: CallRecord, signed: SignedReceipt, records: Records) -> ContactStatus:

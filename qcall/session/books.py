@@ -5,12 +5,15 @@ They need neither a call nor a relay; the desk hands on what concerns only them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from qcall.agreement.peer import judge
 from qcall.crypto.identity import Fingerprint
-from qcall.errors import UsageError
+from qcall.errors import StorageError, UsageError
 from qcall.records.addressbook import AddressBook, read
 from qcall.records.store import CallRecord, Contact, Records
 from qcall.records.vcard import Entry
@@ -51,8 +54,8 @@ class Books:
                     raise UsageError(f"no new identity of {contact} waits; see: qcall contacts")
                 return {"contact": contact, "fingerprint": str(Fingerprint(accepted.fingerprint))}
             case commands.History(limit, contact):
-                calls = self._records.calls(limit if not contact else 10_000)
-                return [as_json(call) for call in calls if contact in ("", call.contact)][:limit]
+                calls = self._records.calls_with(contact) if contact else self._records.calls(limit)
+                return [as_json(call) for call in calls[:limit]]
         return self._write(command)
 
     def _write(self, command: commands.Any) -> Any:
@@ -100,3 +103,27 @@ def as_json(call: CallRecord) -> dict[str, Any]:
         "security": {name: value for name, value in security.items() if name != "receipt"},
         "quality": quality,
     }
+
+
+def write_calls(file: Path, calls: Sequence[Mapping[str, Any]]) -> str:
+    """Write ``calls``, as ``as_json`` has them, into a new ``file`` of mode 0600, one a line; what to say.
+
+    Raises ``StorageError``; a file that is there already stays as it is, and half a one does not stay.
+    """
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
+                opened.writelines(json.dumps(call) + "\n" for call in calls)
+        except OSError:
+            file.unlink(missing_ok=True)
+            raise
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise StorageError(f"cannot write {file}: {reason}; give a new file") from None
+    return f"{counted(len(calls), 'call')} written to {file}"
+
+
+def counted(number: int, what: str) -> str:
+    """1 call, 2 calls."""
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -27,6 +27,8 @@ Place = Annotated[
 ]
 DeviceKind: TypeAlias = Literal["microphone", "speaker", "input", "output"]
 Switch: TypeAlias = Literal["on", "off", "toggle"]
+ALL_CALLS = 1_000_000
+"""More than a phone has."""
 
 
 class Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="command", tag=str.lower):
@@ -139,7 +141,7 @@ class Status(Command, frozen=True):
 class History(Command, frozen=True):
     """The latest calls, newest first."""
 
-    limit: Annotated[int, Meta(ge=1, le=10_000)] = 100
+    limit: Annotated[int, Meta(ge=1, le=ALL_CALLS)] = 100
     contact: Annotated[str, Meta(max_length=64)] = ""
 
 

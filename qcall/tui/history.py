@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -129,23 +128,23 @@ class HistoryScreen(TablePage[dict[str, Any]]):
                 self.work(self._export(commands.located(file)))
 
         self.app.push_screen(
-            Ask("Export", "a file for all calls, one JSON object a line", value="calls.jsonl"), named
+            Ask("Export", "a new file for all calls, one JSON object a line", value="calls.jsonl"), named
         )
 
     async def _export(self, file: Path) -> None:
-        calls = await self.app.fetch(commands.History(limit=10_000))
+        calls = await self.app.fetch(commands.History(limit=commands.ALL_CALLS))
         if calls is None:
             return
         try:
-            await asyncio.to_thread(write_lines, file, calls)
-        except (OSError, ValueError) as error:
-            why = error.strerror if isinstance(error, OSError) else error
-            self.app.complain(StorageError(f"cannot write {file}: {why}; choose another file"))
+            said = await asyncio.to_thread(written, file, calls)
+        except StorageError as error:
+            self.app.complain(error)
         else:
-            self.notify(f"{len(calls)} calls written to {file}", markup=False)
+            self.notify(said, markup=False)
 
 
-def write_lines(file: Path, calls: list[dict[str, Any]]) -> None:
-    """One JSON object a line."""
-    with file.open("w") as opened:
-        opened.writelines(json.dumps(call) + "\n" for call in calls)
+def written(file: Path, calls: list[dict[str, Any]]) -> str:
+    """As ``write_calls``, which is imported when it is wanted. Raises ``StorageError``."""
+    from qcall.session.books import write_calls
+
+    return write_calls(file, calls)

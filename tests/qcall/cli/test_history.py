@@ -74,7 +74,7 @@ def test_all_calls_are_exported_as_json_lines_into_a_new_file(qcall, talked, tmp
     for number in range(30):
         talked.add_call(CallRecord(b"", "carol", True, float(number), 99.0, "offline", {}))
     file = tmp_path / "calls.jsonl"
-    assert qcall("history", "--export", file).output == f"32 calls are in {file}\n"
+    assert qcall("history", "--export", file).output == f"32 calls written to {file}\n"
     written = [json.loads(line) for line in file.read_text().splitlines()]
     assert len(written) == 32
     assert (written[0]["direction"], written[0]["reason"], written[0]["security"]["suite"]) == (
@@ -83,6 +83,25 @@ def test_all_calls_are_exported_as_json_lines_into_a_new_file(qcall, talked, tmp
         "Q5",
     )
     assert "give a new file" in qcall("history", "--export", file, code=1).stderr
+
+
+def test_an_export_is_an_event_for_programs_and_for_nobody_elses_eyes(qcall, talked, tmp_path: Path) -> None:
+    file = tmp_path / "calls.jsonl"
+    told = json.loads(qcall("history", "--export", file, "--contact", "bob", "--json").output)
+    assert (told["event"], told["file"], told["calls"]) == ("exported", str(file), 2)
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_one_call_is_exported_in_the_singular(qcall, records, tmp_path: Path) -> None:
+    records.add_call(CallRecord(b"", "bob", True, 1.0, 2.0, "offline", {}))
+    assert qcall("history", "--export", tmp_path / "calls").output.startswith("1 call written to ")
+
+
+def test_a_receipt_and_an_export_are_not_asked_for_at_once(qcall, talked, tmp_path: Path) -> None:
+    file = tmp_path / "calls.jsonl"
+    refused = qcall("history", "--export", file, "--receipt", "abab", code=2)
+    assert "--export writes all calls and --receipt is of one" in refused.stderr
+    assert not file.exists()
 
 
 def test_a_receipt_is_printed_as_a_file_for_the_other_phone(qcall, talked) -> None:

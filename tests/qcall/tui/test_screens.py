@@ -69,6 +69,23 @@ async def test_history_is_exported_as_json_lines(running, tmp_path):
         await app.workers.wait_for_complete()
     lines = (tmp_path / "calls.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == HISTORY
+    assert (tmp_path / "calls.jsonl").stat().st_mode & 0o777 == 0o600
+
+
+async def test_an_export_of_the_history_leaves_a_file_that_is_there_alone(running, tmp_path):
+    kept = tmp_path / "thesis.tex"
+    kept.write_text("years of work")
+    async with running(IDLE) as (app, _link, pilot):
+        await pilot.press("c")
+        await app.workers.wait_for_complete()
+        await pilot.press("e")
+        await pilot.pause()
+        app.screen.query_one("Input").value = str(kept)
+        await pilot.press("enter")
+        await app.workers.wait_for_complete()
+        notices = [notice.message for notice in app._notifications]
+    assert kept.read_text() == "years of work"
+    assert any("thesis.tex" in notice and "give a new file" in notice for notice in notices)
 
 
 # Contacts
