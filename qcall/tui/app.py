@@ -25,7 +25,7 @@ from qcall.session.snapshot import Link, Snapshot
 from .actions import Actions
 from .alerts import Alerts
 from .dialogs import Ask, Question
-from .incoming import GUARD
+from .guard import GUARD
 from .keys import bindings, keymap, written
 from .link import LazySoundTest, PhoneLink, SoundTester
 from .linked import NOTICE

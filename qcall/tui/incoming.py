@@ -4,32 +4,28 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from textual import events, on
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.timer import Timer
 from textual.widgets import Button, Input, Static
 
 from qcall.session.snapshot import Call, Phase, Snapshot
 
-from .backdrop import Over
 from .draw import FAIR, GOOD, MUTED, POOR
+from .guard import GUARD, Guarded
 from .keys import written
 
-GUARD = 0.6
-"""Seconds without typing before a key counts: who is typing must not answer a call with the next letter."""
 TRUST = {
     "new": ("never met before: compare the words once you talk", FAIR),
     "pinned": ("the same phone as before; the words were not compared", ""),
     "words-differ": ("WORDS DIFFER: somebody may be between you; compare the words before you talk", POOR),
     "verified": ("verified: you compared the words with them", GOOD),
 }
-QUICK = ("I call you back", "In a meeting", "")
 
 
-class IncomingScreen(Over[None]):
+class IncomingScreen(Guarded[None]):
     """Stays until the call is answered, refused, or over; Escape lets it ring on without the dialog."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -41,12 +37,9 @@ class IncomingScreen(Over[None]):
     ]
 
     def __init__(self, snapshot: Snapshot, call: Call, *, guard: float = GUARD) -> None:
-        super().__init__()
+        super().__init__(guard=guard)
         self.call = call
         self._snapshot = snapshot
-        self._guard = guard
-        self._ready = guard == 0
-        self._arming: Timer | None = None
         self.rings = True
         """Whether it still does; a dialog below another screen goes when that is left."""
 
@@ -67,18 +60,8 @@ class IncomingScreen(Over[None]):
         return f"{written(self.app.chosen_keys, id)}  {label}"  # type: ignore[attr-defined]
 
     async def on_mount(self) -> None:
-        """Keys count after a moment."""
+        """The line to refuse with is not asked for yet."""
         self.query_one("#why").display = False
-        if not self._ready:
-            self._arming = self.set_timer(self._guard, self._arm)
-
-    def on_key(self, event: events.Key) -> None:
-        """A key that means nothing here: somebody types on, and has not seen the call yet."""
-        if self._arming is not None and event.key not in self.active_bindings:
-            self._arming.reset()
-
-    def _arm(self) -> None:
-        self._ready, self._arming = True, None
 
     def on_screen_resume(self) -> None:
         """What was above it has been left."""
@@ -122,17 +105,17 @@ class IncomingScreen(Over[None]):
 
     def action_answer(self) -> None:
         """Answer."""
-        if self._ready:
+        if self.ready:
             self.app.command("answer")  # type: ignore[attr-defined]
 
     def action_refuse(self) -> None:
         """Refuse without a word."""
-        if self._ready:
+        if self.ready:
             self.app.command("refuse")  # type: ignore[attr-defined]
 
     def action_write(self) -> None:
         """Ask for the line to refuse with."""
-        if self._ready:
+        if self.ready:
             why = self.query_one("#why", Input)
             why.display = True
             why.focus()

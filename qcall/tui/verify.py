@@ -15,8 +15,8 @@ from textual.widgets import Button, Static
 
 from qcall.session.snapshot import Call, Person
 
-from .backdrop import Over
 from .draw import FAIR, GOOD, MUTED, POOR
+from .guard import Guarded
 from .keys import DIALOG, written
 from .strips import Headed, SecurityStrip, TitleBar
 
@@ -164,10 +164,10 @@ class VerifyScreen(Headed, ModalScreen[None]):
                 self.dismiss(None)
 
 
-class ChangedScreen(Over[bool]):
+class ChangedScreen(Guarded[bool]):
     """A contact has another identity than before. Enter does not continue: trust takes a key of its own.
 
-    Which counts after ``guard`` seconds: who is typing must not trust anybody with the next letter.
+    Who is typing must not trust anybody with the next letter.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -176,10 +176,8 @@ class ChangedScreen(Over[bool]):
     ]
 
     def __init__(self, person: Person, *, guard: float = 0.0) -> None:
-        super().__init__(classes="grave")
+        super().__init__(guard=guard, classes="grave")
         self._person = person
-        self._guard = guard
-        self._ready = guard == 0
 
     def compose(self) -> ComposeResult:
         """Plain words, both fingerprints, and what to do."""
@@ -192,17 +190,9 @@ class ChangedScreen(Over[bool]):
                 yield Button("Esc  Keep it blocked", variant="primary", id="keep")
                 yield Static(Content.styled("T  trust the new identity", FAIR), classes="aside")
 
-    async def on_mount(self) -> None:
-        """The answers count after a moment."""
-        if not self._ready:
-            self.set_timer(self._guard, self._arm)
-
-    def _arm(self) -> None:
-        self._ready = True
-
     def action_choose(self, trust: bool) -> None:
         """The answer."""
-        if self._ready:
+        if self.ready:
             self.dismiss(trust)
 
     @on(Button.Pressed)

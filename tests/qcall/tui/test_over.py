@@ -113,14 +113,15 @@ async def test_a_call_that_was_let_ring_is_not_shown_again(running):
         assert app.screen.call.contact == "dave"
 
 
-async def test_who_types_on_puts_the_moment_off_from_which_keys_count(running, monkeypatch):
+@pytest.mark.parametrize(("shown", "meant"), [(RINGING, "a"), (CHANGED, "T")])
+async def test_who_types_on_puts_the_moment_off_from_which_keys_count(running, monkeypatch, shown, meant):
     put_off = []
     monkeypatch.setattr(Timer, "reset", lambda timer: put_off.append(timer))
     async with running(IDLE) as (app, link, pilot):
         app.guard = 60.0
-        link.show(RINGING)
+        link.show(shown)
         await pilot.pause()
-        await pilot.press("a", "enter")
+        await pilot.press(meant, "enter")
         assert put_off == []
         await pilot.press("z")
         assert put_off == [app.screen._arming]
