@@ -18,11 +18,11 @@ import aiohttp
 
 from qcall.config import Account, Home
 from qcall.crypto.identity import Identity
-from qcall.errors import DeviceError, NotSetUp, QcallError
+from qcall.errors import DeviceError, NotSetUp, QcallError, UsageError
 from qcall.net.address import RelayAddress
 from qcall.net.authority import KnownAuthority
 from qcall.net.kme import KeyNode
-from qcall.net.lane import http_url
+from qcall.net.lane import http_url, reason
 from qcall.net.signalling import SignallingClient
 
 from .control import ask
@@ -67,7 +67,7 @@ async def examine(
     else:
         yield Finding("phone", True, f"{account.name} at {account.site}, home {home.directory}")
     if isinstance(identity, QcallError):
-        yield Finding("identity", False, str(identity), "relay and key node are not asked without it")
+        yield unopened(home, identity)
         identity = None
     if account is not None:
         async for finding in network(home, account, identity):
@@ -89,15 +89,28 @@ def settings(home: Home, environment: Mapping[str, str], check_keys: KeyCheck) -
     return Finding("settings", True, str(written))
 
 
+def unopened(home: Home, error: QcallError) -> Finding:
+    """Why the identity cannot be used, and what opens it, or brings it back."""
+    mend = "set QCALL_PASSPHRASE, or run this at a terminal, which asks"
+    if not isinstance(error, UsageError):
+        mend = f"put back {home.identity}, or qcall import a backup into another --home"
+    return Finding("identity", False, str(error), f"{mend}; relay and key node are not asked without it")
+
+
 async def network(home: Home, account: Account, identity: Identity | None) -> AsyncIterator[Finding]:
     """Relay, clock and key node."""
     try:
-        yield await clock(home, account)
-    except (aiohttp.ClientError, OSError, TimeoutError, QcallError) as error:
-        number = error.errno if isinstance(error, OSError) else None
-        reason = os.strerror(number).lower() if number and number > 0 else str(error) or type(error).__name__
+        yield await clock(account)
+    except QcallError as error:
+        yield Finding("relay", False, str(error), "enrol again: qcall init, with a new invite")
+        return
+    except (aiohttp.ClientResponseError, aiohttp.ClientSSLError, NoDate):
+        mend = "look at what listens there; a relay runs elsewhere, or not at all (relay serve)"
+        yield Finding("relay", False, f"what answers at {account.relay} is no relay", mend)
+        return
+    except (aiohttp.ClientError, OSError) as error:
         mend = "start it (relay serve), or look at the network between here and there"
-        yield Finding("relay", False, f"{account.relay} does not answer: {reason}", mend)
+        yield Finding("relay", False, f"{account.relay} cannot be reached: {reason(error)}", mend)
         return
     told = await asked_phone(home)
     if told is not None:
@@ -121,8 +134,12 @@ async def network(home: Home, account: Account, identity: Identity | None) -> As
         await client.close()
 
 
-async def clock(home: Home, account: Account) -> Finding:
-    """The relay's clock against this one."""
+class NoDate(Exception):
+    """An answer without the date that a relay sends."""
+
+
+async def clock(account: Account) -> Finding:
+    """The relay's clock against this one. Raises ``NoDate``, ``OSError``, ``aiohttp.ClientError``."""
     relay = RelayAddress.parse(account.relay)
     timeout = aiohttp.ClientTimeout(total=TIMEOUT)
     # Only the date is read: whether it is the right relay is checked when the phone logs in.
@@ -131,7 +148,10 @@ async def clock(home: Home, account: Account) -> Finding:
         aiohttp.ClientSession(timeout=timeout, connector=connector) as session,
         session.get(http_url(relay, "/healthz")) as response,
     ):
-        theirs = parsedate_to_datetime(response.headers["Date"]).timestamp()
+        try:
+            theirs = parsedate_to_datetime(response.headers["Date"]).timestamp()
+        except (KeyError, ValueError, OverflowError):
+            raise NoDate from None
     off = time.time() - theirs
     if abs(off) <= CLOCK_TOLERANCE:
         return Finding("clock", True, f"agrees with the relay's within {max(1.0, abs(off)):.0f} s")
