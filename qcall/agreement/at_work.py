@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from qcall.errors import AgreementFailed
+from qcall.errors import AgreementFailed, LocalFault, QcallError
 
 from .effects import Effects
 from .kem_work import Worked
+from .states import State
 
 HELD = 4
 """Messages that may wait. An honest peer that sent M1 or M2 can only have sent a refusal after it."""
@@ -31,3 +32,18 @@ class AtWork:
         if len(self.held) >= HELD:
             raise AgreementFailed("the other phone went on without waiting for an answer", code="out-of-turn")
         self.held.append(raw)
+
+
+def overdue(state: State, at_work: AtWork | None) -> QcallError:
+    """The time for ``state`` is up. While KEMs are at work it is this phone that the other one waits for."""
+    if at_work is not None:
+        return LocalFault(
+            "this phone did not compute its keys in time; end what else keeps it busy, and try again",
+            code="timeout",
+        )
+    if state is State.CONFIRMING:
+        text = "the other phone did not confirm the keys; hung up"
+        return AgreementFailed(text, code="no-confirmation")
+    return AgreementFailed(
+        f"the other phone did not go on (waiting: {state.value}); try again", code="timeout"
+    )

@@ -25,7 +25,7 @@ from .caller import identity_changed
 from .effects import Agreed, Effects, FetchDecKeys, NeedAnswer, Send
 from .insistence import Insistence, suite_floor
 from .kem_work import Worked, encapsulate
-from .machine import Agreement, Phone, check_key_ids, guarded
+from .machine import Agreement, Phone, guarded
 from .messages import (
     M1,
     M2,
@@ -53,7 +53,7 @@ from .messages import (
 )
 from .peer import ContactStatus, Peer, judge
 from .policy import QkdPolicy, QkdState, allows, stricter
-from .quantum import DeliveredKey, info
+from .quantum import DeliveredKey, check_key_ids, info
 from .rekey import Ongoing, Rekey
 from .rekey_callee import CalleeRekey
 from .sas import words

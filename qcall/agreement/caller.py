@@ -21,9 +21,9 @@ from qcall.crypto.secret import Secret
 from qcall.errors import AgreementFailed, CallRefused
 
 from .effects import Agreed, Effects, FetchEncKeys, NeedOffer, RemoteAnswer, Send
-from .insistence import Insistence, allowing_less, suite_floor
+from .insistence import Insistence, suite_floor
 from .kem_work import Worked, decapsulate, key_pairs
-from .machine import Agreement, Phone, check_key_ids, guarded
+from .machine import Agreement, Phone, guarded
 from .messages import (
     CALL_ID_LENGTH,
     M1,
@@ -51,7 +51,7 @@ from .messages import (
 )
 from .peer import ContactStatus, Peer, judge
 from .policy import QkdPolicy, QkdState, stricter
-from .quantum import WITHOUT, DeliveredKey, absent, info, name_key
+from .quantum import WITHOUT, DeliveredKey, absent, check_key_ids, info, name_key
 from .rekey import Ongoing, Rekey
 from .rekey_caller import CallerRekey
 from .sas import words
@@ -150,7 +150,7 @@ class Caller(Agreement):
         phone, floor = self.phone, suite_floor(self.phone, self._pin)
         suites = [suite for suite in phone.suites if suite.rank >= floor]
         if not suites:
-            raise downgrade(self.peer_name, f"suite {self._pin.suite_seen if self._pin else ''}")
+            raise self._insistence.suite_not_offered()
         self.call_id = phone.entropy(CALL_ID_LENGTH)
         self._attempt.offered = tuple(suites)
         self._attempt.share = x25519.KeyPair(Secret(phone.entropy(x25519.KEY_LENGTH)))
@@ -311,15 +311,10 @@ class Caller(Agreement):
         theirs = self._attempt.peer_policy
         return Insistence.of(self.phone, self.peer_name, self._pin, theirs, outgoing=True)
 
-    def _refusal(self, code: RefuseCode) -> CallRefused:
-        if code is RefuseCode.SUITE:
-            return self._insistence.suite_missing(suite.name for suite in self._attempt.offered)
-        return super()._refusal(code)
-
     def _refused(self, code: RefuseCode, *, sealed: bool, now: float) -> Effects:
-        if code is not RefuseCode.QKD_FRESH:
+        if code is not RefuseCode.QKD_FRESH or not sealed:
             return super()._refused(code, sealed=sealed, now=now)
-        again = sealed and self.state is State.AWAIT_M4 and self._without_qkd is None
+        again = self.state is State.AWAIT_M4 and self._without_qkd is None
         if not again or stricter(self._policy, self._attempt.peer_policy) is QkdPolicy.REQUIRE:
             raise CallRefused(
                 "the other phone got no quantum key, and this call requires one", code="no-peer-key"
@@ -341,13 +336,4 @@ def identity_changed(peer: Peer) -> AgreementFailed:
         f"the identity of {peer.name} has changed from {peer.pinned} to {peer.fingerprint}; the call is"
         f" blocked; ask them, and if it is theirs: qcall contacts accept-new-key {peer.name}",
         code="identity-changed",
-    )
-
-
-def downgrade(name: str, what: str) -> AgreementFailed:
-    """Fewer layers or a weaker suite than this contact had before."""
-    return AgreementFailed(
-        f"calls with {name} have had {what} before; if less is meant this time, dial with"
-        f" {allowing_less(name, outgoing=True)}",
-        code="downgrade",
     )

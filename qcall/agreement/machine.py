@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import abc
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
@@ -20,7 +20,7 @@ from qcall.crypto.kdf import mac, mac_matches
 from qcall.crypto.secret import Secret
 from qcall.errors import AgreementFailed, CallRefused, QcallError
 
-from .at_work import AtWork
+from .at_work import AtWork, overdue
 from .closing import Closing, open_ledger
 from .control import Confirm, Control, Farewell, Hangup, Message, RekeyMessage, kind_of
 from .effects import (
@@ -45,9 +45,9 @@ from .peer import Peer
 from .phone import Phone as Phone
 from .policy import QkdPolicy
 from .receipt import SignedReceipt
-from .refusal import refused, told, version_failure
+from .refusal import broken_off, hearsay, refused, told, version_failure
 from .rekey import Ongoing, Rekey
-from .schedule import Direction, Handshake, Mixed, QuantumKey, Root, SrtpKeys
+from .schedule import Direction, Handshake, Mixed, Root, SrtpKeys
 from .security import SecurityInfo
 from .states import CONFIRM_LIMIT, RECEIPT_LIMIT, OutOfTurn, State
 from .suites import Suite
@@ -142,11 +142,7 @@ class Agreement(abc.ABC):
             return ()
         if self.state is State.CLOSING and self._closing is not None:
             return self._close_with(self._closing.alone())
-        if self.state is State.CONFIRMING:
-            raise AgreementFailed("the other phone did not confirm the keys; hung up", code="no-confirmation")
-        raise AgreementFailed(
-            f"the other phone did not go on (waiting: {self.state.value}); try again", code="timeout"
-        )
+        raise overdue(self.state, self._at_work)
 
     @guarded
     def refuse(self, code: RefuseCode) -> Effects:
@@ -334,6 +330,7 @@ class Agreement(abc.ABC):
             control=self._control,
             transcript=self._th4,
             interval=phone.rekey_interval,
+            keys_missing=self._insistence.keys_not_renewed_here,
         )
 
     def _told(self, effects: Effects) -> Effects:
@@ -347,12 +344,19 @@ class Agreement(abc.ABC):
         return (*effects, Rekeyed(self.security))
 
     def _refused(self, code: RefuseCode, *, sealed: bool, now: float) -> Effects:
-        """The peer ended it. Without a seal, anyone on the way may have said so."""
+        """The peer ended it. Without a seal, anyone on the way may have said so; with one, whoever sent M1
+        or M2, which nobody has answered for before the peer is authenticated."""
+        peer = self.peer if sealed else None
         self.close()
-        return (Abort(self._refusal(code), self.peer if sealed else None),)
+        if peer is not None and code is RefuseCode.QKD_REQUIRED:
+            return (Abort(self._insistence.keys_missing_there(), peer),)
+        return (Abort(refused(code) if peer is not None else hearsay(code, self.peer_name), peer),)
 
-    def _refusal(self, code: RefuseCode) -> CallRefused:
-        return self._insistence.keys_missing_there() if code is RefuseCode.QKD_REQUIRED else refused(code)
+    def broken_off(self, word: str) -> CallRefused:
+        """The peer ended a call that was up, with a `Hangup` whose reason is no ordinary one."""
+        if word == RefuseCode.QKD_REQUIRED:
+            return self._insistence.keys_not_renewed_there()
+        return broken_off(word)
 
     @property
     @abc.abstractmethod
@@ -392,9 +396,3 @@ class Agreement(abc.ABC):
         self._secrets.clear()
         self._boxes.clear()
         self._control = self._root = self._mixed = self._rekey = self._at_work = None
-
-
-def check_key_ids(keys: Sequence[QuantumKey], wanted: Sequence[str]) -> None:
-    """A key node must deliver what was asked for, in that order."""
-    if [key.key_id for key in keys] != list(wanted):
-        raise AgreementFailed("the key node delivered other keys than those asked for", code="key-ids")

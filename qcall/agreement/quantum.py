@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from qcall.errors import AgreementFailed
 from qcall.wire.etsi014 import AGE, QBER
 
 from .messages import KeyNamed, QkdTerms
@@ -55,6 +56,12 @@ def _numbers(value: object) -> tuple[float, ...]:
     if not isinstance(value, list) or not all(isinstance(each, int | float) for each in value):
         return ()
     return tuple(float(each) for each in value) if all(math.isfinite(each) for each in value) else ()
+
+
+def check_key_ids(keys: Sequence[QuantumKey], wanted: Sequence[str]) -> None:
+    """A key node must deliver what was asked for, in that order."""
+    if [key.key_id for key in keys] != list(wanted):
+        raise AgreementFailed("the key node delivered other keys than those asked for", code="key-ids")
 
 
 def drop(keys: Sequence[DeliveredKey]) -> None:

@@ -22,6 +22,13 @@ TEXTS = {
     RefuseCode.VERSION: "the other phone speaks another version of qcall; update the older one",
 }
 
+CLAIMS = {
+    RefuseCode.SUITE: "no suite is strong enough for both phones",
+    RefuseCode.QKD_REQUIRED: "a quantum key is required and there is none",
+    RefuseCode.QKD_FRESH: "there is no quantum key on that side",
+}
+"""What users might lower their protection for if they took it for the other phone's word."""
+
 
 def told(failure_code: str) -> RefuseCode:
     """What the peer may know of a failure: a code of its own for honest refusals, else one for all."""
@@ -39,6 +46,17 @@ def broken_off(word: str) -> CallRefused:
         return refused(RefuseCode(word))
     except ValueError:
         return refused(RefuseCode.FAILED)
+
+
+def hearsay(code: RefuseCode, peer: str) -> CallRefused:
+    """Somebody said no, and nothing proves that it was ``peer``: no advice to do with less comes of it."""
+    if code not in CLAIMS:
+        return refused(code)
+    return CallRefused(
+        f"somebody on the way or {peer}'s phone says that {CLAIMS[code]}, which cannot be checked; change no"
+        f" setting for it, but ask {peer} what that phone shows, or try again",
+        code=code.value,
+    )
 
 
 def version_failure(theirs: int) -> CallRefused:

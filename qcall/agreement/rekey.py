@@ -32,7 +32,7 @@ from dataclasses import dataclass, field
 from qcall.crypto.identity import Identity, PublicIdentity, Role, Signature
 from qcall.crypto.kdf import mac, mac_matches
 from qcall.crypto.kem import Kem
-from qcall.errors import AgreementFailed
+from qcall.errors import AgreementFailed, QcallError
 
 from .control import Control, Message, SignaturePair, kind_of
 from .effects import (
@@ -96,6 +96,8 @@ class Ongoing:
     root: Root = field(repr=False)
     control: Control = field(repr=False)
     transcript: bytes
+    keys_missing: Callable[[str], QcallError]
+    """What ends the call when no quantum key has come for too long; the argument is the last reason."""
     interval: float = INTERVAL
 
 

@@ -38,6 +38,8 @@ class CallerRekey(Rekey):
         self._attempt_ends: float | None = None
         self._failures = 0
         self._failing_since = now
+        self._lacking: str | None = None
+        """Why the last attempt got no quantum key, under ``require``."""
         self._share: x25519.KeyPair | None = None
         self._kem_keys: list[PrivateKey] = []
         self._keys: tuple[QuantumKey, ...] = ()
@@ -92,6 +94,8 @@ class CallerRekey(Rekey):
 
     def _step(self, now: float) -> Effects:
         if self._failures and now >= self._failing_since + self._grace:
+            if self._lacking is not None:
+                raise self.call.keys_missing(self._lacking)
             raise AgreementFailed("the keys could not be renewed for too long; hung up", code="rekey")
         if self.stage is Stage.IDLE and self._in_use and now >= self._due:
             return self._begin(now)
@@ -114,6 +118,7 @@ class CallerRekey(Rekey):
         self._forget()
         if self.call.policy is QkdPolicy.REQUIRE:
             self.stage, self._attempt_ends, self._due = Stage.IDLE, None, now + RETRY
+            self._lacking = reason
             return self._failed(reason, now)
         return self._send_rk1(absent(reason))
 
@@ -143,7 +148,7 @@ class CallerRekey(Rekey):
         public = tuple(key.public for key in self._kem_keys)
         rk1 = Rekey1(self.epoch + 1, self._share.public, public, self._terms)
         self._rk1 = encode_checked(rk1)
-        self.stage = Stage.AWAIT_ANSWER
+        self.stage, self._lacking = Stage.AWAIT_ANSWER, None
         return (self._seal(rk1),)
 
     def _on_rk2(self, rk2: Rekey2, now: float) -> Effects:

@@ -16,7 +16,6 @@ from typing import Any
 from qcall.agreement.caller import Caller
 from qcall.agreement.control import Answered, Hangup, Message
 from qcall.agreement.machine import Agreement
-from qcall.agreement.refusal import broken_off
 from qcall.call import events as call
 from qcall.call.events import Input, Reason
 from qcall.call.liveness import Change, Liveness
@@ -165,7 +164,7 @@ class Conversation(InCall):
         elif word in (Reason.HANGUP, Reason.CANCELLED, Reason.NO_ANSWER):
             self._not_answered(word)
         else:
-            self._fail(broken_off(word))
+            self._fail(self._keying.agreement.broken_off(word))
 
     def _not_answered(self, word: str) -> None:
         if self.outgoing:

@@ -86,7 +86,10 @@ async def test_lost_keys_are_seen_on_both_phones_and_end_a_call_that_requires_th
     if NIGHTLY:
         assert await carol.ended(limit=6 * ROUND) == 1
         assert await dave.ended(limit=10) == 1
-        assert (await carol.event("ended"))["reason"] == "rekey"
+        for phone in (carol, dave):
+            assert (await phone.event("ended"))["reason"] == "qkd-required"
+        assert "this phone insists on one (its policy is require)" in carol.stderr
+        assert "carol's phone insists on one" in dave.stderr
     assert all(event["qkd"]["state"] == "present" for event in carol.events if event["event"] == "rekeyed")
 
     seen = {phone: len(phone.events) for phone in (alice, bob)}

@@ -98,7 +98,14 @@ def test_a_kem_that_does_not_end_ends_the_call(line, done: int) -> None:
     call, side = working(line, done)
     call.wait(HANDSHAKE_LIMIT)
     assert side.failure.code == "timeout"
+    assert str(side.failure).startswith("this phone did not compute its keys in time")
     assert side.machine.computed(side.had(fx.Compute)[-1].job(), call.now) == ()
+
+
+def test_a_phone_that_waits_for_the_other_says_that(line) -> None:
+    call, _ = working(line, 1)
+    call.wait(HANDSHAKE_LIMIT)
+    assert str(call.alice.failure) == "the other phone did not go on (waiting: M2?); try again"
 
 
 def test_a_second_attempt_is_begun_beside_the_loop_too(line) -> None:

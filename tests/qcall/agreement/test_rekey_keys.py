@@ -62,9 +62,15 @@ def test_under_require_a_call_without_new_quantum_keys_ends(line, strict: str, f
         assert call.now - 20 < warnings[0].ends_at < call.now + EPOCH_GRACE
     assert not call.alice.had(fx.Rekeyed)
     call.pass_time(GRACE_INTERVALS * 10)
-    assert call.alice.failure.code == "rekey"
+    assert call.alice.failure.code == "qkd-required"
     assert call.alice.machine.state is State.ENDED
-    assert [effect.message.reason for effect in call.bob.had(fx.Received)] == ["failed"]
+    [goodbye] = [effect.message.reason for effect in call.bob.had(fx.Received)]
+    said = {"alice": str(call.alice.failure), "bob": str(call.bob.machine.broken_off(goodbye))}
+    for name, text in said.items():
+        assert text.startswith("no quantum key came when the keys were to be renewed")
+        mine = "this phone insists on one (its policy is require)"
+        assert (mine if name == strict else f"{strict}'s phone insists on one") in text
+    assert "link-cut" in said["alice"]
 
 
 def test_an_epoch_is_kept_for_five_intervals_and_never_beyond_five_minutes(line) -> None:
@@ -111,9 +117,15 @@ def test_a_caller_without_keys_has_all_its_grace(line) -> None:
     call = line(alice={"rekey_interval": LONGEST_INTERVAL, "policy": REQUIRE}).dial().connect()
     call.nodes.enc_failure = "link-cut"
     call.pass_time(STALE)
-    assert call.alice.failure.code == "rekey"
+    assert call.alice.failure.code == "qkd-required"
     assert call.bob.failure is None
-    assert [effect.message.reason for effect in call.bob.had(fx.Received)] == ["failed"]
+    assert [effect.message.reason for effect in call.bob.had(fx.Received)] == ["qkd-required"]
+
+
+def test_a_goodbye_for_another_reason_is_told_as_before(line) -> None:
+    call = talking(line)
+    assert "for a reason shown there" in str(call.bob.machine.broken_off("failed"))
+    assert "for a reason shown there" in str(call.bob.machine.broken_off("no-such-reason"))
 
 
 def test_a_silent_callee_is_warned_about_and_then_hung_up_on(line) -> None:
