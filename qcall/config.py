@@ -15,7 +15,7 @@ import secrets
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import msgspec
 import platformdirs
@@ -62,14 +62,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Other keys for the terminal interface, by ID; see the help of the interface."""
 
 
+Given = Annotated[str, Meta(min_length=1, description="what enrolment gives")]
+
+
 class Account(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What enrolment gave this phone; no secrets."""
 
-    name: str
-    relay: str
-    site: str
-    sae_id: str
-    kme_id: str
+    name: Given
+    relay: Given
+    site: Given
+    sae_id: Given
+    kme_id: Given
 
 
 class Home:
@@ -107,7 +110,7 @@ class Home:
             ) from None
         except OSError as error:
             raise StorageError(f"cannot read {self.account_file}: {error.strerror}") from None
-        return parse(text, str(self.account_file), Account)
+        return account(text, str(self.account_file))
 
     def ca(self) -> bytes:
         """The certificate, PEM, of the relay's authority. Raises ``StorageError``."""
@@ -212,9 +215,6 @@ def toml(table: Mapping[str, Any]) -> str:
     return lines(plain) + "".join(f"\n[{name}]\n{lines(value)}" for name, value in tables.items())
 
 
-T = TypeVar("T", bound=msgspec.Struct)
-
-
 def utf8(path: Path) -> str:
     """The text in the file at ``path``, which has to be UTF-8. OSError as `Path.read_bytes`."""
     try:
@@ -231,12 +231,15 @@ def decoded(text: str, source: str) -> dict[str, Any]:
         raise ConfigError(f"{source}: {error}") from None
 
 
-def parse(text: str, source: str, kind: type[T]) -> T:
-    """TOML text as ``kind``; the error names the file, and the line or the key."""
+def account(text: str, source: str) -> Account:
+    """TOML ``text`` as what enrolment gave; the error names the file, the line and the key."""
+    fields = decoded(text, source)
     try:
-        return msgspec.convert(decoded(text, source), kind)
+        return msgspec.convert(fields, Account)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{source}: {error}") from None
+        name, what = fault_of(error, Account, fields)
+        where = f"{source}{line_of(text, name)}" + (f": {name}" if name else "")
+        raise ConfigError(f"{where}: {what}; restore it, or the phone from a backup: qcall import") from None
 
 
 def default_home(environment: Mapping[str, str]) -> Path:

@@ -12,7 +12,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from qcall.config import Account, Home, parse, write_private
+from qcall.config import Account, Home, account, write_private
 from qcall.crypto import backup_file, identity_file
 from qcall.crypto.backup_file import Backup
 from qcall.errors import StorageError, UsageError
@@ -24,7 +24,7 @@ def export(home: Home, path: Path, passphrase: str) -> Account:
 
     Raises ``NotSetUp``, ``StorageError``, and ``UsageError`` for an empty passphrase or a ``path`` in use.
     """
-    account = home.account()
+    exported = home.account()
     if path.exists():
         raise UsageError(f"{path} is there already; choose another name")
     with closing(Records(home.records)) as records:
@@ -32,9 +32,9 @@ def export(home: Home, path: Path, passphrase: str) -> Account:
     for each in _files(home):
         if each.exists():
             files[each.name] = _read(each)
-    backup = Backup(account.name, time.time(), files)
+    backup = Backup(exported.name, time.time(), files)
     write_private(path, backup_file.dump(backup, passphrase, os.urandom))
-    return account
+    return exported
 
 
 def restore(home: Home, path: Path, passphrase: str) -> Account:
@@ -53,7 +53,7 @@ def restore(home: Home, path: Path, passphrase: str) -> Account:
     if missing or backup.files.keys() - known.keys():
         raise StorageError("this backup is not of a phone, or of a newer qcall; update qcall")
     identity_file.needs_passphrase(backup.files[home.identity.name])
-    account = parse(backup.files[home.account_file.name].decode(errors="replace"), str(path), Account)
+    enrolled = account(backup.files[home.account_file.name].decode(errors="replace"), str(path))
     if home.identity.exists() and _read(home.identity) != backup.files[home.identity.name]:
         raise UsageError(f"{home.directory} holds keys of another phone; choose another --home")
     home.create()
@@ -65,7 +65,7 @@ def restore(home: Home, path: Path, passphrase: str) -> Account:
             write_private(known[name], contents)
     Records(home.records).close()
     write_private(home.account_file, backup.files[home.account_file.name])
-    return account
+    return enrolled
 
 
 def change_passphrase(home: Home, old: str | None, new: str | None) -> None:

@@ -37,6 +37,32 @@ def test_an_account_survives_its_file(home: Home) -> None:
     assert home.account() == ACCOUNT
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        (
+            'name = "alice"',
+            'name = ""',
+            r"account\.toml, line 1: name: '' is not what enrolment gives; restore it",
+        ),
+        (
+            'sae_id = "sae-alice"',
+            "sae_id = 4",
+            r"account\.toml, line 4: sae_id: 4 is not what enrolment gives",
+        ),
+        ('site = "beijing"\n', "", r"account\.toml: .*`site`; restore it"),
+        ("site", "town", r"account\.toml, line 3: town: unknown; restore it"),
+    ],
+)
+def test_an_account_that_enrolment_did_not_give_is_told(
+    home: Home, before: str, after: str, said: str
+) -> None:
+    home.save_account(ACCOUNT)
+    home.account_file.write_text(home.account_file.read_text().replace(before, after, 1))
+    with pytest.raises(ConfigError, match=said):
+        home.account()
+
+
 def test_a_home_without_an_account_says_what_to_run(home: Home) -> None:
     with pytest.raises(NotSetUp, match="qcall init NAME --relay URL --invite CODE"):
         home.account()
