@@ -3,12 +3,15 @@
 ``ca.pem`` came with the enrolment. ``crl.pem`` lies beside it and is fetched from the relay
 (``GET /crl.pem``) when a login or a heartbeat names a newer one. Who brings it does not matter: the authority
 has signed it, its number keeps an older one from taking its place, and its end limits for how long a relay
-could hold back what was revoked since.
+could hold back what was revoked since. A list that was named and cannot be had is asked for again and again;
+until it is here, no key node is trusted, because it may be the one that was revoked.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import random
 import time
 from pathlib import Path
 
@@ -20,11 +23,14 @@ from qcall.wire.revocation import BadRevocationList, RevocationList
 from qcall.wire.signalling import CRL_PATH
 
 from .address import RelayAddress
-from .lane import CONNECT_LIMIT, connector, http_url, reason, unavailable
+from .lane import CONNECT_LIMIT, connector, http_url, reason, unavailable, whole
 
 MAX_LIST = 8 << 20
 """Bytes; room for 100,000 certificates."""
 UNTRUSTED = "qkd-untrusted"
+NO_LIST = "this phone has no revocation list that counts now; it gets one at its next login"
+FIRST_DELAY, LONGEST_DELAY = 0.5, 8.0
+"""Seconds before the first and between the last attempts to have a list that could not be had."""
 
 
 class KnownAuthority:
@@ -34,19 +40,48 @@ class KnownAuthority:
         self.ca_pem = ca_pem
         self._crl = crl
         self._list: RevocationList | None = None
-        self._trouble = "this phone has no revocation list that counts now; it gets one at its next login"
+        self._named = 0
+        """The number of the list that the relay says is the latest."""
+        self._trouble: str | None = None
+        """Why that list could not be had."""
         # A file that is damaged or not there is made good by the next login.
         with contextlib.suppress(OSError, BadRevocationList):
             self._list = RevocationList.parse(crl.read_bytes(), ca_pem)
 
     async def follow(self, relay: RelayAddress, number: int) -> None:
-        """Have the list that the relay says is the latest. What goes wrong with it, ``objection`` says."""
-        if self._list is not None and self._list.number == number and self._list.is_current(time.time()):
+        """Have the list that the relay says is the latest, or one that is later.
+
+        One attempt: what goes wrong with it, ``objection`` says, and ``catch_up`` makes good.
+        """
+        self._named = number
+        if self._is_held():
+            self._trouble = None
             return
         try:
             self.take(await fetch(relay, self.ca_pem))
+            self._trouble = (
+                None if self._is_held() else "the relay brought an older revocation list than it named"
+            )
         except QcallError as error:
             self._trouble = str(error)
+
+    async def catch_up(self, relay: RelayAddress) -> None:
+        """Ask again, less and less often, until the list that was named is held."""
+        delay = FIRST_DELAY
+        while self._trouble is not None:
+            await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311  (no secret)
+            delay = min(2 * delay, LONGEST_DELAY)
+            await self.follow(relay, self._named)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the list that was named last could not be had."""
+        return self._trouble is not None
+
+    def _is_held(self) -> bool:
+        return (
+            self._list is not None and self._list.number >= self._named and self._list.is_current(time.time())
+        )
 
     def take(self, pem: bytes) -> None:
         """Hold to this list if it is newer, or the one before has ended. Raises :class:`RelayRefused`."""
@@ -67,9 +102,11 @@ class KnownAuthority:
     def objection(self, serial: int) -> str | None:
         """Why the key node whose certificate has this serial number is not to be trusted now, if so."""
         if self._list is None or not self._list.is_current(time.time()):
-            return self._trouble
+            return self._trouble or NO_LIST
         if serial in self._list.serials:
             return "its certificate is revoked; ask the relay's operator"
+        if self._trouble is not None:
+            return f"it may have been revoked: {self._trouble}"
         return None
 
 
@@ -81,7 +118,7 @@ async def fetch(relay: RelayAddress, ca_pem: bytes) -> bytes:
             aiohttp.ClientSession(timeout=timeout, connector=connector(relay, ca_pem)) as session,
             session.get(http_url(relay, CRL_PATH), allow_redirects=False, raise_for_status=True) as response,
         ):
-            return await response.content.read(MAX_LIST)
+            return await whole(relay, response, MAX_LIST)
     except aiohttp.ClientResponseError as error:
         raise unavailable(relay, f"it answered {error.status} instead of its revocation list") from None
     except (aiohttp.ClientError, OSError, TimeoutError) as error:

@@ -109,6 +109,16 @@ def connector(relay: RelayAddress, ca_pem: bytes | None) -> aiohttp.TCPConnector
     return aiohttp.TCPConnector(ssl=context)
 
 
+async def whole(relay: RelayAddress, response: aiohttp.ClientResponse, limit: int) -> bytes:
+    """All of an answer's body. Raises :class:`Unavailable` when it is longer than ``limit`` bytes."""
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > limit:
+            raise unavailable(relay, f"it answered with more than {limit} bytes")
+    return bytes(body)
+
+
 def http_url(relay: RelayAddress, path: str) -> str:
     """Where ``path`` of that relay is."""
     return str(relay).replace("ws", "http", 1) + path

@@ -45,7 +45,7 @@ from qcall.wire.signalling import (
 )
 
 from .address import RelayAddress
-from .lane import CONNECT_LIMIT, Lane, Lost, dial, http_url, reason, unavailable
+from .lane import CONNECT_LIMIT, Lane, Lost, dial, http_url, reason, unavailable, whole
 from .outbox import Outbox, Seen
 
 FIRST_DELAY, LONGEST_DELAY = 0.2, 8.0
@@ -341,7 +341,7 @@ async def _first_contact(relay: RelayAddress, invite: Invite) -> bytes:
             aiohttp.ClientSession(timeout=timeout, connector=connector) as session,
             session.get(http_url(relay, CA_PATH), allow_redirects=False) as response,
         ):
-            ca_pem = await response.content.read(MAX_FRAME)
+            ca_pem = await whole(relay, response, MAX_FRAME)
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
         raise unavailable(relay, reason(error)) from None
     if not _is_invited(invite, ca_pem):

@@ -87,6 +87,7 @@ class Phone:
         self._qkd: QkdSource | None = None
         self.key_node: KeyNode | None = None
         self._authority: KnownAuthority
+        self._catching_up: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._refused: list[bytes] = []
         self._closing = False
@@ -183,6 +184,8 @@ class Phone:
                 await asyncio.wait({each.ended for each in conversations}, timeout=ENDING_LIMIT)
 
     async def _stop_tasks(self) -> None:
+        if self._catching_up is not None:
+            self._catching_up.cancel()
         if self._tasks:
             # A TLS handshake that is cut short makes a noise; it is over in milliseconds.
             await asyncio.wait(self._tasks, timeout=GREETING_LIMIT)
@@ -314,7 +317,10 @@ class Phone:
 
     async def _follow_authority(self, crl: int) -> None:
         """Have the revocation list with this number before the key node is asked again."""
-        await self._authority.follow(RelayAddress.parse(self.account.relay), crl)
+        relay = RelayAddress.parse(self.account.relay)
+        await self._authority.follow(relay, crl)
+        if self._authority.is_behind and (self._catching_up is None or self._catching_up.done()):
+            self._catching_up = self._start(self._authority.catch_up(relay))
 
     def _give_up(self, failure: QcallError) -> None:
         """This phone cannot be called any more."""
@@ -359,10 +365,11 @@ class Phone:
             return
         current.undeliverable(undeliverable(current.contact, failed.reason))
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     def _say(self, kind: str, **fields: object) -> None:
         self._tell(Event(kind, time.monotonic(), fields))
