@@ -319,11 +319,15 @@ class Authority(Trust):
         return made.public_bytes(PEM)
 
     def _write_list(self, serials: Set[int]) -> None:
-        """A new revocation list: what is on the one there is and ``serials``. The lock is the caller's."""
+        """A new revocation list: what is on the one there is and ``serials``. The lock is the caller's.
+
+        Its number (RFC 5280, section 5.2.3) is the time, so that a list written after the file came back
+        from a backup is newer than every one that phones may hold.
+        """
         now = _now()
         entries = certificates.entries_of(x509.load_pem_x509_crl(self.crl.read_bytes()), now)
         entries |= dict.fromkeys(serials, now)
-        number = self.revocations().number + 1
+        number = max(self.revocations().number + 1, int(now.timestamp()))
         made = certificates.revocation_list(self._certificate, self._key, number, entries, now)
         write(self.crl, made.public_bytes(PEM))
 
@@ -364,7 +368,10 @@ def _create(home: Path) -> None:
     now = _now()
     certificate = certificates.authority(key, now)
     write(home / "ca.key", private_pem(key))
-    write(home / "crl.pem", certificates.revocation_list(certificate, key, 1, {}, now).public_bytes(PEM))
+    write(
+        home / "crl.pem",
+        certificates.revocation_list(certificate, key, int(now.timestamp()), {}, now).public_bytes(PEM),
+    )
     write(home / "ca.pem", certificate.public_bytes(PEM))
 
 
