@@ -328,7 +328,7 @@ class Phone:
             self.gone.set_result(failure)
             self._say("gone", code=failure.code, message=str(failure))
 
-    def _guarded(self, callback: Callable[[T], None]) -> Callable[[T], None]:
+    def _guarded(self, callback: Callable[[T], object]) -> Callable[[T], None]:
         """``callback`` for signalling to call: what it raises ends this phone's service, and is said."""
 
         def run(what: T) -> None:

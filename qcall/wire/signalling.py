@@ -29,7 +29,8 @@ from msgspec import Meta
 
 T = TypeVar("T")
 
-VERSION = 1
+VERSION = 2
+"""2: `Welcome` and `HeartbeatAck` name the revocation list, which a phone of 1 does not know."""
 PATH = "/signal"
 CA_PATH = "/ca.pem"
 CRL_PATH = "/crl.pem"
