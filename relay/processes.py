@@ -63,6 +63,8 @@ class RunningNode:
             # Before any file of the node is touched: it also says whether the node runs already.
             commands: dict[str, Command] = {}
             stack.push_async_callback((await _control(home, name, commands)).close)
+            if name in topology.sites:
+                stack.callback(AuditLog(home.key_nodes / kme_name / AUDIT_FILE).close)
             node = await TrustedNode.start(
                 name,
                 topology,
@@ -75,8 +77,6 @@ class RunningNode:
                 kme_port=kme[1],
                 entropy=secrets.token_bytes,
             )
-            if node.kme is not None:
-                stack.callback(AuditLog(home.key_nodes / kme_name / AUDIT_FILE).close)
             stack.push_async_callback(node.close)
             running = cls(name, topology, node)
             commands |= {"fault": running._fault, "status": running._status}

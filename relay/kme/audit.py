@@ -26,7 +26,6 @@ class AuditLog(logging.Handler):
     """
 
     def __init__(self, path: Path) -> None:
-        super().__init__()
         self._path = path
         self._failing = False
         self._cut_short = False
@@ -35,6 +34,7 @@ class AuditLog(logging.Handler):
             self._file = self._open()
         except OSError as error:
             raise StorageError(f"cannot write the audit log {path}: {why(error, path)}") from None
+        super().__init__()  # only now: logging closes at exit whatever was made, also what never opened
         logger = logging.getLogger(NAME)
         logger.setLevel(logging.INFO)
         logger.addHandler(self)
@@ -54,9 +54,12 @@ class AuditLog(logging.Handler):
             self._failing = False
 
     def close(self) -> None:
+        """Take no more lines. May be called twice."""
         logging.getLogger(NAME).removeHandler(self)
-        os.close(self._file)
         super().close()
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
 
     def _append(self, line: bytes) -> None:
         whole = b"\n" + line if self._cut_short else line

@@ -6,6 +6,7 @@ import errno
 import json
 import logging
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from relay.errors import StorageError
 from relay.kme import audit
 from relay.kme.audit import NAME, AuditLog
+from scripts.demonstration.stage import BIN
 
 LINE = json.dumps({"sae": "sae-alice"})
 
@@ -59,3 +61,17 @@ def test_a_full_disk_is_told_once_and_no_line_runs_into_the_next(
 def test_a_log_that_cannot_be_begun_says_why(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=r"cannot write the audit log .*: Is a directory"):
         AuditLog(tmp_path)
+
+
+def test_a_log_that_could_not_be_begun_is_no_trouble_at_exit(tmp_path: Path) -> None:
+    command = (BIN / "relay", "--home", tmp_path, "serve", "--listen", "127.0.0.1:0")
+    (tmp_path / "audit.log").mkdir()
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    [line] = ended.stderr.splitlines()
+    assert line.startswith("relay: cannot write the audit log")
+
+
+def test_a_log_may_be_closed_twice(tmp_path: Path) -> None:
+    log = AuditLog(tmp_path / "audit.log")
+    for _ in range(2):
+        log.close()
