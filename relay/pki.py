@@ -11,6 +11,7 @@ import contextlib
 import datetime
 import fcntl
 import hashlib
+import logging
 import os
 import ssl
 from collections.abc import Iterator, Sequence, Set
@@ -25,13 +26,18 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from qcall.wire.revocation import BadRevocationList, RevocationList
 from relay import certificates
 from relay.errors import Refused, StorageError
+from relay.recurring import Recurring
 
 RENEWED_BEFORE = datetime.timedelta(days=30)
 """How long before its end a key node's certificate will do no more when the node starts."""
 REPLACED_BEFORE = datetime.timedelta(days=200)
 """The same where the authority can issue another at once: what starts now may run for long."""
+RENEWAL_PAUSE = datetime.timedelta(minutes=1)
+"""Between attempts to sign a list anew: everybody who logs in asks for it."""
 HOMES_CACHED = 65_536
 PEM = serialization.Encoding.PEM
+
+log = logging.getLogger(__name__)
 
 
 class Trust:
@@ -122,7 +128,10 @@ class Trust:
         return self._listed[1]
 
     def home_of(self, sae_id: str) -> str | None:
-        """The KME ID of the key node that serves ``sae_id``; None for an SAE never enrolled or revoked."""
+        """The KME ID of the key node that serves ``sae_id``; None for an SAE never enrolled or revoked.
+
+        Raises :class:`StorageError` where the record of it is damaged.
+        """
         known = self._homes.get(sae_id)
         try:
             # Asked several times for every key: the file is read again only when it has changed.
@@ -139,6 +148,8 @@ class Trust:
                 )
         except OSError:
             return None
+        except (ValueError, x509.ExtensionNotFound, StopIteration):
+            raise _damaged(self._record(sae_id)) from None
         return None if known[2] in self.revoked() else known[3]
 
     def server_context(self, certificate: Path, key: Path) -> ssl.SSLContext:
@@ -172,6 +183,8 @@ class Authority(Trust):
     def __init__(self, home: Path, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate) -> None:
         super().__init__(home, certificate)
         self._key = key
+        self._renewal = Recurring("signing the revocation list anew", log)
+        self._renewed_from = datetime.datetime.min.replace(tzinfo=datetime.UTC)
 
     @classmethod
     def open_or_create(cls, home: Path) -> Authority:
@@ -251,7 +264,7 @@ class Authority(Trust):
         try:
             with _locked(self._home):
                 if (record := self._record(sae_id)).exists():
-                    self._write_list({serial_of(record.read_bytes())})
+                    self._write_list({_serial_in(record)})
                 write(record, certificate)
         except OSError as error:
             raise StorageError(f"cannot record the certificate of {sae_id}: {error.strerror}") from None
@@ -264,7 +277,7 @@ class Authority(Trust):
     def revoke_sae(self, sae_id: str) -> None:
         """Revoke the certificate that ``sae_id`` has; raises :class:`Refused` when it has none."""
         try:
-            self.revoke(self._record(sae_id).read_bytes())
+            self._revoke({_serial_in(self._record(sae_id))})
         except FileNotFoundError:
             raise Refused(f"{sae_id} has no certificate to revoke", code="unknown-sae") from None
 
@@ -272,20 +285,35 @@ class Authority(Trust):
         """Revoke every certificate that ``kme_id`` was issued, and the one in ``directory``.
 
         How many of them were good until now. A key that was copied off the node last month opens as many
-        doors as the one it has now. Raises :class:`Refused` when it was issued none.
+        doors as the one it has now. Raises :class:`Refused` when it was issued none, and
+        :class:`StorageError` when the record of them is damaged, once the one in ``directory`` is revoked.
         """
-        issued = {each.serial_number for each in self._issued(kme_id)}
+        damaged: StorageError | None = None
+        issued: set[int] = set()
+        try:
+            issued |= {each.serial_number for each in self._issued(kme_id)}
+        except StorageError as error:
+            damaged = error
         with contextlib.suppress(OSError, ValueError):  # from before the authority kept a record
             issued.add(serial_of((directory / "kme.pem").read_bytes()))
+        if damaged is not None:
+            done = "the certificate that it has now is revoked" if issued else "nothing is revoked"
+            self._revoke(issued)
+            raise StorageError(f"{done}; of those before nobody can tell: {damaged}")
         if not issued:
             raise Refused(f"{kme_id} has no certificate to revoke", code="unknown-kme")
         return self._revoke(issued)
 
     def fresh_revocations(self) -> RevocationList:
-        """The revocation list to give to others: signed anew when half of its time is over."""
+        """The revocation list to give to others: signed anew when half of its time is over.
+
+        Where that fails, the one there is counts for a while yet; the log says so, once.
+        """
         listed, now = self.revocations(), _now()
-        if listed.ends - now.timestamp() < (listed.ends - listed.starts) / 2:
-            with contextlib.suppress(StorageError):  # the one there is counts for a while yet
+        due = listed.ends - now.timestamp() < (listed.ends - listed.starts) / 2
+        if due and now >= self._renewed_from:
+            self._renewed_from = now + RENEWAL_PAUSE
+            with self._renewal.turn():
                 self._revoke(set())
         return self.revocations()
 
@@ -304,6 +332,10 @@ class Authority(Trust):
             return x509.load_pem_x509_certificates(self._kme_record(kme_id).read_bytes())
         except FileNotFoundError:
             return []
+        except ValueError:
+            raise _damaged(self._kme_record(kme_id)) from None
+        except OSError as error:
+            raise StorageError(f"cannot read {self._kme_record(kme_id)}: {error.strerror}") from None
 
     def _kme_record(self, kme_id: str) -> Path:
         return self._home / "kmes" / (hashlib.sha256(kme_id.encode()).hexdigest() + ".pem")
@@ -360,6 +392,17 @@ def _is_over(certificate: x509.Certificate) -> bool:
 def serial_of(certificate_pem: bytes) -> int:
     """The serial number of a certificate."""
     return x509.load_pem_x509_certificate(certificate_pem).serial_number
+
+
+def _serial_in(record: Path) -> int:
+    try:
+        return serial_of(record.read_bytes())
+    except ValueError:
+        raise _damaged(record) from None
+
+
+def _damaged(record: Path) -> StorageError:
+    return StorageError(f"{record} is damaged: it is no certificate; restore it from a backup")
 
 
 def _create(home: Path) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from qcall.wire.local import NOT_RUNNING
 from relay.config import RelayHome
-from relay.errors import LocalFault, Refused, UsageError
+from relay.errors import LocalFault, Refused, StorageError, UsageError
 
 from .app import Json, app
 from .completion import nodes, phones
@@ -37,10 +37,11 @@ def revoke(
     and takes its TURN credentials no more. An invite lets the name enrol anew.
 
     A node (--node) is for when its private key may be in other hands: every certificate that it was ever
-    issued is revoked. Other nodes talk to it no more from the next request on, and keys go another way;
-    within seconds, phones take no more keys from it. When it starts again it gets another certificate, for
-    which the authority's private key (ca/ca.key) has to be in the home; to leave it out for good, take it out
-    of the topology.
+    issued is revoked. Within seconds, phones take no more keys from it. Nodes that are processes of their own
+    (relay serve --processes, relay kme) talk to it no more from the next request on, and keys go another way;
+    nodes in one process use no certificates among each other and go on relaying over it. When it starts again
+    it gets another certificate, for which the authority's private key (ca/ca.key) has to be in the home; to
+    leave it out for good, take it out of the topology.
     """
     home: RelayHome = context.obj
 
@@ -84,7 +85,8 @@ def _take_back(home: RelayHome, node: str, as_json: bool) -> None:
         print_json({"event": "revoked", "node": node, "certificates": number})
         return
     what = f"its {counted(number, 'certificate')} {'is' if number == 1 else 'are'} revoked"
-    typer.echo(f"node {node}: {what}; nobody talks to it until it starts again and gets another")
+    until = "until it starts again and gets another"
+    typer.echo(f"node {node}: {what}; phones, and nodes in other processes, do not talk to it {until}")
 
 
 async def turn_out(home: RelayHome, name: str) -> dict[str, bool]:
@@ -95,9 +97,12 @@ async def turn_out(home: RelayHome, name: str) -> dict[str, bool]:
     from relay.signalling.admission import sae_id
 
     authority = Authority.open_or_create(home.authority)
-    certified = authority.home_of(sae_id(name)) is not None
-    if certified:
-        authority.revoke_sae(sae_id(name))
+    certified, damaged = False, None
+    try:
+        if certified := authority.home_of(sae_id(name)) is not None:
+            authority.revoke_sae(sae_id(name))
+    except StorageError as error:  # which is no reason to leave it the rest
+        damaged = error
     with Accounts(home.accounts, authority.fingerprint) as accounts:
         enrolled = accounts.remove(name)
     home.renew_secret("turn")  # the credentials that it was given last are good for a day
@@ -107,4 +112,7 @@ async def turn_out(home: RelayHome, name: str) -> dict[str, bool]:
         if fault.code != NOT_RUNNING:
             raise  # A relay that does not answer has not put the phone out.
         online = False
+    if damaged is not None:
+        rest = "its account is removed" if enrolled else "it has no account"
+        raise StorageError(f"{rest}, but its certificate is not revoked: {damaged}")
     return {"certificate": certified, "account": enrolled, "online": online}

@@ -23,11 +23,11 @@ from aiohttp.http_exceptions import LineTooLong
 from qcall.wire.vouched import expiry
 from relay.config import cannot_listen
 from relay.errors import StorageError
+from relay.recurring import Recurring
 
 from .audit import NAME as AUDIT
 from .commit import GroupCommit
 from .exchange import KmeRefusal, Reply, Request
-from .recurring import Recurring
 from .service import KeyService
 
 MAX_BODY = 64 * 1024

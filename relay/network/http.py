@@ -26,9 +26,9 @@ from relay.errors import LocalFault, RelayError, StorageError
 from relay.kme.commit import GroupCommit
 from relay.kme.http import KmeServer, serve_kme
 from relay.kme.keystore import SqliteKeyStore
-from relay.kme.recurring import Recurring
 from relay.kme.service import DEFAULT_LIMITS, KeyService, Limits
 from relay.pki import Trust, reached_at, serial_of, write
+from relay.recurring import Recurring
 
 from .memory import MemoryFile
 from .process import NodeProcess

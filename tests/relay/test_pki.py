@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import concurrent.futures
 import datetime
+import errno
 import ipaddress
+import os
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -292,6 +295,57 @@ def test_the_list_for_phones_is_signed_anew_before_it_ends(
     assert renewed.serials == first.serials
     assert renewed.number > first.number
     assert renewed.ends > first.ends
+
+
+def test_a_list_that_cannot_be_signed_anew_counts_on_and_is_told_of_once(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = authority.revocations()
+    now = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=20)
+    monkeypatch.setattr("relay.pki._now", lambda: now)
+    attempts = 0
+
+    def full(*_: object) -> None:
+        nonlocal attempts
+        attempts += 1
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("relay.pki.write", full)
+        for _ in range(3):
+            assert authority.fresh_revocations() == first
+        assert attempts == 1, "not for everybody who asks"
+        now += datetime.timedelta(minutes=2)
+        assert authority.fresh_revocations() == first
+    assert attempts == 2
+    now += datetime.timedelta(minutes=2)
+    assert authority.fresh_revocations().number > first.number
+    assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
+    assert "No space left" in caplog.messages[0]
+
+
+def test_a_damaged_record_of_a_key_node_is_named_and_what_it_has_now_is_revoked(
+    authority: Authority, tmp_path: Path
+) -> None:
+    now = issued(authority, tmp_path / "kme").serial_number
+    [record] = (tmp_path / "ca" / "kmes").iterdir()
+    record.write_bytes(b"-----BEGIN CERTIFICATE-----\njunk")
+    with pytest.raises(StorageError, match=f"now is revoked; of those before.*{record.name} is damaged"):
+        authority.revoke_kme("kme-a", tmp_path / "kme")
+    assert authority.revoked() == {now}
+    with pytest.raises(StorageError, match=f"{record.name} is damaged"):
+        authority.issue_kme("kme-a", [])
+
+
+def test_a_damaged_record_of_an_sae_is_named(authority: Authority, tmp_path: Path) -> None:
+    authority.sign_sae_csr(request(), "sae-a", "kme-a")
+    [record] = (tmp_path / "ca" / "saes").iterdir()
+    record.write_bytes(b"junk")
+    uses: list[Callable[[str], object]] = [authority.home_of, authority.revoke_sae]
+    uses.append(lambda sae: authority.sign_sae_csr(request(), sae, "kme-a"))
+    for use in uses:
+        with pytest.raises(StorageError, match=f"{record.name} is damaged"):
+            use("sae-a")
 
 
 def test_revoking_who_was_never_enrolled_says_so(authority: Authority) -> None:

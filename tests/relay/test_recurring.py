@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from relay.errors import Refused, StorageError
-from relay.kme.recurring import Recurring
+from relay.recurring import Recurring
 
 LOG = logging.getLogger("relay.test")
 

@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 
+from qcall.net.kme import sae_key_and_request
 from relay.cli.revoking import turn_out
 from relay.config import RelayHome
 from relay.control import ControlServer
-from relay.errors import LocalFault
+from relay.errors import LocalFault, StorageError
+from relay.pki import Authority
+from relay.signalling.admission import sae_id
 
 
 @pytest.fixture
@@ -47,3 +50,14 @@ async def test_a_relay_that_does_not_answer_is_not_taken_for_none(home: RelayHom
     async with await asyncio.start_unix_server(hang_up, home.control):
         with pytest.raises(LocalFault, match="did not answer"):
             await turn_out(home, "alice")
+
+
+async def test_a_damaged_certificate_is_named_and_the_account_goes_all_the_same(home: RelayHome) -> None:
+    authority = Authority.open_or_create(home.authority)
+    authority.sign_sae_csr(sae_key_and_request()[1], sae_id("alice"), "kme-a")
+    [record] = (home.authority / "saes").iterdir()
+    record.write_bytes(b"junk")
+    with pytest.raises(
+        StorageError, match=f"it has no account, but its certificate .*{record.name} is damaged"
+    ):
+        await turn_out(home, "alice")
