@@ -23,12 +23,14 @@ import pytest
 from qcall.errors import Unavailable
 from qcall.net.authority import KnownAuthority
 from qcall.net.kme import KeyNode, QkdKey, sae_key_and_request
-from relay.errors import NoKeyMaterial, Refused
+from relay.config import RelayHome
+from relay.errors import NoKeyMaterial, Refused, StorageError
 from relay.kme.keys import ANY_PATH, EndKey
 from relay.network.http import TrustedNode
 from relay.network.topology import kme_id, parse
 from relay.network.wire import PeerFailed
 from relay.pki import Authority
+from relay.processes import AUDIT_FILE, RunningNode
 from tests.e2e.key_network import BUSY
 from tests.e2e.real_time import REAL_TIME
 
@@ -327,10 +329,19 @@ async def test_a_node_that_was_revoked_says_so_in_its_log_once(
     line: dict[str, TrustedNode], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     Authority.open_or_create(tmp_path / "ca").revoke_kme("kme-x", tmp_path / "kme" / "kme-x")
+    turns, tend = 0, line["x"].process.tend
+
+    async def counted() -> None:
+        nonlocal turns
+        await tend()
+        turns += 1
+
     async with asyncio.timeout(BUSY):
         while not caplog.messages:
             await asyncio.sleep(0.02)
-        await line["x"].process.tend()
+        line["x"].process.tend = counted  # type: ignore[method-assign]
+        while turns < 3:  # the third has begun, so what the second had to say is said
+            await asyncio.sleep(0.02)
     said = [message for message in caplog.messages if "is revoked; start the node again" in message]
     assert said == ["the certificate of kme-x is revoked; start the node again for another"]
 
@@ -381,3 +392,12 @@ async def test_upkeep_goes_on_after_a_fault_that_nobody_foresaw(
     async with enrolled(authority, tmp_path, "alice", "a", a.kme.url) as alice, asyncio.timeout(BUSY):
         await alice.status("sae-bob")  # which puts the pair in use
         await carried.wait()
+
+
+async def test_a_node_whose_audit_log_cannot_be_opened_leaves_nothing_running(tmp_path: Path) -> None:
+    home, pair = RelayHome(tmp_path / "home"), parse(DIAMOND, "diamond")
+    (home.key_nodes / "kme-a" / AUDIT_FILE).mkdir(parents=True)
+    before = asyncio.all_tasks()
+    with pytest.raises(StorageError, match="cannot write the audit log"):
+        await RunningNode.start(home, "a", pair, ("127.0.0.1", 0), ("127.0.0.1", 0))
+    assert asyncio.all_tasks() == before
