@@ -32,7 +32,8 @@ class Timing:
     """Milliseconds that this phone's key node took."""
     source: Source | None = None
     sink: Sink | None = None
-    """The devices know when their first sample was captured and when it sounded."""
+    """The devices in use, the newest where they changed: they know when their first sample was captured and
+    when it sounded."""
 
     def as_json(self) -> dict[str, float]:
         """All moments that came, and what lies between them, in milliseconds."""

@@ -9,8 +9,10 @@ import asyncio
 import contextlib
 import json
 import os
+import random
 import shutil
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +21,8 @@ from typing import Any, Protocol
 Event = dict[str, Any]
 PATIENCE = 20.0
 """Seconds to wait for anything that a healthy program does in less than one."""
+LASTING_PORTS = range(20_000, 32_000)
+"""Below those that Linux gives to whoever asks for any (net.ipv4.ip_local_port_range)."""
 
 
 ENDS_WITH_PARENT = (setpriv, "--pdeathsig", "INT", "--") if (setpriv := shutil.which("setpriv")) else ()
@@ -213,7 +217,7 @@ class Stage:
 
     async def serve(self, *options: str | Path) -> Program:
         """Start ``relay serve`` and wait until it is ready; its address stays, once it had one."""
-        listen = self.ready.get("signalling", "ws://127.0.0.1:0").removeprefix("ws://")
+        listen = self.ready.get("signalling", f"ws://127.0.0.1:{lasting_port()}").removeprefix("ws://")
         addresses = ("--listen", listen, "--turn", "127.0.0.1:0")
         command = (BIN / "relay", "--home", self.relay_home, "serve", *addresses, "--json", *options)
         relay = await self.start("relay serve", *command)
@@ -260,6 +264,15 @@ class Stage:
 
 ACCIDENTS = ("Traceback", "was never retrieved", "was destroyed", "never awaited")
 """What no program may print, whatever is done to it."""
+
+
+def lasting_port() -> int:
+    """A free TCP port that no connection is given as its own while the relay is started again."""
+    for port in random.sample(LASTING_PORTS, 100):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise StageError("no free port from 20000 on; end what listens there")
 
 
 @contextlib.asynccontextmanager
