@@ -30,11 +30,13 @@ def with_records(home: Home, work: Callable[[Records], int | None]) -> None:
     """Do ``work`` with the records of the phone in ``home``; it may ask the user and return an exit code."""
 
     def with_them() -> int:
-        from qcall.records.store import Records
+        from qcall.records.store import FORGOTTEN, Records
 
         home.account()
         records = Records(home.records)
         try:
+            if records.fresh:
+                typer.echo(f"qcall: {FORGOTTEN}", err=True)
             return work(records) or 0
         finally:
             records.close()

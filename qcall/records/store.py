@@ -69,6 +69,11 @@ MIGRATIONS = {
     2: ("ALTER TABLE contact ADD COLUMN doubted INTEGER NOT NULL DEFAULT 0",),
 }
 """What leads from each older version of the schema to the next."""
+FORGOTTEN = (
+    "the records of this phone were gone and begin anew: it knows no contact's identity any more, nor what"
+    " protection earlier calls had; compare the words of every call, or restore a backup: qcall import"
+)
+"""For the user of a phone that was set up and whose records are `Records.fresh`: enrolment makes them."""
 LOOK = "check the disk and the file's owner"
 RESTORE = "bring the phone back from a backup: qcall import"
 WAIT = "another program is at them; try again when it is done"
@@ -120,6 +125,8 @@ class Records:
         self._path = path
         self._faults = _Faults(path)
         self._mode = ""
+        self.fresh = False
+        """Whether the file was not there, or held nothing, before it was opened."""
         with self._faults:
             # Made here and not by SQLite, so that it is never readable by others, not even for a moment.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
@@ -249,6 +256,7 @@ class Records:
             version = db.execute("PRAGMA user_version").fetchone()[0]
             if version > SCHEMA_VERSION:
                 raise StorageError(f"{self._path} was written by another version of qcall; update qcall")
+            self.fresh = version == 0
             statements = SCHEMA.split(";\n") if version == 0 else ()
             for older in range(version or SCHEMA_VERSION, SCHEMA_VERSION):
                 statements = (*statements, *MIGRATIONS[older])

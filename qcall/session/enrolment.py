@@ -15,6 +15,7 @@ from qcall.crypto.identity_file import dump
 from qcall.errors import UsageError
 from qcall.net import signalling
 from qcall.net.kme import sae_key_and_request
+from qcall.records.store import Records
 
 from .identity import open_identity
 
@@ -67,5 +68,7 @@ async def enrol(home: Home, name: str, relay: str, invite: str, passphrase: str 
         sae_id=enrolled.sae_id,
         kme_id=enrolled.kme_id,
     )
+    # A phone that is set up has records from the beginning, so that records that get lost are missed.
+    Records(home.records).close()
     home.save_account(account)
     return account

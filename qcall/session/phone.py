@@ -27,7 +27,7 @@ from qcall.net.address import RelayAddress
 from qcall.net.authority import KnownAuthority
 from qcall.net.kme import KeyNode, QkdSource
 from qcall.net.signalling import SignallingClient
-from qcall.records.store import Records
+from qcall.records.store import FORGOTTEN, Records
 from qcall.wire.signalling import NAME, Delivery, Failed, Reason
 
 from .conversation import Conversation
@@ -104,6 +104,8 @@ class Phone:
         call needs it is the policy's to say.
         """
         home, account = self._home, self.account
+        if self.records.fresh:
+            self._say("forgotten", message=FORGOTTEN)
         ca_pem = home.ca()
         self._kme_url = kme_url
         self._authority = KnownAuthority(ca_pem, home.revocations)

@@ -7,7 +7,7 @@ from typing import Any
 
 from .event import Event
 
-GRAVE = frozenset({"blocked", "doubted", "gone", "qkd-failed", "rekey-failing", "unrecorded"})
+GRAVE = frozenset({"blocked", "doubted", "forgotten", "gone", "qkd-failed", "rekey-failing", "unrecorded"})
 """Events that a user should not overlook."""
 REASONS = {
     "hangup": "you hung up",
@@ -70,6 +70,7 @@ def line_of(event: Event) -> str:
         "blocked": lambda: blocked_lines(fields),
         "sound": lambda: str(fields["message"]),
         "unrecorded": lambda: str(fields["message"]),
+        "forgotten": lambda: str(fields["message"]),
     }
     line = lines.get(event.kind)
     return line() if line else ""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from qcall.config import Home
 from qcall.wire.invite import Invite
 from scripts.demonstration.stage import BIN, Program, Stage
 from tests.e2e.terminal import one_line
@@ -34,6 +35,20 @@ async def test_a_relay_that_is_not_there(theatre: Stage) -> None:
         said = await refused(theatre, "alice", "init", "alice", "--relay", url, "--invite", invite)
     assert "relay" in said
     assert url.removeprefix("ws://") in said
+
+
+async def test_records_that_were_lost_are_missed_and_those_of_a_new_phone_are_not(phones: Stage) -> None:
+    new = await phones.listen("alice")
+    assert "forgotten" not in [event["event"] for event in new.events]
+    new.interrupt()
+    await new.ended()
+    records = Home(phones.home("alice")).records
+    assert records.exists()
+    records.unlink()
+    robbed = await phones.listen("alice")
+    assert "knows no contact's identity any more" in (await robbed.event("forgotten"))["message"]
+    robbed.interrupt()
+    await robbed.ended()
 
 
 async def test_a_relay_that_went_away(phones: Stage) -> None:

@@ -27,6 +27,7 @@ def home(tmp_path: Path) -> Home:
     made.save_account(
         Account(name="alice", relay="ws://127.0.0.1:1", site="beijing", sae_id="sae-a", kme_id="kme-b")
     )
+    Records(made.records).close()
     return made
 
 

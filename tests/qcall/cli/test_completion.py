@@ -62,6 +62,7 @@ def test_calls_are_offered_by_the_digits_that_the_list_shows_newest_first(home, 
 
 
 def test_a_home_that_cannot_be_read_offers_nobody_and_stays_as_it_is(home):
+    home.records.unlink()
     assert completed(home, "call", "b") == []
     assert not home.records.exists()
     home.records.write_text("no database")

@@ -216,3 +216,10 @@ def test_what_the_user_does_wrong_is_one_line(qcall, talked, tmp_path: Path) -> 
         error = qcall("history", *options, code=code).stderr
         assert said in error
         assert len(error.strip().splitlines()) == 1
+
+
+def test_records_that_were_lost_are_missed(qcall, home) -> None:
+    assert "begin anew" not in qcall("history").stderr
+    home.records.unlink()
+    assert qcall("history").stderr.startswith("qcall: the records of this phone were gone and begin anew")
+    assert qcall("history").stderr == ""

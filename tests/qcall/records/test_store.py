@@ -156,6 +156,18 @@ def test_the_calls_and_contacts_of_version_1_are_kept(path: Path) -> None:
     records.close()
 
 
+@pytest.mark.parametrize("lost", [Path.unlink, lambda path: path.write_bytes(b"")], ids=["gone", "empty"])
+def test_records_that_were_lost_are_fresh_and_those_that_were_kept_are_not(path: Path, lost) -> None:
+    for fresh in (True, False):
+        records = Records(path)
+        assert records.fresh is fresh
+        records.close()
+    lost(path)
+    records = Records(path)
+    assert records.fresh
+    records.close()
+
+
 def test_a_file_that_is_no_database_is_a_clear_error(path: Path) -> None:
     path.write_bytes(b"not a database" * 100)
     with pytest.raises(StorageError, match=r"cannot be used.*from a backup"):
