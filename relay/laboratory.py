@@ -44,7 +44,7 @@ class Voice(Protocol):
 
 
 class Laboratory:
-    """The command ``fault`` of a running relay."""
+    """The command ``fault`` of a running relay. The first of ``voices`` has met every fault there was."""
 
     def __init__(self, topology: Topology, keys: KeyNetwork | None, voices: Sequence[Voice]) -> None:
         self._topology = topology
@@ -56,8 +56,8 @@ class Laboratory:
         request = understood(arguments, self._topology)
         if self._keys is not None:
             await self._keys.disturb(request)
-        # All have the same fibres; one that has just started may not know of every cut yet.
-        ways = max(await asyncio.gather(*(voice.disturb(request) for voice in self._voices)), default=Ways(0))
+        # All have the same fibres; a process that has just started may not know of every cut yet.
+        ways, *_ = await asyncio.gather(*(voice.disturb(request) for voice in self._voices))
         return {
             "action": request.action,
             "names": list(request.names),

@@ -73,6 +73,8 @@ class Workers(Media):
         self._draining = False
         self._expelled: dict[str, float] = {}
         """Users, and until when: a worker that is started again has to know."""
+        self._dark: dict[frozenset[str], FaultRequest] = {}
+        """The cuts that were not mended, by their link: the same."""
         self._keeping: list[asyncio.Task[None]] = []
 
     @classmethod
@@ -164,12 +166,16 @@ class Workers(Media):
 
     async def disturb(self, request: FaultRequest) -> Ways:
         """Do to the path of every worker what a fault does to the fibres."""
-        arguments = {"action": request.action, "names": list(request.names), "share": request.share}
-        answers = await asyncio.gather(
-            *(self._ask(worker, ANSWER_LIMIT, "fault", **arguments) for worker in self._workers)
-        )
+        link = frozenset(request.names)
+        if request.action == "cut":
+            self._dark[link] = request
+        elif request.action == "restore" and not link:
+            self._dark.clear()
+        elif request.action == "restore":
+            self._dark.pop(link, None)
+        answers = await asyncio.gather(*(self._disturb(worker, request) for worker in self._workers))
         told = (Ways(each["detours"], tuple(map(tuple, each["cut_off"]))) for each in answers if each)
-        return max(told, default=Ways(0))
+        return max(told, key=lambda ways: (len(ways.cut_off), ways.detours), default=Ways(0))
 
     def _signal(self, number: signal.Signals) -> None:
         for worker in self._workers:
@@ -219,6 +225,9 @@ class Workers(Media):
                 await self._begin(worker)
                 for user, until in self._expelled.items():
                     await self._tell(worker, user, until)
+                for link, cut in list(self._dark.items()):
+                    if link in self._dark:  # it may have been mended while the worker heard of others
+                        await self._disturb(worker, cut)
 
     async def _look(self, worker: _Worker) -> None:
         answer = await self._ask(worker, LOOK_LIMIT, "status")
@@ -226,6 +235,10 @@ class Workers(Media):
 
     async def _tell(self, worker: _Worker, user: str, until: float) -> None:
         await self._ask(worker, LOOK_LIMIT, "expel", user=user, until=until)
+
+    async def _disturb(self, worker: _Worker, request: FaultRequest) -> dict[str, Any] | None:
+        arguments = {"action": request.action, "names": list(request.names), "share": request.share}
+        return await self._ask(worker, ANSWER_LIMIT, "fault", **arguments)
 
     async def _ask(
         self, worker: _Worker, limit: float, command: str, **arguments: Any

@@ -112,6 +112,21 @@ async def test_who_is_turned_out_is_so_at_every_worker_also_once_it_was_started_
                 pass
 
 
+async def test_a_worker_that_was_started_again_knows_what_is_cut(homes: Stage) -> None:
+    await homes.serve("--workers", "2")
+    control, (first, _) = RelayHome(homes.relay_home).control, homes.ready["workers"]
+    for neighbour in ("langfang", "zhuozhou"):
+        await ask(control, "fault", action="cut", names=["beijing", neighbour])
+    os.kill(process_at(first), signal.SIGKILL)
+    await until(homes, "down", "up")
+    await until(homes, "up", "up")
+    async with clients(homes, first) as pair:
+        assert await crossing(pair) == 0
+    await ask(control, "fault", action="restore")
+    async with clients(homes, first) as pair:
+        assert await crossing(pair) > 0
+
+
 async def test_draining_waits_for_every_worker(homes: Stage) -> None:
     relay = await homes.serve("--workers", "2")
     processes = [process_at(address) for address in homes.ready["workers"]]

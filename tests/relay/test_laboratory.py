@@ -9,7 +9,7 @@ import time
 import pytest
 
 from relay import laboratory
-from relay.laboratory import SLICE_SECONDS, SWITCHING_SECONDS, Fibres
+from relay.laboratory import SLICE_SECONDS, SWITCHING_SECONDS, Fibres, Laboratory
 from relay.network.faults import FaultRequest
 from relay.network.topology import Topology, load
 from relay.path.model import Hop
@@ -60,6 +60,20 @@ async def test_with_both_ways_cut_nothing_gets_through_until_one_is_mended() -> 
     assert await fibres.disturb(FaultRequest("restore", ("b", "y"))) == Ways(1)
     assert way(routes, "a", "b") == ["a–y", "y–b"]
     assert path.release("flow", 100, time.monotonic()) is not None
+
+
+async def test_pairs_that_are_cut_off_are_told_also_where_a_worker_knows_of_no_cut() -> None:
+    class Worker:
+        """Has just started: it met one of two cuts."""
+
+        async def disturb(self, _: FaultRequest) -> Ways:
+            return Ways(1)
+
+    _, fibres = laid(DIAMOND)
+    laboratory = Laboratory(DIAMOND, None, [fibres, Worker()])
+    await laboratory({"action": "cut", "names": ["a", "x"]})
+    told = await laboratory({"action": "cut", "names": ["b", "y"]})
+    assert (told["detours"], told["cut_off"]) == (0, (("a", "b"),))
 
 
 async def test_faults_that_come_together_are_all_heeded() -> None:
