@@ -20,9 +20,9 @@ def short(value: Any) -> str:
         return shown(value) if isinstance(value, int) or abs(value) >= 1 else f"{value:.3g}"
     for unit in ("k", "M", "G"):
         value /= 1000
-        if abs(value) < ROUNDED_UP or unit == "G":
+        if abs(value) < ROUNDED_UP:
             return f"{value:.3g}{unit}"
-    return shown(value)
+    return f"{value:,.0f}G"
 
 
 def shown(value: Any) -> str:
@@ -41,11 +41,11 @@ def shown(value: Any) -> str:
 def octets(value: int) -> str:
     """Bytes: 208 kB, 1.9 MB."""
     figure = float(value)
-    for unit in ("B", "kB", "MB"):
+    for unit in ("B", "kB", "MB", "GB"):
         if figure < ROUNDED_UP:
             return f"{figure:.3g} {unit}"
         figure /= 1000
-    return f"{figure:,.3g} GB"
+    return f"{figure:.3g} TB" if figure < ROUNDED_UP else f"{figure:,.0f} TB"
 
 
 def share(value: float) -> str:

@@ -134,7 +134,7 @@ def test_a_section_of_nothing_says_so() -> None:
 @pytest.mark.parametrize(
     ("value", "said"),
     [(9999, "9999"), (10_000, "10k"), (1_048_576, "1.05M"), (999_999, "1M"), (2.5e9, "2.5G"),
-     (0.015673, "0.0157"), (12.4, "12.4"), (0, "0"), (0.0, "0"), (True, "yes"), ("up", "up")],
+     (1.234e12, "1,234G"), (0.015673, "0.0157"), (12.4, "12.4"), (0, "0"), (0.0, "0"), (True, "yes"), ("up", "up")],
 )  # fmt: skip
 def test_figures_are_short(value: Any, said: str) -> None:
     assert short(value) == said
@@ -142,7 +142,15 @@ def test_figures_are_short(value: Any, said: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "said"),
-    [(0, "0 B"), (999, "999 B"), (212_992, "213 kB"), (1_900_000, "1.9 MB"), (3e12, "3e+03 GB")],
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (212_992, "213 kB"),
+        (1_900_000, "1.9 MB"),
+        (1_230_000_000_000, "1.23 TB"),
+        (999_600_000_000, "1 TB"),
+        (1_234_000_000_000_000, "1,234 TB"),
+    ],
 )
 def test_bytes_have_their_unit(value: int, said: str) -> None:
     assert octets(value) == said
