@@ -173,17 +173,17 @@ def load(name_or_file: str) -> Topology:
     try:
         with Path(name_or_file).open("rb") as file:
             raw = file.read(MAX_FILE + 1)
-        text = raw.decode("utf-8")
     except FileNotFoundError:
         known = ", ".join(presets())
         raise UsageError(f"no topology {name_or_file}: name a file or one of {known}") from None
     except OSError as error:
         raise UsageError(f"cannot read topology {name_or_file}: {error.strerror}") from None
+    if len(raw) > MAX_FILE:  # first: what was read of it may end within a character
+        raise UsageError(f"{name_or_file} is no topology: it is longer than {MAX_FILE >> 20} MiB")
+    try:
+        return parse(raw.decode("utf-8"), name_or_file)
     except UnicodeDecodeError:
         raise UsageError(f"{name_or_file} is no topology: it is not text in UTF-8") from None
-    if len(raw) > MAX_FILE:
-        raise UsageError(f"{name_or_file} is no topology: it is longer than {MAX_FILE >> 20} MiB")
-    return parse(text, name_or_file)
 
 
 def parse(text: str, source: str) -> Topology:

@@ -15,9 +15,9 @@ class Ways(NamedTuple):
     """How sites talk after a fault."""
 
     detours: int
-    """tuple[str, str]s that talk over another way than usual."""
+    """Pairs that talk over another way than usual."""
     cut_off: tuple[tuple[str, str], ...] = ()
-    """tuple[str, str]s for which no way is left."""
+    """Pairs for which no way is left."""
 
 
 class Routes:

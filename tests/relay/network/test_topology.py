@@ -161,7 +161,8 @@ def test_a_network_has_a_bounded_number_of_links() -> None:
     ("contents", "said"),
     [
         (b"\xff\xfe", "is no topology: it is not text in UTF-8"),
-        (b"#" * (1 << 20) + b"##", "longer than 1 MiB"),
+        pytest.param(b"#" * (1 << 20) + b"##", "longer than 1 MiB", id="long"),
+        pytest.param(b"#" * (1 << 20) + "é".encode(), "longer than 1 MiB", id="cut in a character"),
         (None, "cannot read topology .*: Is a directory"),
     ],
 )
