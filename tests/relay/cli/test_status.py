@@ -134,7 +134,8 @@ def test_a_section_of_nothing_says_so() -> None:
 @pytest.mark.parametrize(
     ("value", "said"),
     [(9999, "9999"), (10_000, "10k"), (1_048_576, "1.05M"), (999_999, "1M"), (2.5e9, "2.5G"),
-     (1.234e12, "1,234G"), (0.015673, "0.0157"), (12.4, "12.4"), (0, "0"), (0.0, "0"), (True, "yes"), ("up", "up")],
+     (1.234e12, "1,234G"), (0.015673, "0.0157"), (12.4, "12.4"), (0, "0"), (0.0, "0"), (True, "yes"),
+     ("up", "up")],
 )  # fmt: skip
 def test_figures_are_short(value: Any, said: str) -> None:
     assert short(value) == said
