@@ -122,12 +122,11 @@ def import_cards(
 
     def take(book: AddressBook) -> None:
         from qcall.records.addressbook import read
-        from qcall.records.vcard import number
 
-        entries = read(file)
-        book.save(*entries)
-        others = number(file.read_text()) - len(entries)
-        typer.echo(f"{len(entries)} imported" + (f", {others} left out: no qcall: address" if others else ""))
+        cards = read(file)
+        book.save(*cards.entries)
+        others = f", {cards.left_out} left out: no qcall: address" if cards.left_out else ""
+        typer.echo(f"{len(cards.entries)} imported{others}")
 
     with_book(context, take)
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from qcall.config import write_private
 from qcall.errors import StorageError, UsageError
 from qcall.wire.signalling import NAME
 
-from .vcard import Entry, dump, load
+from .vcard import Entry, dump, load, number
 
 LARGEST = 1 << 20
 """Bytes of a vCard file that is read."""
@@ -27,7 +28,7 @@ class AddressBook:
     @property
     def _entries(self) -> dict[str, Entry]:
         """Read anew each time: another program may have written meanwhile."""
-        return {entry.name: entry for entry in read(self._file)} if self._file.exists() else {}
+        return {entry.name: entry for entry in read(self._file).entries} if self._file.exists() else {}
 
     @property
     def entries(self) -> Sequence[Entry]:
@@ -61,38 +62,68 @@ class AddressBook:
         return True
 
     def export(self, file: Path) -> int:
-        """Write everyone into ``file``; how many that are. Raises ``StorageError``.
+        """Write everyone into ``file``, of mode 0600; how many that are. Raises ``StorageError``.
 
-        A file that is there is replaced if it holds vCards, such as an earlier export.
+        A file that is there is replaced, whole or not at all, if it holds vCards, such as an earlier export.
         """
         if file.is_file():
             try:
-                read(file)
-            except StorageError:
-                raise StorageError(
-                    f"{file} is there already and is no address book; give another file"
-                ) from None
+                _cards(file)
+            except _NoCards as fault:
+                raise StorageError(f"{file} is there already and {fault}; give another file") from None
         everyone = self.entries
-        try:
-            file.write_text(dump(everyone))
-        except OSError as error:
-            raise StorageError(f"cannot write {file}: {error.strerror}; give another file") from None
+        _replace(file, dump(everyone).encode())
         return len(everyone)
 
     def _write(self, entries: dict[str, Entry]) -> None:
-        write_private(self._file, dump(sorted(entries.values())).encode())
+        data = dump(sorted(entries.values())).encode()
+        if len(data) > LARGEST:
+            raise StorageError("the address book would be larger than 1 MB; remove entries, or import fewer")
+        write_private(self._file, data)
 
 
-def read(file: Path) -> list[Entry]:
-    """The entries of a vCard file. Raises ``StorageError`` when it is none or cannot be read."""
+class Cards(NamedTuple):
+    """What a vCard file holds."""
+
+    entries: list[Entry]
+    left_out: int
+    """Cards without a call name."""
+
+
+def read(file: Path) -> Cards:
+    """What is in a vCard file, which is read once. Raises ``StorageError`` when it is none, or unreadable."""
+    try:
+        return _cards(file)
+    except _NoCards as fault:
+        raise StorageError(f"{file} {fault}; give a vCard file (.vcf) of at most 1 MB") from None
+
+
+class _NoCards(Exception):
+    """What is wrong with a file, as the rest of a sentence that begins with its name."""
+
+
+def _cards(file: Path) -> Cards:
     try:
         with file.open("rb") as opened:
             data = opened.read(LARGEST + 1)
     except OSError as error:
-        raise StorageError(f"cannot read {file}: {error.strerror}; give a vCard file (.vcf)") from None
+        raise _NoCards(f"cannot be read ({error.strerror})") from None
     if len(data) > LARGEST:
-        raise StorageError(f"{file} is too large for an address book; give a vCard file of at most 1 MB")
+        raise _NoCards("is too large for an address book")
     try:
-        return load(data.decode())
+        text = data.decode()
+        entries = load(text)
     except ValueError as error:
-        raise StorageError(f"{file} cannot be used: {error}; give a vCard file (.vcf)") from None
+        raise _NoCards(f"is no address book ({error})") from None
+    return Cards(entries, number(text) - len(entries))
+
+
+def _replace(file: Path, data: bytes) -> None:
+    """Write ``data`` into ``file``: beside it first, and for a link where it leads; a pipe just takes it."""
+    if not file.exists() or file.is_file():
+        write_private(file.resolve(), data)
+        return
+    try:
+        file.write_bytes(data)
+    except OSError as error:
+        raise StorageError(f"cannot write {file}: {error.strerror}; give another file") from None

@@ -68,7 +68,7 @@ class Books:
                     raise UsageError(f"{name} is not in the address book")
                 return {"removed": name}
             case commands.Import(file):
-                entries = read(commands.located(file))
+                entries = read(commands.located(file)).entries
                 self._book.save(*entries)
                 return {"imported": len(entries)}
             case commands.Export(file):

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import threading
 
 import pytest
 
@@ -76,7 +80,8 @@ def test_a_file_of_something_else_is_not_written_over(qcall, tmp_path):
     qcall("contacts", "add", "bob")
     other, earlier = tmp_path / "diary.txt", tmp_path / "all.vcf"
     other.write_text("dear diary")
-    assert "no address book; give another file" in qcall("contacts", "export", other, code=1).stderr
+    refused = qcall("contacts", "export", other, code=1).stderr
+    assert "is there already and is no address book ('dear diary' is not a line of a vCard); give" in refused
     assert other.read_text() == "dear diary"
     qcall("contacts", "export", earlier)
     assert qcall("contacts", "export", earlier).stdout == "1 exported\n"
@@ -88,3 +93,30 @@ def test_cards_without_an_address_are_counted(qcall, tmp_path):
     card = "BEGIN:VCARD\nVERSION:4.0\nFN:{}\n{}END:VCARD\n"
     file.write_text(card.format("Bob", "IMPP:qcall:bob\n") + card.format("Aunt", "TEL:+49 30 1\n"))
     assert qcall("contacts", "import", file).stdout == "1 imported, 1 left out: no qcall: address\n"
+
+
+def test_cards_come_through_a_pipe(home, qcall, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    card = "BEGIN:VCARD\nVERSION:4.0\nFN:{}\n{}END:VCARD\n"
+    writer = threading.Thread(
+        target=pipe.write_text,
+        daemon=True,
+        args=[card.format("B", "IMPP:qcall:bob\n") + card.format("A", "")],
+    )
+    writer.start()
+    assert qcall("contacts", "import", pipe).stdout == "1 imported, 1 left out: no qcall: address\n"
+    writer.join()
+    assert book(home) == [Entry("bob", "B")]
+
+
+def test_cards_are_in_utf_8_whatever_the_locale(home, tmp_path):
+    file, back = tmp_path / "phone.vcf", tmp_path / "back.vcf"
+    card = "BEGIN:VCARD\nVERSION:4.0\nFN:Köln\nIMPP:qcall:bob\nEND:VCARD\n"
+    file.write_text(card, encoding="utf-8")
+    plain = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    for words in (("import", file), ("export", back)):
+        command = [sys.executable, "-m", "qcall.cli", "--home", home.directory, "contacts", *words]
+        done = subprocess.run(command, env=plain, capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, "")
+    assert "FN:Köln" in back.read_text(encoding="utf-8")
