@@ -16,6 +16,7 @@ SHELLS = {
     "qcall/config.py",
     "qcall/headless.py",
     "qcall/keyboard.py",
+    "qcall/wire/program.py",
     "qcall/media/channel.py",
     "qcall/media/peer.py",
     "qcall/media/mouthpiece.py",

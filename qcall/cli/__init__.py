@@ -57,7 +57,7 @@ def main() -> None:
     home = home_of(sys.argv[1:], os.environ)
     if home is not None:
         sys.exit(start(home))
-    from .program import run_program
+    from qcall.wire.program import run_program
 
     sys.exit(run_program(commands(sys.argv[1:] or completed(os.environ)), sys.argv[1:], "qcall"))
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
-import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -13,6 +11,7 @@ import typer
 
 from qcall.config import Home
 from qcall.errors import QcallError
+from qcall.wire.program import INTERRUPTED, system_fault
 
 if TYPE_CHECKING:
     import asyncio
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
     from qcall.records.store import Records
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-INTERRUPTED = 130
-"""Exit code of what the user broke off (128 + SIGINT, as shells count)."""
 PATIENCE = 1.0
 """Seconds for the second Ctrl-C to take effect, before nothing is waited for any more."""
 
@@ -95,16 +92,6 @@ def tell_fault(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None
         loop.default_exception_handler(context)
 
 
-def cannot_write(error: OSError) -> int:
-    """Say that standard output takes no more, unless its reader had enough and left; the exit code."""
-    with open(os.devnull, "w") as nowhere:
-        # What is left in its buffer would only fail again.
-        os.dup2(nowhere.fileno(), sys.stdout.fileno())
-    if error.errno != errno.EPIPE:
-        typer.echo(f"qcall: cannot write the output: {error.strerror or error}", err=True)
-    return 1
-
-
 def end_soon() -> None:
     """End the program in a moment, whatever a thread of a library still waits for."""
     import threading
@@ -142,7 +129,7 @@ def report(work: Callable[[], int]) -> NoReturn:
         typer.echo(f"qcall: {error}", err=True)
         code = error.exit_code
     except OSError as error:
-        code = cannot_write(error)
+        code = system_fault(error, "qcall")
     except (CancelledError, KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     raise typer.Exit(code)

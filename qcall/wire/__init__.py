@@ -1,1 +1,1 @@
-"""What phone and relay both speak; the only part of qcall that the relay may import."""
+"""What phone and relay both speak, and how both are run; the only part of qcall that the relay may import."""

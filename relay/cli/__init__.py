@@ -49,7 +49,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, lambda *_: os._exit(130))
     # No matrix here is worth a thread, and starting numpy's takes longer than the rest of it.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from .program import run_program
+    from qcall.wire.program import run_program
 
     sys.exit(run_program(commands(sys.argv[1:] or completed(os.environ)), sys.argv[1:], "relay"))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import gc
 import json
 import os
@@ -15,6 +14,7 @@ from typing import Any
 
 import typer
 
+from qcall.wire.program import INTERRUPTED, system_fault
 from relay.errors import RelayError
 
 
@@ -138,16 +138,6 @@ def lift_descriptor_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def cannot_write(error: OSError) -> int:
-    """Say that standard output takes no more, unless its reader had enough and left; the exit code."""
-    with open(os.devnull, "w") as nowhere:
-        # What is left in its buffer would only fail again.
-        os.dup2(nowhere.fileno(), sys.stdout.fileno())
-    if error.errno != errno.EPIPE:
-        typer.echo(f"relay: cannot write the output: {error.strerror or error}", err=True)
-    return 1
-
-
 def run(work: Callable[[Stop], Awaitable[None]], *, drains: bool = False, attached: bool = False) -> None:
     """Run ``work`` on uvloop where it is available; Ctrl-C and SIGTERM stop it.
 
@@ -196,7 +186,7 @@ def run(work: Callable[[Stop], Awaitable[None]], *, drains: bool = False, attach
             typer.echo(f"relay: {in_one_line(str(error))}", err=True)
         code = error.exit_code
     except OSError as error:
-        code = cannot_write(error)
+        code = system_fault(error, "relay")
     except asyncio.CancelledError:
-        code = 130
+        code = INTERRUPTED
     raise typer.Exit(code)

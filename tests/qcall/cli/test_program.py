@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 
 import pytest
+import typer
 
 from qcall.cli import commands as qcall
-from qcall.cli import program as phone
+from qcall.cli.running import report
 from qcall.records.addressbook import AddressBook
 from qcall.records.vcard import Entry
+from qcall.wire.program import run_program
 from relay.cli import commands as relay
-from relay.cli import program as house
 from scripts.demonstration.stage import BIN
 
 RUN = {
-    "qcall": lambda line: phone.run_program(qcall(), line, "qcall"),
-    "relay": lambda line: house.run_program(relay(), line, "relay"),
+    "qcall": lambda line: run_program(qcall(), line, "qcall"),
+    "relay": lambda line: run_program(relay(), line, "relay"),
 }
 
 
@@ -83,3 +85,42 @@ def test_a_reader_that_has_had_enough_is_no_fault(home, words: tuple[str, ...]) 
     done = subprocess.run(line, stdout=writing, stderr=subprocess.PIPE, text=True)
     os.close(writing)
     assert (done.returncode, done.stderr) == (1, "")
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_long_output_that_is_not_taken_is_told_of_as_one(home, unbuffered: str) -> None:
+    AddressBook(home.address_book).save(*(Entry(f"bob{number}", "B" * 100) for number in range(300)))
+    line = f"{BIN / 'qcall'} --home {home.directory} contacts search > /dev/full"
+    environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+    done = subprocess.run(["sh", "-c", line], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (
+        1,
+        "qcall: cannot write the output: No space left on device\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (OSError(errno.ENETDOWN, "Network is down"), "qcall: Network is down\n"),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "/etc/key"),
+            "qcall: /etc/key: Permission denied\n",
+        ),
+        (BrokenPipeError(errno.EPIPE, "Broken pipe"), "qcall: Broken pipe\n"),
+    ],
+)
+def test_what_else_the_system_refuses_is_not_called_output(
+    fault: OSError, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = typer.Typer()
+
+    @app.command()
+    def work() -> None:
+        def fail() -> int:
+            raise fault
+
+        report(fail)
+
+    assert run_program(app, [], "qcall") == 1
+    assert capsys.readouterr().err == said
