@@ -6,14 +6,18 @@ A node whose certificates are revoked gets nothing more from phones, whether the
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
+from typing import Self
 
+import msgspec
 import pytest
 
 from qcall.config import Home
 from qcall.errors import RelayRefused
 from qcall.net.authority import KnownAuthority
 from qcall.net.kme import KeyNode
+from qcall.wire.signalling import CRL_PATH
 from relay.pki import Authority
 from scripts.demonstration.stage import BIN, Program, Stage
 
@@ -138,6 +142,68 @@ async def test_phones_take_no_key_from_a_node_that_was_revoked_until_it_starts_a
     await theatre.listen("bob", "--auto-answer", *sound)
     alice = await theatre.call("alice", "bob", "--qkd", "require", "--duration", "0.2", *sound)
     assert await alice.ended() == 0, alice.account()
+
+
+async def test_a_phone_that_could_not_have_a_new_list_gets_it_without_another_login(theatre: Stage) -> None:
+    network = theatre.directory / "pair.toml"
+    network.write_text(NETWORK)
+    await theatre.serve("--topology", network)
+    await theatre.enrol("alice", "a", network)
+    home = Home(theatre.home("alice"))
+    async with Between(theatre.ready["signalling"]) as between:
+        home.save_account(msgspec.structs.replace(home.account(), relay=between.url))
+        alice = await theatre.listen("alice", "--auto-answer")
+        await until_held(theatre, "alice")
+        between.refusals = 2
+        await revoke(theatre, "--node", "b")
+        await until_held(theatre, "alice")
+        assert between.refusals == 0
+        lost = [each for each in alice.events if each["event"] == "relay" and not each["connected"]]
+        assert lost == [], "online all the time"
+        alice.interrupt()
+        await alice.ended()
+
+
+class Between:
+    """Carries connections to a relay, but for the next ``refusals`` that ask for its revocation list."""
+
+    def __init__(self, relay: str) -> None:
+        self._relay = relay.removeprefix("ws://").rsplit(":", 1)
+        self.refusals = 0
+        self.url = ""
+        self._carrying: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.url = f"ws://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for task in self._carrying:
+            task.cancel()
+        await asyncio.gather(*self._carrying, return_exceptions=True)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._carrying.add(asyncio.create_task(self._carry(reader, writer)))
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.closing(writer):
+            asked = await reader.readline()
+            if asked.startswith(f"GET {CRL_PATH} ".encode()) and self.refusals:
+                self.refusals -= 1
+                return
+            there, back = await asyncio.open_connection(*self._relay)
+            with contextlib.closing(back):
+                back.write(asked)
+                await asyncio.gather(self._pump(reader, back), self._pump(there, writer))
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65_536):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
 
 
 async def until_held(theatre: Stage, name: str) -> None:
