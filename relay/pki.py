@@ -298,7 +298,8 @@ class Authority(Trust):
             issued.add(serial_of((directory / "kme.pem").read_bytes()))
         if damaged is not None:
             done = "the certificate that it has now is revoked" if issued else "nothing is revoked"
-            self._revoke(issued)
+            if issued:
+                self._revoke(issued)
             raise StorageError(f"{done}; of those before nobody can tell: {damaged}")
         if not issued:
             raise Refused(f"{kme_id} has no certificate to revoke", code="unknown-kme")
