@@ -74,6 +74,14 @@ class DeviceError(LocalFault):
     code = "device"
 
 
+NO_PYAUDIO = "no-pyaudio"
+"""Code of the ``DeviceError`` that the library for sound cards is missing."""
+NO_CARD = "no-card"
+"""Code of the one that no microphone, or no loudspeaker, can be opened."""
+NO_SOUND_SYSTEM = "no-sound-system"
+"""Code of the one that the sound system does not answer."""
+
+
 class Unavailable(LocalFault):
     """The relay or the key node cannot be reached."""
 

@@ -25,7 +25,7 @@ from dataclasses import astuple, dataclass
 from queue import SimpleQueue
 from typing import Any, ClassVar, TypeVar
 
-from qcall.errors import DeviceError
+from qcall.errors import NO_CARD, NO_PYAUDIO, NO_SOUND_SYSTEM, DeviceError
 
 from .opus import SAMPLE_RATE
 from .playout import BLOCK
@@ -39,9 +39,6 @@ ANSWER_LIMIT = 15.0
 SETTLING_LIMIT = 2.0
 """The same when the program ends."""
 STUCK = "the sound system does not answer; start the phone again, or give WAV files with --input and --output"
-
-NO_PYAUDIO = "no-pyaudio"
-"""Code of the error that PyAudio is missing."""
 
 Callback = Callable[..., tuple[bytes | None, int]]
 T = TypeVar("T")
@@ -61,7 +58,7 @@ def cards() -> list[CardInfo]:
     try:
         return on_its_thread(_cards).result(ANSWER_LIMIT)
     except TimeoutError:
-        raise DeviceError(STUCK) from None
+        raise DeviceError(STUCK, code=NO_SOUND_SYSTEM) from None
 
 
 async def find_card(wanted: str, *, input: bool) -> str:
@@ -74,7 +71,7 @@ async def find_card(wanted: str, *, input: bool) -> str:
         async with asyncio.timeout(ANSWER_LIMIT):
             found = await asyncio.wrap_future(listing)
     except TimeoutError:
-        raise DeviceError(STUCK) from None
+        raise DeviceError(STUCK, code=NO_SOUND_SYSTEM) from None
     suited = [card.name for card in found if (card.microphone if input else card.loudspeaker)]
     return named(wanted, suited, input=input)
 
@@ -106,7 +103,7 @@ async def open_card(
             await asyncio.wrap_future(opening)
     except TimeoutError:
         card.close()
-        raise DeviceError(STUCK) from None
+        raise DeviceError(STUCK, code=NO_SOUND_SYSTEM) from None
     except BaseException:
         card.close()
         raise
@@ -192,7 +189,8 @@ class Card:
             self._stop()
             option = "--input" if self.input else "--output"
             raise DeviceError(
-                f"no {self.kind} can be opened ({error}); plug one in, or give a WAV file with {option}"
+                f"no {self.kind} can be opened ({error}); plug one in, or give a WAV file with {option}",
+                code=NO_CARD,
             ) from None
         self.name = str(info["name"])
         self.streams.add(self)

@@ -84,7 +84,9 @@ def on_presence(board: Snapshot, fields: Mapping[str, Any]) -> Snapshot:
 
 
 def on_sound(board: Snapshot, fields: Mapping[str, Any]) -> Snapshot:
-    return replace(board, sound=str(fields["message"])) if fields["missing"] else board
+    if not fields["missing"]:
+        return board
+    return replace(board, sound=str(fields["message"]), sound_code=str(fields["code"]))
 
 
 PHONE_EVENTS: dict[str, Callable[[Snapshot, Mapping[str, Any]], Snapshot]] = {
@@ -105,7 +107,7 @@ def on_call(board: Snapshot, id: str, event: Event) -> Snapshot:
         # Who calls meanwhile waits behind the call that is up.
         waits = bool(board.live) and not known.outgoing
         if not board.live:
-            board = replace(board, sound="")  # its devices are looked for anew
+            board = replace(board, sound="", sound_code="")  # its devices are looked for anew
         board = replace(board, calls=(*board.live, known) if waits else (known, *board.live))
         if known.outgoing:
             board = replace(board, last_dialled=known.contact)

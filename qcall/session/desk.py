@@ -145,7 +145,7 @@ class Desk:
             case _ if isinstance(command, controls.Control):
                 answer = await controls.carry_out(command, self._front(), self._online.devices)
                 if isinstance(command, commands.Device):
-                    self._show(replace(self.snapshot, sound=""))
+                    self._show(replace(self.snapshot, sound="", sound_code=""))
                 self._stir()
                 return answer
             case commands.Status():

@@ -274,6 +274,8 @@ class Snapshot:
     log: tuple[LogLine, ...] = ()
     sound: str = ""
     """What is wrong with microphone or loudspeaker; empty when nothing is."""
+    sound_code: str = ""
+    """The code of that error."""
     last_dialled: str = ""
     missed: int = 0
     policy: str = "prefer"

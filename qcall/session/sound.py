@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from qcall.config import Settings
-from qcall.errors import DeviceError, UsageError
+from qcall.errors import NO_PYAUDIO, DeviceError, UsageError
 from qcall.media.devices import NullSink, NullSource, Sink, Source, ToneSource, WavSink, WavSource
-from qcall.media.portaudio import NO_PYAUDIO, find_card
+from qcall.media.portaudio import find_card
 from qcall.media.processing import Processing
 from qcall.media.soundcard import Microphone, Speaker, is_headset
 
@@ -169,7 +169,9 @@ class Opener:
             if self._told_of_pyaudio:
                 return
             self._told_of_pyaudio = True
-        self._tell(Event("sound", time.monotonic(), {"message": str(message), "missing": True}))
+        code = message.code if isinstance(message, DeviceError) else ""
+        fields = {"message": str(message), "missing": True, "code": code}
+        self._tell(Event("sound", time.monotonic(), fields))
 
     def _note(self, message: object) -> None:
         """Something makes the sound worse than it could be."""

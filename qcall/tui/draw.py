@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from textual.content import Content
 
+from qcall import errors
 from qcall.session.snapshot import Hop, Presence, Route, Trust
 
 BARS = " ▁▂▃▄▅▆▇█"
@@ -53,10 +54,20 @@ def time_of_day(unix: float) -> str:
     return time.strftime("%H:%M:%S", time.localtime(unix))
 
 
-def on_screen(fault: str, advice: str) -> str:
-    """A ``fault`` of sound whose own advice is a flag of the command line, with ``advice`` in its place."""
-    what, _, flag = fault.rpartition("; ")
-    return f"{what}; {advice}" if what and "--" in flag else fault
+def on_screen(fault: str, code: str, advice: str) -> str:
+    """A ``fault`` of sound; where its own advice is flags of the command line, with another in its place.
+
+    That is ``advice`` where no card can be opened. Which it is, its ``code`` tells.
+    """
+    what = fault.partition("; ")[0]
+    match code:
+        case errors.NO_PYAUDIO:
+            return "PyAudio is not installed: there is no sound card without it; see the README"
+        case errors.NO_SOUND_SYSTEM:
+            return f"{what}; start the phone again"
+        case errors.NO_CARD:
+            return f"{what}; {advice}"
+    return fault
 
 
 def sparkline(samples: Sequence[float], width: int, low: float, high: float) -> str:

@@ -56,12 +56,13 @@ class CallPane(Pane):
 
     def _idle(self) -> Sequence[Content]:
         again = self.snapshot.last_dialled
+        sound = draw.on_screen(self.snapshot.sound, self.snapshot.sound_code, self._sound())
         lines = [
             Content.assemble(("Ready.  ", "bold"), ("Enter", "bold $accent"), " calls whom you choose, ",
                              (self.key("dial"), "bold $accent"), " dials a name"),
             Content.assemble((self.key("redial"), "bold $accent"), f" calls {again} again")
             if again else Content(""),
-            Content.styled(draw.on_screen(self.snapshot.sound, self._sound()), FAIR),
+            Content.styled(sound, FAIR),
         ]  # fmt: skip
         if self.snapshot.link is not Link.ONLINE:
             why = self.snapshot.trouble or "connecting to the relay; calls are possible once it answers"

@@ -134,7 +134,7 @@ class SettingsScreen(Page):
         try:
             cards = await asyncio.to_thread(self.app.sound_test.cards)
         except QcallError as error:
-            self._say(Content.styled(draw.on_screen(str(error), NO_CARD), FAIR))
+            self._say(Content.styled(draw.on_screen(str(error), error.code, NO_CARD), FAIR))
             return
         settings = self.app.settings
         for id, found in zip(("microphone", "speaker"), cards, strict=True):
@@ -195,7 +195,7 @@ class SettingsScreen(Page):
                 self.app.sound_test.run, settings.microphone, settings.speaker
             )  # fmt: skip
         except QcallError as error:
-            self._say(Content.styled(draw.on_screen(str(error), NO_CARD), FAIR))
+            self._say(Content.styled(draw.on_screen(str(error), error.code, NO_CARD), FAIR))
             return
         word = "nothing was heard: is the microphone off?" if level <= QUIET + 20 else "it works"
         colour = FAIR if level <= QUIET + 20 else GOOD

@@ -187,7 +187,7 @@ class WelcomeScreen(ModalScreen[bool]):
         try:
             level = await asyncio.to_thread(self._sound.run, "", "")
         except QcallError as error:
-            shown.update(Content.styled(draw.on_screen(str(error), NO_CARD), FAIR))
+            shown.update(Content.styled(draw.on_screen(str(error), error.code, NO_CARD), FAIR))
         else:
             shown.update(Content.assemble(draw.meter(level, 20), f"  {draw.loudness(level)}"))
         self.query_one("#finish").focus()

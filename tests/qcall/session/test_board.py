@@ -228,12 +228,14 @@ def test_a_call_that_this_user_declined_is_not_missed():
 
 
 def test_a_device_is_missing_until_the_next_call_looks_for_it():
-    deaf = happen(event("dialling"), Event("sound", 1.0, {"message": "no microphone", "missing": True}))
-    assert deaf.sound == "no microphone"
+    fault = {"message": "no microphone", "missing": True, "code": "no-card"}
+    deaf = happen(event("dialling"), Event("sound", 1.0, fault))
+    assert (deaf.sound, deaf.sound_code) == ("no microphone", "no-card")
     note = Event("sound", 1.0, {"message": "no echo canceller", "missing": False})
     assert happen(note).sound == ""
     ended = event("ended", reason="hangup", security={}, quality={})
-    assert happen(ended, event("dialling", call="22" * 16), before=deaf).sound == ""
+    looked = happen(ended, event("dialling", call="22" * 16), before=deaf)
+    assert (looked.sound, looked.sound_code) == ("", "")
     assert happen(event("dialling", call="22" * 16), before=deaf).sound == "no microphone"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from qcall.errors import DeviceError
+from qcall.errors import NO_PYAUDIO, DeviceError
 from qcall.media.devices import NullSink, NullSource
 from qcall.media.processing import Processing
 from qcall.session import sound as devices
@@ -34,6 +34,7 @@ async def test_without_pyaudio_a_call_is_told_once_what_to_give(
         assert [event.fields["message"] for event in told] == calls * [
             f"PyAudio is not installed (see the README), or give {options}; silence now"
         ]
+        assert told[-1].fields["code"] == NO_PYAUDIO
 
 
 class Canceller(Processing):

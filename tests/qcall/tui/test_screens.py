@@ -11,10 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qcall import errors
 from qcall.config import Home
 from qcall.errors import DeviceError, StorageError
+from qcall.media.portaudio import STUCK
 from qcall.session import commands
 from qcall.session.snapshot import Hop, Phase, Route
+from qcall.session.sound import Wishes, instead
 from qcall.tui import draw
 from qcall.tui.commandline import completions, names, parse
 from qcall.tui.help import text_for
@@ -251,11 +254,12 @@ async def test_the_sound_test_says_what_was_heard(running):
 async def test_without_a_sound_card_the_advice_is_for_the_screen(running):
     def missing(microphone, speaker):
         raise DeviceError(
-            "no loudspeaker can be opened (none); plug one in, or give a WAV file with --output"
+            "no loudspeaker can be opened (none); plug one in, or give a WAV file with --output",
+            code=errors.NO_CARD,
         )
 
     fault = "no microphone can be opened (none); plug one in, or give a WAV file with --input"
-    async with running(replace(IDLE, sound=fault)) as (app, _link, pilot):
+    async with running(replace(IDLE, sound=fault, sound_code=errors.NO_CARD)) as (app, _link, pilot):
         said = str(app.query_one(CallPane).render())
         assert said.endswith("no microphone can be opened (none); plug one in, or choose another: s")
         app.sound_test.run = missing
@@ -267,6 +271,20 @@ async def test_without_a_sound_card_the_advice_is_for_the_screen(running):
             tested
             == "no loudspeaker can be opened (none); plug one in and test again, or choose another above"
         )
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (DeviceError("x", code=errors.NO_PYAUDIO), "see the README"),
+        (DeviceError(STUCK, code=errors.NO_SOUND_SYSTEM), "does not answer; start the phone again"),
+        (DeviceError("there is no microphone called a; b --c"), "there is no microphone called a; b --c"),
+    ],
+)
+def test_no_flag_of_the_command_line_is_advised_on_the_screen(error, said):
+    shown = draw.on_screen(str(instead(Wishes(), error)), error.code, "plug one in")
+    assert shown.endswith(said)
+    assert "--input" not in shown
 
 
 @pytest.mark.parametrize(
