@@ -26,7 +26,7 @@ NORMAL = frozenset({Reason.HANGUP, Reason.REMOTE_HANGUP})
 MISSED = frozenset({Reason.CANCELLED, Reason.NO_ANSWER})
 """How a call to this phone ends that is missed and no fault; its event says so."""
 ASK = "type a to answer or d to decline, then Enter\n"
-KEYS = "keys: a answer, d decline, h hang up, m mute, ? these; then Enter. Ctrl-C leaves\n"
+KEYS = "keys: a answer, d decline, h hang up (or decline), m mute, ? these; then Enter. Ctrl-C leaves\n"
 WORDS = {"answer": "a", "decline": "d", "hang up": "h", "hangup": "h", "mute": "m", "help": "?"}
 """What may be typed in the place of a key."""
 RINGING = (State.ALERTING, State.ALERTING_SECURED)
@@ -102,12 +102,12 @@ async def attend_all(
 
 def obey(call: Conversation | None, line: str) -> str:
     """Do with the call what the user typed; what there is to say about it, if anything."""
-    typed = line.strip().lower()
-    key = WORDS.get(typed, typed)
+    word = line.strip().lower()
+    key = WORDS.get(word, word)
     if key in ("", "?"):
         return KEYS if key else ""
     if key not in WORDS.values():
-        return f"{typed!r} is none of the {KEYS}"
+        return f"{word!r} is none of the {KEYS}"
     if call is None or (key in ("a", "d") and call.state not in RINGING):
         return "no call waits for an answer\n" if key in ("a", "d") else "there is no call\n"
     match key:

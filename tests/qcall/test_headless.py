@@ -71,3 +71,4 @@ def test_the_keys_are_told_when_asked_for_and_when_something_else_was_typed() ->
     assert obey(None, "perhaps").startswith("'perhaps' is none of the keys: a answer, ")
     for key in WORDS.values():
         assert f" {key} " in KEYS
+    assert "h hang up (or decline)" in KEYS
