@@ -88,7 +88,7 @@ class CallPane(Pane):
         lines = [Content.assemble(*head)]
         if call.phase is Phase.ENDED:
             why = MISSING.get(call.reason, "nobody answered") if why == MISSED else f"ended: {why}"
-            lines.append(Content.styled(call.failure or why, POOR if call.failure else ""))
+            lines.append(Content.styled(self._failure(call) or why, POOR if call.failure else ""))
             keys = (f"{self.key(id)} {what}" for id, what in AFTERWARDS.items())
             lines.append(Content.styled("   ".join(keys), MUTED))
             return lines
@@ -106,6 +106,15 @@ class CallPane(Pane):
         if self.content_size.height > len(lines):
             lines.append(self._more(call))
         return lines
+
+    def _failure(self, call: Call) -> str:
+        """Why it failed; what lets the next call have less is named as it is typed here."""
+        if not call.failure:
+            return ""
+        from qcall.agreement.insistence import allowing_less
+
+        flag = allowing_less(call.contact, outgoing=call.outgoing)
+        return call.failure.replace(flag, f"{self.key('command')}allow-less {call.contact}")
 
     def _other(self, call: Call) -> str:
         """The call that is not in front, with the key that turns to it."""

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qcall import errors
+from qcall.agreement.insistence import Insistence
 from qcall.config import Home
 from qcall.errors import DeviceError, StorageError
 from qcall.media.portaudio import STUCK
@@ -302,6 +303,21 @@ async def test_how_a_call_ended_is_said_as_people_say_it(running, reason, outgoi
         lines = str(app.query_one(CallPane).render()).splitlines()
         assert lines[0].rstrip() == f"Bob  {head}"
         assert lines[1] == said
+
+
+@pytest.mark.parametrize("outgoing", [True, False])
+async def test_how_to_allow_less_is_said_as_it_is_typed_on_the_screen(running, outgoing):
+    there = Insistence("alice", "bob", outgoing, True, True, "Q5", True)
+    failure = there.without_keys("no quantum key came")
+    call = replace(
+        TALKING, phase=Phase.ENDED, talking_at=None, reason="qkd-required", outgoing=outgoing, failure=failure
+    )
+    async with running(replace(IDLE, calls=(call,))) as (app, link, pilot):
+        said = str(app.query_one(CallPane).render())
+        assert ":allow-less bob here" in said
+        await pilot.press("colon", *"allow-less bob", "enter")
+        await app.workers.wait_for_complete()
+        assert link.told == [commands.Less("bob")]
 
 
 # The command line
