@@ -43,6 +43,7 @@ def hello(**change: Any) -> bytes:
         (hello(name=b"alice"), wire.Code.BAD_MESSAGE),
         (hello(version="1"), wire.Code.BAD_MESSAGE),
         (hello(version=wire.VERSION + 1), wire.Code.VERSION),
+        (hello(version=1), wire.Code.VERSION),  # it would not understand the welcome
         (hello(version=wire.VERSION + 1, something=["new"]), wire.Code.VERSION),
         (hello(name="../alice"), wire.Code.BAD_NAME),
         (hello(name=""), wire.Code.BAD_NAME),
