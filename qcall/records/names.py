@@ -38,15 +38,18 @@ def entries(address_book: Path) -> list[str]:
 
 def _written(address_book: Path) -> set[str]:
     try:
-        return {entry.name for entry in load(address_book.read_text())}
+        return {entry.name for entry in load(address_book.read_text(encoding="utf-8"))}
     except (OSError, ValueError):
         return set()
 
 
 def _rows(records: Path, statement: str, *arguments: int) -> list[tuple[str, ...]]:
     try:
-        # What does not exist is not made, and a phone that writes meanwhile is not waited for.
-        with closing(sqlite3.connect(f"{records.absolute().as_uri()}?mode=ro", uri=True, timeout=0)) as db:
+        # What does not exist is not made, and a phone that writes meanwhile is not waited for. Without one
+        # there is no write-ahead log, which even a reader would make.
+        log = records.with_name(f"{records.name}-wal")
+        how = "mode=ro" if log.exists() else "mode=ro&immutable=1"
+        with closing(sqlite3.connect(f"{records.absolute().as_uri()}?{how}", uri=True, timeout=0)) as db:
             return list(db.execute(statement, arguments))
     except sqlite3.Error:
         return []

@@ -60,8 +60,11 @@ def phones(context: typer.Context, incomplete: str) -> list[str]:
     """Everybody who is enrolled."""
     accounts = home_of(context).accounts.absolute()
     try:
-        # What does not exist is not made, and a relay that writes meanwhile is not waited for.
-        with contextlib.closing(sqlite3.connect(f"{accounts.as_uri()}?mode=ro", uri=True, timeout=0)) as db:
+        # What does not exist is not made, and a relay that writes meanwhile is not waited for. Without one
+        # there is no write-ahead log, which even a reader would make.
+        log = accounts.with_name(f"{accounts.name}-wal")
+        how = "mode=ro" if log.exists() else "mode=ro&immutable=1"
+        with contextlib.closing(sqlite3.connect(f"{accounts.as_uri()}?{how}", uri=True, timeout=0)) as db:
             return beginning([name for (name,) in db.execute("SELECT name FROM users")], incomplete)
     except sqlite3.Error:
         return []

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from qcall.records.addressbook import AddressBook
-from qcall.records.store import CallRecord
+from qcall.records.store import CallRecord, Records
 from qcall.records.vcard import Entry
 from scripts.demonstration.stage import BIN
 
@@ -39,6 +39,15 @@ def test_contacts_of_both_kinds_are_offered(home, records):
     assert completed(home, "call", "b") == ["bob", "bobby"]
     assert completed(home, "control", "dial", "c") == ["carol"]
     assert completed(home, "contacts", "edit", "b") == ["bobby"]
+
+
+def test_a_home_whose_phone_does_not_run_stays_as_it_is(home):
+    records = Records(home.records)
+    records.pin("bob", b"f" * 48)
+    records.close()
+    before = sorted(home.directory.iterdir())
+    assert completed(home, "call", "b") == ["bob"]
+    assert sorted(home.directory.iterdir()) == before
 
 
 def test_a_home_with_a_tilde_is_found(home, records):

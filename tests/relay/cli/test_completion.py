@@ -47,5 +47,8 @@ def test_who_is_enrolled_is_offered(home: RelayHome) -> None:
     accounts = Accounts(home.accounts, b"f" * 48)
     code = accounts.invite("alice", "hefei", 1.0)
     accounts.enrol(code, "alice", PublicKeys(b"e" * 32, b"m" * 2592), 2.0, certify=lambda site: site)
-    accounts.close()
     assert offered("relay", "revoke", "a", home=home.directory) == ["alice"]
+    accounts.close()
+    before = sorted(home.directory.rglob("*"))
+    assert offered("relay", "revoke", "a", home=home.directory) == ["alice"]
+    assert sorted(home.directory.rglob("*")) == before
