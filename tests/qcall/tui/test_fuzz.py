@@ -49,7 +49,7 @@ async def shake(app, link, pilot, chance, steps):
 @pytest.mark.parametrize("seed", range(40 if NIGHTLY else 2))
 async def test_nothing_takes_the_screen_down(running, seed):
     async with running(IN_CALL) as (app, link, pilot):
-        await shake(app, link, pilot, random.Random(seed), 60)
+        await shake(app, link, pilot, random.Random(seed), 60 if NIGHTLY else 40)
 
 
 @pytest.mark.parametrize("seed", range(20 if NIGHTLY else 1))
@@ -58,4 +58,4 @@ async def test_nothing_takes_the_first_start_down(running, seed):
         return "beijing"
 
     async with running(enrol=enrol) as (app, link, pilot):
-        await shake(app, link, pilot, random.Random(seed), 40)
+        await shake(app, link, pilot, random.Random(seed), 40 if NIGHTLY else 27)
