@@ -18,10 +18,12 @@ from aioice import Candidate
 from aioice.ice import CandidatePair, StunProtocol, relayed_candidate
 from aioice.stun import TransactionError, TransactionFailed
 
-from qcall.errors import Unavailable
+from qcall.errors import QcallError, RelayRefused, Unavailable
 
 ALLOCATE_LIMIT = 5.0
 """Seconds for the relay to give us a media address."""
+FULL = (486, 508)
+"""Error codes of TURN for a user, and for a server, that has as many allocations as it may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +74,7 @@ class RelayedIce:
             async with asyncio.timeout(ALLOCATE_LIMIT):
                 return [await self._allocating]
         except TransactionFailed as error:
-            _, why = error.response.attributes.get("ERROR-CODE", (0, "no reason given"))
-            raise Unavailable(f"{where} refuses this phone ({why}); register again") from None
+            raise refusal(where, error.response.error_code) from None
         except (TransactionError, TimeoutError, OSError) as error:
             raise Unavailable(f"{where} does not answer; is the relay running?") from error
         except asyncio.CancelledError:
@@ -109,3 +110,11 @@ class RelayedIce:
                 pair.task = None
                 pair.state = CandidatePair.State.WAITING
                 self._connection.check_start_task(pair)
+
+
+def refusal(where: str, code: int | None) -> QcallError:
+    """What a TURN server's error code means for a call (RFC 8656, section 19); it gives no reasons."""
+    if code in FULL:
+        return RelayRefused("the relay takes no more calls now; try again later", code="busy-relay")
+    told = "gives no code" if code is None else f"error {code}"
+    return Unavailable(f"{where} refuses this phone ({told}); start the phone again")
