@@ -320,7 +320,8 @@ async def with_pulseaudio(phones: Slot, scratch: Path, seconds: float) -> tuple[
     first = int(np.argmax(np.abs(spoken) > 1000)) - round(0.0025 * SAMPLE_RATE)
     began = spoken_at + (first - CHIRP_PERIOD // 2) / SAMPLE_RATE
     started = played_at - began
-    return chirp_delays(played, started), ready, chirps_due(len(played), started)
+    listened = min(len(played), len(sound) - round(started * SAMPLE_RATE))
+    return chirp_delays(played, started), ready, chirps_due(listened, started)
 
 
 def draw(figure: Any, rows: Sequence[dict[str, Any]]) -> None:
