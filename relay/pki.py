@@ -2,177 +2,37 @@
 
 An SAE's private key never leaves its phone: the authority signs a request (RFC 2986) whose own signature
 proves possession, and chooses the name itself. What certificates and revocation list say is in
-:mod:`relay.certificates`.
+:mod:`relay.certificates`; what those see who rely on the authority, in :mod:`relay.trust`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import datetime
-import fcntl
 import hashlib
 import logging
-import os
-import ssl
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Sequence, Set
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from qcall.wire.revocation import BadRevocationList, RevocationList
-from relay import certificates
+from qcall.wire.revocation import RevocationList
+from relay import certificates, trust
 from relay.errors import Refused, StorageError
 from relay.recurring import Recurring
+from relay.storage import locked, write
+from relay.trust import PEM, Trust, damaged
 
-RENEWED_BEFORE = datetime.timedelta(days=30)
-"""How long before its end a key node's certificate will do no more when the node starts."""
 REPLACED_BEFORE = datetime.timedelta(days=200)
-"""The same where the authority can issue another at once: what starts now may run for long."""
+"""As ``relay.trust.RENEWED_BEFORE``, where another can be issued at once: what starts may run for long."""
 RENEWAL_PAUSE = datetime.timedelta(minutes=1)
 """Between attempts to sign a list anew: everybody who logs in asks for it."""
-HOMES_CACHED = 65_536
-PEM = serialization.Encoding.PEM
 
 log = logging.getLogger(__name__)
-
-
-class Trust:
-    """A certificate authority as those see it who rely on it, without its private key.
-
-    Key nodes that are processes of their own need no more, once somebody has given them their certificates.
-    """
-
-    _least = RENEWED_BEFORE
-
-    def __init__(self, home: Path, certificate: x509.Certificate) -> None:
-        self._home = home
-        self._crl = str(home / "crl.pem")
-        self._certificate = certificate
-        self._listed: tuple[tuple[int, ...], RevocationList] | None = None
-        self._homes: dict[str, tuple[str, tuple[int, int], int, str]] = {}
-        self.ca_pem = certificate.public_bytes(PEM)
-        spki = certificate.public_key().public_bytes(
-            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
-        self.fingerprint = hashlib.sha256(spki).digest()
-        """SHA-256 of the subject public key info, 32 bytes: what an invite carries."""
-
-    @classmethod
-    def of_node(cls, home: Path, directory: Path, kme_id: str, hosts: Sequence[str]) -> Trust:
-        """The authority in ``home`` for the key node ``kme_id`` on ``hosts``; ``directory`` is for its files.
-
-        Its private key is read only where the node has no certificate that will do, for one to be issued.
-        """
-        try:
-            trust = cls(home, x509.load_pem_x509_certificate((home / "ca.pem").read_bytes()))
-        except (OSError, ValueError):
-            return Authority.open_or_create(home)
-        trust.revocations()  # without a list there is no telling which certificate will do
-        try:
-            trust.kme_files(directory, kme_id, hosts)
-        except StorageError as lacking:
-            if (home / "ca.key").exists():
-                return Authority.open_or_create(home)
-            raise StorageError(f"{lacking}, and {home / 'ca.key'} is not there") from None
-        return trust
-
-    def kme_files(self, directory: Path, kme_id: str, hosts: Sequence[str]) -> tuple[Path, Path]:
-        """Files of the certificate and key for ``kme_id`` that ``directory`` holds.
-
-        Raises :class:`StorageError` where there are none, or they are for others, revoked or too old.
-        """
-        files = directory / "kme.pem", directory / "kme.key"
-        try:
-            certificate = x509.load_pem_x509_certificate(files[0].read_bytes())
-            key = serialization.load_pem_private_key(files[1].read_bytes(), None)
-            certificate.verify_directly_issued_by(self._certificate)
-            names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-            fits = key.public_key() == certificate.public_key() and set(names) >= set(
-                certificates.kme_names(kme_id, hosts)
-            )
-        except (OSError, ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
-            fits = False
-        if not fits or _ends_within(certificate, self._least) or certificate.serial_number in self.revoked():
-            lacking = f"{directory} has no valid certificate for {kme_id}; its authority has to issue one"
-            raise StorageError(lacking)
-        return files
-
-    @property
-    def crl(self) -> Path:
-        """The file of the revocation list (RFC 5280, section 5)."""
-        return Path(self._crl)
-
-    def revoked(self) -> frozenset[int]:
-        """Serial numbers on the revocation list as it is on disk now. Raises :class:`StorageError`."""
-        return self.revocations().serials
-
-    def revocations(self) -> RevocationList:
-        """The revocation list as it is on disk now, whichever process wrote it.
-
-        It is the authority's own file and not a copy that somebody passed on, so its end is no objection to
-        it. Raises :class:`StorageError` when it cannot be read, or is not the authority's.
-        """
-        try:
-            stat = os.stat(self._crl)
-            changed = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
-            if self._listed is None or self._listed[0] != changed:
-                self._listed = changed, RevocationList.parse(self.crl.read_bytes(), self.ca_pem)
-        except OSError as error:
-            raise StorageError(f"cannot read {self._crl}: {error.strerror}; restore it") from None
-        except BadRevocationList as error:
-            raise StorageError(f"cannot use {self._crl}: {error}; restore it") from None
-        return self._listed[1]
-
-    def home_of(self, sae_id: str) -> str | None:
-        """The KME ID of the key node that serves ``sae_id``; None for an SAE never enrolled or revoked.
-
-        Raises :class:`StorageError` where the record of it is damaged.
-        """
-        known = self._homes.get(sae_id)
-        try:
-            # Asked several times for every key: the file is read again only when it has changed.
-            stat = os.stat(self._record(sae_id) if known is None else known[0])
-            version = (stat.st_mtime_ns, stat.st_ino)
-            if known is None or known[1] != version:
-                record = self._record(sae_id)
-                if len(self._homes) >= HOMES_CACHED:
-                    self._homes.clear()
-                known = self._homes[sae_id] = (
-                    str(record),
-                    version,
-                    *certificates.serial_and_home(record.read_bytes()),
-                )
-        except OSError:
-            return None
-        except (ValueError, x509.ExtensionNotFound, StopIteration):
-            raise _damaged(self._record(sae_id)) from None
-        return None if known[2] in self.revoked() else known[3]
-
-    def server_context(self, certificate: Path, key: Path) -> ssl.SSLContext:
-        """TLS 1.2 or later (ETSI GS QKD 014 clause 5) for a server that demands a certificate of ours.
-
-        Revocation is not checked here, because a context reads its list once: see :meth:`revoked`.
-        """
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.load_cert_chain(certificate, key)
-        context.load_verify_locations(cadata=self.ca_pem.decode())
-        context.verify_mode = ssl.CERT_REQUIRED
-        return context
-
-    def client_context(self, certificate: Path, key: Path) -> ssl.SSLContext:
-        """TLS 1.3 from one key node to another; the KME ID asked for is checked as a host name."""
-        context = ssl.create_default_context(cadata=self.ca_pem.decode())
-        context.minimum_version = ssl.TLSVersion.TLSv1_3
-        context.load_cert_chain(certificate, key)
-        return context
-
-    def _record(self, sae_id: str) -> Path:
-        return self._home / "saes" / (hashlib.sha256(sae_id.encode()).hexdigest() + ".pem")
 
 
 class Authority(Trust):
@@ -197,7 +57,7 @@ class Authority(Trust):
             for records in ("saes", "kmes"):
                 (home / records).mkdir(mode=0o700, exist_ok=True)
             # One process makes it; another that starts at the same time waits and then finds it.
-            with _locked(home):
+            with locked(home):
                 if not (home / "ca.pem").exists():
                     _create(home)
                 key = serialization.load_pem_private_key((home / "ca.key").read_bytes(), None)
@@ -224,7 +84,7 @@ class Authority(Trust):
         names = certificates.kme_names(kme_id, hosts)
         made = self._issue(kme_id, key.public_key(), names, usages)
         try:
-            with _locked(self._home):
+            with locked(self._home):
                 issued = [each.public_bytes(PEM) for each in self._issued(kme_id) if not _is_over(each)]
                 write(self._kme_record(kme_id), b"".join([*issued, made]))
         except OSError as error:
@@ -238,7 +98,7 @@ class Authority(Trust):
         certificate, key = self.issue_kme(kme_id, hosts)
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with _locked(directory):
+            with locked(directory):
                 write(directory / "kme.pem", certificate)
                 write(directory / "kme.key", key)
         except OSError as error:
@@ -262,8 +122,8 @@ class Authority(Trust):
         names = certificates.sae_names(sae_id, kme_id)
         certificate = self._issue(sae_id, key, names, [ExtendedKeyUsageOID.CLIENT_AUTH])
         try:
-            with _locked(self._home):
-                if (record := self._record(sae_id)).exists():
+            with locked(self._home):
+                if (record := self.record_of(sae_id)).exists():
                     self._write_list({_serial_in(record)})
                 write(record, certificate)
         except OSError as error:
@@ -277,7 +137,7 @@ class Authority(Trust):
     def revoke_sae(self, sae_id: str) -> None:
         """Revoke the certificate that ``sae_id`` has; raises :class:`Refused` when it has none."""
         try:
-            self._revoke({_serial_in(self._record(sae_id))})
+            self._revoke({_serial_in(self.record_of(sae_id))})
         except FileNotFoundError:
             raise Refused(f"{sae_id} has no certificate to revoke", code="unknown-sae") from None
 
@@ -310,7 +170,7 @@ class Authority(Trust):
 
         Where that fails, the one there is counts for a while yet; the log says so, once.
         """
-        listed, now = self.revocations(), _now()
+        listed, now = self.revocations(), trust.now()
         due = listed.ends - now.timestamp() < (listed.ends - listed.starts) / 2
         if due and now >= self._renewed_from:
             self._renewed_from = now + RENEWAL_PAUSE
@@ -320,7 +180,7 @@ class Authority(Trust):
 
     def _revoke(self, serials: Set[int]) -> int:
         try:
-            with _locked(self._home):
+            with locked(self._home):
                 fresh = serials - self.revoked()
                 self._write_list(fresh)
         except OSError as error:
@@ -334,7 +194,7 @@ class Authority(Trust):
         except FileNotFoundError:
             return []
         except ValueError:
-            raise _damaged(self._kme_record(kme_id)) from None
+            raise damaged(self._kme_record(kme_id)) from None
         except OSError as error:
             raise StorageError(f"cannot read {self._kme_record(kme_id)}: {error.strerror}") from None
 
@@ -348,7 +208,7 @@ class Authority(Trust):
         names: Sequence[x509.GeneralName],
         usages: Sequence[x509.ObjectIdentifier],
     ) -> bytes:
-        made = certificates.leaf(self._certificate, self._key, name, key, names, usages, _now())
+        made = certificates.leaf(self._certificate, self._key, name, key, names, usages, trust.now())
         return made.public_bytes(PEM)
 
     def _write_list(self, serials: Set[int]) -> None:
@@ -357,7 +217,7 @@ class Authority(Trust):
         Its number (RFC 5280, section 5.2.3) is the time, so that a list written after the file came back
         from a backup is newer than every one that phones may hold.
         """
-        now = _now()
+        now = trust.now()
         entries = certificates.entries_of(x509.load_pem_x509_crl(self.crl.read_bytes()), now)
         entries |= dict.fromkeys(serials, now)
         number = max(self.revocations().number + 1, int(now.timestamp()))
@@ -365,29 +225,27 @@ class Authority(Trust):
         write(self.crl, made.public_bytes(PEM))
 
 
-@contextlib.contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """Only one process at a time; the kernel releases the lock when a process dies."""
-    with (directory / "lock").open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+def trust_of_node(home: Path, directory: Path, kme_id: str, hosts: Sequence[str]) -> Trust:
+    """The authority in ``home`` for the key node ``kme_id`` on ``hosts``; ``directory`` is for its files.
 
-
-def reached_at(*hosts: str) -> tuple[str, ...]:
-    """Names of a key node that listens on ``hosts``, for its certificate."""
-    return *dict.fromkeys(hosts), "localhost"
-
-
-def _now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.UTC)
-
-
-def _ends_within(certificate: x509.Certificate, time: datetime.timedelta) -> bool:
-    return certificate.not_valid_after_utc - _now() < time
+    Its private key is read only where the node has no certificate that will do, for one to be issued.
+    """
+    try:
+        relied = Trust(home, x509.load_pem_x509_certificate((home / "ca.pem").read_bytes()))
+    except (OSError, ValueError):
+        return Authority.open_or_create(home)
+    relied.revocations()  # without a list there is no telling which certificate will do
+    try:
+        relied.kme_files(directory, kme_id, hosts)
+    except StorageError as lacking:
+        if (home / "ca.key").exists():
+            return Authority.open_or_create(home)
+        raise StorageError(f"{lacking}, and {home / 'ca.key'} is not there") from None
+    return relied
 
 
 def _is_over(certificate: x509.Certificate) -> bool:
-    return certificate.not_valid_after_utc < _now()
+    return certificate.not_valid_after_utc < trust.now()
 
 
 def serial_of(certificate_pem: bytes) -> int:
@@ -399,17 +257,13 @@ def _serial_in(record: Path) -> int:
     try:
         return serial_of(record.read_bytes())
     except ValueError:
-        raise _damaged(record) from None
-
-
-def _damaged(record: Path) -> StorageError:
-    return StorageError(f"{record} is damaged: it is no certificate; restore it from a backup")
+        raise damaged(record) from None
 
 
 def _create(home: Path) -> None:
     """The certificate last: only with it there is an authority."""
     key = ec.generate_private_key(ec.SECP384R1())
-    now = _now()
+    now = trust.now()
     certificate = certificates.authority(key, now)
     write(home / "ca.key", private_pem(key))
     write(
@@ -424,14 +278,3 @@ def private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-
-
-def write(path: Path, data: bytes) -> None:
-    """Write ``data`` at mode 0600, whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)

@@ -24,8 +24,9 @@ from relay.network.http import TrustedNode
 from relay.network.memory import MemoryFile
 from relay.network.node import Observer
 from relay.network.topology import Link, Topology, kme_id
-from relay.pki import Authority, Trust, reached_at
+from relay.pki import Authority, trust_of_node
 from relay.storage import why
+from relay.trust import reached_at
 
 START_LIMIT = 120.0
 """Seconds for all nodes to start: a metropolitan network has 167."""
@@ -68,7 +69,7 @@ class RunningNode:
             node = await TrustedNode.start(
                 name,
                 topology,
-                authority=Trust.of_node(home.authority, home.key_nodes / kme_name, kme_name, hosts),
+                authority=trust_of_node(home.authority, home.key_nodes / kme_name, kme_name, hosts),
                 directory=home.key_nodes,
                 node_key=home.secret(kme_name),
                 host=listen[0],

@@ -1,10 +1,13 @@
-"""What went wrong with a file or a database, and what to do about it, in words."""
+"""Files, written whole and by one process at a time; what went wrong with one or a database, in words."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
 import os
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 FULL = "the disk is full; make room on it"
@@ -52,3 +55,22 @@ def _is_full(path: Path) -> bool:
     except OSError:
         return False
     return there.f_bavail * there.f_frsize < 1 << 16 or (there.f_files > 0 and there.f_favail == 0)
+
+
+@contextlib.contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Only one process at a time; the kernel releases the lock when a process dies."""
+    with (directory / "lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write ``data`` at mode 0600, whole or not at all."""
+    partial = path.with_name(path.name + ".partial")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)

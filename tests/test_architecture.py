@@ -40,6 +40,7 @@ SHELLS = {
     "relay/options.py",
     "relay/serve.py",
     "relay/pki.py",
+    "relay/trust.py",
     "relay/standalone.py",
     "relay/storage.py",
     "relay/wiretap.py",

@@ -257,7 +257,7 @@ async def serve_kme(
     upkeep: Callable[[float], Awaitable[bool]],
     commit: GroupCommit,
 ) -> KmeServer:
-    """A key node that is listening. ``context`` is :meth:`relay.pki.Authority.server_context`."""
+    """A key node that is listening. ``context`` is :meth:`relay.trust.Trust.server_context`."""
     server = KmeServer(service, revoked, upkeep, commit)
     await server.listen(host, port, context)
     return server

@@ -27,8 +27,10 @@ from relay.kme.commit import GroupCommit
 from relay.kme.http import KmeServer, serve_kme
 from relay.kme.keystore import SqliteKeyStore
 from relay.kme.service import DEFAULT_LIMITS, KeyService, Limits
-from relay.pki import Trust, reached_at, serial_of, write
+from relay.pki import serial_of
 from relay.recurring import Recurring
+from relay.storage import write
+from relay.trust import Trust, reached_at
 
 from .memory import MemoryFile
 from .process import NodeProcess

@@ -10,8 +10,7 @@ from pathlib import Path
 import msgspec
 
 from relay.errors import StorageError
-from relay.pki import write
-from relay.storage import why
+from relay.storage import why, write
 
 FILE = "links.json"
 

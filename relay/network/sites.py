@@ -13,7 +13,8 @@ from relay.kme.http import KmeServer, serve_kme
 from relay.kme.keystore import SqliteKeyStore
 from relay.kme.reservations import Reservations
 from relay.kme.service import DEFAULT_LIMITS, KeyService, Limits
-from relay.pki import Authority, reached_at
+from relay.pki import Authority
+from relay.trust import reached_at
 
 from . import report
 from .faults import FaultRequest, apply, void

@@ -19,7 +19,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from relay.certificates import LEAF_DAYS
 from relay.errors import Refused, StorageError
-from relay.pki import Authority, Trust
+from relay.pki import Authority, trust_of_node
+from relay.trust import Trust
 
 PEM = serialization.Encoding.PEM
 
@@ -119,7 +120,7 @@ def test_a_key_node_with_a_certificate_needs_no_private_key_of_the_authority(
 ) -> None:
     certificate = issued(authority, tmp_path / "kme")
     (tmp_path / "ca" / "ca.key").unlink()
-    trust = Trust.of_node(tmp_path / "ca", tmp_path / "kme", "kme-a", HOSTS)
+    trust = trust_of_node(tmp_path / "ca", tmp_path / "kme", "kme-a", HOSTS)
     assert not isinstance(trust, Authority)
     files = trust.kme_files(tmp_path / "kme", "kme-a", HOSTS)
     assert x509.load_pem_x509_certificate(files[0].read_bytes()) == certificate
@@ -147,10 +148,10 @@ def test_a_key_node_without_a_certificate_that_will_do_is_issued_one(
             hosts = ("192.0.2.1", "localhost")
     with pytest.raises(StorageError, match=f"no valid certificate for {name}"):
         Trust.kme_files(authority, directory, name, hosts)
-    trust = Trust.of_node(tmp_path / "ca", directory, name, hosts)
+    trust = trust_of_node(tmp_path / "ca", directory, name, hosts)
     assert isinstance(trust, Authority)
     trust.kme_files(directory, name, hosts)
-    assert not isinstance(Trust.of_node(tmp_path / "ca", directory, name, hosts), Authority)
+    assert not isinstance(trust_of_node(tmp_path / "ca", directory, name, hosts), Authority)
 
 
 def test_a_key_node_whose_certificate_is_revoked_says_what_it_lacks_where_none_can_be_issued(
@@ -160,7 +161,7 @@ def test_a_key_node_whose_certificate_is_revoked_says_what_it_lacks_where_none_c
     authority.revoke_kme("kme-a", tmp_path / "kme")
     (tmp_path / "ca" / "ca.key").unlink()
     with pytest.raises(StorageError, match=r"no valid certificate for kme-a; .*, and .*ca\.key is not there"):
-        Trust.of_node(tmp_path / "ca", tmp_path / "kme", "kme-a", HOSTS)
+        trust_of_node(tmp_path / "ca", tmp_path / "kme", "kme-a", HOSTS)
 
 
 def test_the_home_of_an_sae_is_known_to_every_process_that_shares_the_authority(
@@ -215,7 +216,7 @@ def test_a_list_written_after_a_backup_was_restored_is_newer_than_all_before(
     lost = authority.revocations().number
     authority.crl.write_bytes(backup)
     later = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=10)
-    monkeypatch.setattr("relay.pki._now", lambda: later)
+    monkeypatch.setattr("relay.trust.now", lambda: later)
     issued_to("kme-d", authority, tmp_path / "kme-d")
     authority.revoke_kme("kme-d", tmp_path / "kme-d")
     assert authority.revocations().number > lost
@@ -230,7 +231,7 @@ def test_an_old_certificate_is_replaced_by_who_can_and_does_for_who_cannot(
 ) -> None:
     monkeypatch.setattr("relay.certificates.LEAF_DAYS", 100)
     old = issued(authority, tmp_path / "kme")
-    trust = Trust.of_node(tmp_path / "ca", tmp_path / "kme", "kme-a", HOSTS)
+    trust = trust_of_node(tmp_path / "ca", tmp_path / "kme", "kme-a", HOSTS)
     assert not isinstance(trust, Authority)
     assert issued(authority, tmp_path / "kme") != old
 
@@ -290,7 +291,7 @@ def test_the_list_for_phones_is_signed_anew_before_it_ends(
     first = authority.fresh_revocations()
     assert authority.fresh_revocations() == first
     later = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=20)
-    monkeypatch.setattr("relay.pki._now", lambda: later)
+    monkeypatch.setattr("relay.trust.now", lambda: later)
     renewed = authority.fresh_revocations()
     assert renewed.serials == first.serials
     assert renewed.number > first.number
@@ -302,7 +303,7 @@ def test_a_list_that_cannot_be_signed_anew_counts_on_and_is_told_of_once(
 ) -> None:
     first = authority.revocations()
     now = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=20)
-    monkeypatch.setattr("relay.pki._now", lambda: now)
+    monkeypatch.setattr("relay.trust.now", lambda: now)
     attempts = 0
 
     def full(*_: object) -> None:

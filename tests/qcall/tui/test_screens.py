@@ -170,7 +170,7 @@ async def test_a_call_is_recorded_and_says_so_until_that_ends(running):
     async with running(IN_CALL) as (app, link, pilot):
         await pilot.press("R")
         await pilot.pause()
-        app.screen.query_one("Input").value = "/tmp/a.wav"
+        app.screen.query_one("Input").value = "talk/a.wav"
         await pilot.press("enter")
         await app.workers.wait_for_complete()
         call = replace(IN_CALL.calls[0], recording="you record")
@@ -179,7 +179,7 @@ async def test_a_call_is_recorded_and_says_so_until_that_ends(running):
         await app.workers.wait_for_complete()
         await pilot.pause()
         assert "REC you record" in str(app.screen.query_one("TitleBar").render())
-        assert link.told == [commands.Record("on", "/tmp/a.wav"), commands.Record("off")]
+        assert link.told == [commands.Record("on", "talk/a.wav"), commands.Record("off")]
 
 
 @pytest.mark.parametrize("file", ["/absent/a.wav", "~nobody-at-all/a.wav"])
