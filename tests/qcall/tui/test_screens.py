@@ -166,11 +166,12 @@ async def test_a_device_is_changed_in_the_settings_and_in_the_call_at_once(runni
         assert saved[1:] == [{"presence": False}]
 
 
-async def test_a_call_is_recorded_and_says_so_until_that_ends(running):
+async def test_a_call_is_recorded_and_says_so_until_that_ends(running, tmp_path):
+    file = str(tmp_path / "a.wav")
     async with running(IN_CALL) as (app, link, pilot):
         await pilot.press("R")
         await pilot.pause()
-        app.screen.query_one("Input").value = "talk/a.wav"
+        app.screen.query_one("Input").value = file
         await pilot.press("enter")
         await app.workers.wait_for_complete()
         call = replace(IN_CALL.calls[0], recording="you record")
@@ -179,7 +180,7 @@ async def test_a_call_is_recorded_and_says_so_until_that_ends(running):
         await app.workers.wait_for_complete()
         await pilot.pause()
         assert "REC you record" in str(app.screen.query_one("TitleBar").render())
-        assert link.told == [commands.Record("on", "talk/a.wav"), commands.Record("off")]
+        assert link.told == [commands.Record("on", file), commands.Record("off")]
 
 
 @pytest.mark.parametrize("file", ["/absent/a.wav", "~nobody-at-all/a.wav"])
