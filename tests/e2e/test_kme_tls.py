@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from qcall.errors import RelayRefused, Unavailable
+from qcall.errors import QcallError, RelayRefused, Unavailable
 from relay.pki import Authority
 from tests.e2e.town import Town, asked, start
 
@@ -48,17 +48,24 @@ async def test_a_certificate_revoked_while_the_connection_is_warm_is_refused_on_
     assert refused.value.code == "qkd-unauthorized"
 
 
-async def test_a_certificate_that_expires_while_the_connection_is_warm_is_refused_on_it(
-    town: Town, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("side", "told", "kind", "code"),
+    [
+        ("relay.kme.http.time", "expired", RelayRefused, "qkd-unauthorized"),
+        ("qcall.wire.vouched.time", "has expired", Unavailable, "qkd-untrusted"),
+    ],
+)
+async def test_a_certificate_that_expires_while_the_connection_is_warm_is_refused_on_it_by_the_other_side(
+    town: Town, monkeypatch: pytest.MonkeyPatch, side: str, told: str, kind: type[QcallError], code: str
 ) -> None:
     town.enrol("alice")
     async with town.node("alice") as node:
         await node.enc_keys("sae-alice")
         later = time.time() + 400 * 86_400
-        monkeypatch.setattr("relay.kme.http.time", SimpleNamespace(time=lambda: later))
-        with pytest.raises(RelayRefused, match="expired") as refused:
+        monkeypatch.setattr(side, SimpleNamespace(time=lambda: later))
+        with pytest.raises(kind, match=told) as refused:
             await node.enc_keys("sae-alice")
-    assert refused.value.code == "qkd-unauthorized"
+    assert refused.value.code == code
 
 
 async def test_a_key_node_that_cannot_tell_who_is_revoked_gives_no_key_and_its_log_says_why(
@@ -91,19 +98,6 @@ async def test_a_key_node_that_is_revoked_while_the_connection_is_warm_is_sent_n
             await node.enc_keys("sae-alice")
     assert (refused.value.code, "\n" in str(refused.value)) == ("qkd-untrusted", False)
     assert len(seen) == asked_before
-
-
-async def test_a_key_node_whose_certificate_expires_while_the_connection_is_warm_is_sent_nothing_more_on_it(
-    town: Town, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    town.enrol("alice")
-    async with town.node("alice") as node:
-        await node.enc_keys("sae-alice")
-        later = time.time() + 400 * 86_400
-        monkeypatch.setattr("qcall.wire.vouched.time", SimpleNamespace(time=lambda: later))
-        with pytest.raises(Unavailable, match="has expired") as refused:
-            await node.enc_keys("sae-alice")
-    assert refused.value.code == "qkd-untrusted"
 
 
 @pytest.fixture
